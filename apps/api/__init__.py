@@ -1,0 +1,1 @@
+"""The face for programs: DRF views and serializers, no models, no decisions."""

@@ -1,0 +1,277 @@
+"""`manage.py up`, from here on without Django: starts everything, keeps it running, stops it cleanly.
+
+One thread and one loop: children's output, their ends and our signals. A child that ends is started again after a pause that
+grows with every early end. On Linux the kernel ends the children when this process is killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from apps.core.embedded import postgres, valkey
+from apps.core.embedded.folder import DataFolder, FolderError, Lock
+
+ROOT = Path(__file__).resolve().parents[3]
+_BACKOFF_S = (0.2, 0.5, 1, 2, 5, 10, 20)
+_HEALTHY_AFTER_S = 30
+_STOP_S = 15
+_PR_SET_PDEATHSIG = 1
+_COLOURS = (36, 33, 35, 32, 34, 96, 93, 95, 92)
+_LINE_LIMIT = 4_000
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def _dies_with_us(number: int) -> Callable[[], None]:
+    """For `preexec_fn`: the kernel sends the signal when the supervisor is gone, even by kill -9."""
+    parent = os.getpid()
+
+    def prepare() -> None:
+        if _libc is not None:
+            _libc.prctl(_PR_SET_PDEATHSIG, number)
+            if os.getppid() != parent:
+                os._exit(1)
+
+    return prepare
+
+
+@dataclass
+class Child:
+    name: str
+    command: list[str]
+    environment: Mapping[str, str]
+    stop_signal: int = signal.SIGTERM
+    identity: dict[str, str | int | list[str]] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    starts_at: float = 0.0
+    early_ends: int = 0
+    rest: bytes = b""
+
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            self.command,
+            env=dict(self.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd="/" if self.identity else ROOT,
+            start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops the children in order
+            preexec_fn=_dies_with_us(self.stop_signal),
+            **self.identity,  # type: ignore[arg-type]  # user, group and extra_groups
+        )
+        self.started_at = time.monotonic()
+
+
+class Supervisor:
+    def __init__(self, folder: DataFolder, environment: dict[str, str], port: int) -> None:
+        self._folder = folder
+        self._environment = environment
+        self._port = port
+        self._children: list[Child] = []
+        self._selector = selectors.DefaultSelector()
+        self._stop = False
+        self._wide = 8
+        self._colour = sys.stdout.isatty()
+
+    def say(self, name: str, text: str) -> None:
+        prefix = f"{name:<{self._wide}} | "
+        if self._colour:
+            prefix = f"\x1b[{_COLOURS[sum(map(ord, name)) % len(_COLOURS)]}m{prefix}\x1b[0m"
+        sys.stdout.write(f"{prefix}{text}\n")
+        sys.stdout.flush()
+
+    def run(self) -> int:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        try:
+            self._start_servers()
+            region = self._prepare()
+            if not self._stop:
+                self._start_all(self._programs(region))
+                self._announce()
+            while not self._stop:
+                self._turn()
+        finally:
+            self._end_all()
+        return 0
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if not self._stop:
+            self.say("up", f"{signal.Signals(number).name}: stopping")
+        self._stop = True
+
+    # --- start
+
+    def _start_servers(self) -> None:
+        checks: list[tuple[Child, Callable[[], bool]]] = []
+        if not self._environment.get("DATABASE_URL") and not self._environment.get("DATABASE_URL_FILE"):
+            server = postgres.prepare(self._folder)
+            server.clear_stale()
+            child = Child("postgres", server.command, server.environment, signal.SIGINT, server.identity)
+            checks.append((child, server.is_ready))
+        if not self._environment.get("REDIS_URL") and not self._environment.get("REDIS_URL_FILE"):
+            checks.append((Child("valkey", valkey.command(self._folder), self._environment), lambda: valkey.is_ready(self._folder)))
+        self._start_all([child for child, _ in checks])
+        for child, is_ready in checks:
+            self._wait_for(child, is_ready)
+        if checks and checks[0][0].name == "postgres" and not self._stop:
+            server.ensure_database()
+
+    def _wait_for(self, child: Child, is_ready: Callable[[], bool]) -> None:
+        until = time.monotonic() + 120  # a crash recovery may take its time
+        while not self._stop and not is_ready():
+            if time.monotonic() > until:
+                raise FolderError(f"{child.name} is not ready after two minutes; its lines above tell why.")
+            self._turn()
+
+    def _prepare(self) -> dict[str, str]:
+        """Migrations, and the region `local`: its worker's environment."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", "prepare"], env=self._environment, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
+        )
+        if done.returncode:
+            raise FolderError("The database could not be prepared; the lines above tell why.")
+        region: dict[str, str] = json.loads(done.stdout.strip().splitlines()[-1])["env"]
+        return region
+
+    def _programs(self, region: dict[str, str]) -> list[Child]:
+        def celery(queue: str, threads: int) -> list[str]:
+            flags = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "WARNING"]
+            worker = ["worker", "-Q", queue, "-P", "threads", "-c", str(threads), "-n", f"{queue}@%h"]
+            return [sys.executable, "-m", "celery", "-A", "goruptime", *worker, *flags]
+
+        web = ["--bind", f"127.0.0.1:{self._port}", "--workers", "1", "--config", "python:goruptime.gunicorn"]
+        beat = ["beat", "-S", "django_celery_beat.schedulers:DatabaseScheduler", "--pidfile=", "-l", "WARNING"]
+        commands = {
+            "web": [sys.executable, "-m", "gunicorn", *web, "goruptime.wsgi"],
+            "beat": [sys.executable, "-m", "celery", "-A", "goruptime", *beat],
+            "tick": celery("tick", 1),
+            "core": celery("core", 2),
+            "notify": celery("notify", 8),
+            "ingest": [sys.executable, "manage.py", "ingest"],
+        }
+        children = [Child(name, command, self._environment) for name, command in commands.items()]
+        return [*children, Child("probe", [sys.executable, "-m", "apps.probes"], {**self._environment, **region})]
+
+    def _start_all(self, children: list[Child]) -> None:
+        for child in children:
+            self._children.append(child)
+            self._launch(child)
+
+    def _launch(self, child: Child) -> None:
+        child.start()
+        assert child.process is not None and child.process.stdout is not None
+        os.set_blocking(child.process.stdout.fileno(), False)
+        self._selector.register(child.process.stdout, selectors.EVENT_READ, child)
+
+    def _announce(self) -> None:
+        url = f"http://127.0.0.1:{self._port}"
+        self.say("up", f"GoUpTime listens on {url}")
+        self.say("up", f"data: {self._folder.path}   API: {url}/api/v1/docs/   stop: Ctrl-C")
+        self.say("up", "next, in another terminal: make bootstrap EMAIL=you@example.org PASSWORD=...   (prints an API key)")
+
+    # --- the loop
+
+    def _turn(self) -> None:
+        for key, _ in self._selector.select(timeout=0.1):
+            self._read(key.data, key.fileobj)  # type: ignore[arg-type]  # a pipe, registered by _launch
+        now = time.monotonic()
+        for child in self._children:
+            if child.process is not None and child.process.poll() is not None:
+                self._reap(child, now)
+            elif child.process is None and now >= child.starts_at and not self._stop:
+                self._launch(child)
+
+    def _reap(self, child: Child, now: float) -> None:
+        assert child.process is not None and child.process.stdout is not None
+        self._read(child, child.process.stdout)
+        if child.process.stdout in [key.fileobj for key in self._selector.get_map().values()]:
+            self._selector.unregister(child.process.stdout)
+        child.process.stdout.close()
+        code = child.process.returncode
+        child.process = None
+        if self._stop:
+            return
+        child.early_ends = 0 if now - child.started_at > _HEALTHY_AFTER_S else child.early_ends + 1
+        pause = _BACKOFF_S[min(child.early_ends, len(_BACKOFF_S) - 1)]
+        child.starts_at = now + pause
+        how = signal.Signals(-code).name if code < 0 else f"code {code}"
+        self.say("up", f"{child.name} ended ({how}), started again in {pause:g} s")
+
+    def _read(self, child: Child, pipe: object) -> None:
+        try:
+            data = os.read(pipe.fileno(), 65_536)  # type: ignore[attr-defined]  # a pipe
+        except BlockingIOError:
+            return
+        if not data:
+            self._selector.unregister(pipe)  # type: ignore[arg-type]  # a pipe
+            return
+        *lines, child.rest = (child.rest + data).split(b"\n")
+        if len(child.rest) > _LINE_LIMIT:
+            lines, child.rest = [*lines, child.rest], b""
+        for line in lines:
+            self.say(child.name, line.decode(errors="replace").rstrip())
+
+    # --- the end
+
+    def _end_all(self) -> None:
+        """Programs first, then what they need."""
+        self._stop = True
+        servers = {"postgres", "valkey"}
+        for group in ([c for c in self._children if c.name not in servers], [c for c in self._children if c.name in servers]):
+            self._end(group)
+        self.say("up", "stopped")
+
+    def _end(self, group: list[Child]) -> None:
+        for child in group:
+            if child.is_running and child.process is not None:
+                child.process.send_signal(child.stop_signal)
+        until = time.monotonic() + _STOP_S
+        while any(child.is_running for child in group):
+            if time.monotonic() > until:
+                for child in group:
+                    if child.is_running and child.process is not None:
+                        self.say("up", f"{child.name} does not stop, killed")
+                        child.process.kill()
+                until = time.monotonic() + _STOP_S
+            self._turn()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="manage.py up")
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    arguments = parser.parse_args()
+    folder = DataFolder(Path(arguments.data))
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "GORUPTIME_DATA_DIR": arguments.data, "GORUPTIME_PORT": str(arguments.port)}
+    try:
+        folder.prepare()
+        lock = Lock(folder)
+        holder = lock.take()
+        if holder is not None:
+            sys.stderr.write(f"GoUpTime already runs on {folder.path} (pid {holder}). Stop it first, or set GORUPTIME_DATA_DIR.\n")
+            return 1
+        return Supervisor(folder, environment, arguments.port).run()
+    except (FolderError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

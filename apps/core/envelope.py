@@ -1,0 +1,9 @@
+"""The one shape of an error for programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def error_body(code: str, message: str, details: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message, "details": details or {}}}

@@ -1,0 +1,23 @@
+"""Tells a worker that there is something to do: one quick attempt after commit. What is lost, a sweep finds."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import current_app
+from django.db import transaction
+
+log = logging.getLogger(__name__)
+
+
+def wake(task: str, **kwargs: Any) -> None:
+    """Send the named task once the transaction has committed. Never fails a request."""
+    transaction.on_commit(lambda: _send(task, kwargs))
+
+
+def _send(task: str, kwargs: dict[str, Any]) -> None:
+    try:
+        current_app.send_task(task, kwargs=kwargs, retry=False)
+    except Exception as error:  # noqa: BLE001  # whatever the broker's library raises: the sweep finds the work
+        log.warning("%s could not be woken, the sweep will find its work: %s", task, error)

@@ -1,0 +1,1 @@
+"""The face for people: pages, no models, no decisions."""

@@ -1,0 +1,1 @@
+"""What it means: the state machine, check state, incidents and their events (the outbox). Tells nobody."""

@@ -1,0 +1,109 @@
+"""Which addresses may be connected to. Judged on the literal address at connect time, so a name cannot be rebound."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+
+from apps.net.errors import BadHostError
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_MEMO_LIMIT = 50_000
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
+# What inet_aton(3) accepts beyond dotted quads (2130706433, 0x7f.1, 0177.0.0.1, 127.1): an address in disguise.
+_DISGUISED = re.compile(r"(0x[0-9a-f]*|\d+)(\.(0x[0-9a-f]*|\d+))*\.?", re.ASCII)
+
+
+def unwrap(address: Address) -> Address:
+    """The IPv4 address that an IPv6 one leads to (mapped, 6to4, Teredo, NAT64), else the address itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address.sixtofour is not None:
+        return address.sixtofour
+    if address.teredo is not None:
+        return address.teredo[1]
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address
+
+
+@dataclass(frozen=True)
+class AddressPolicy:
+    """Public addresses are permitted; private, loopback and link-local ones only with `private`.
+
+    `deny` wins over `allow`, `allow` over everything else. Multicast, unspecified and reserved addresses are never permitted:
+    `0.0.0.0` would reach this very host.
+    """
+
+    private: bool = False
+    allow: tuple[Network, ...] = ()
+    deny: tuple[Network, ...] = ()
+    _memo: dict[str, bool] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def parse(cls, *, private: bool, allow: str = "", deny: str = "") -> AddressPolicy:
+        """Networks as comma-separated CIDR. Raises ValueError for one that is malformed."""
+        return cls(private, _networks(allow), _networks(deny))
+
+    def permits(self, literal: str) -> bool:
+        """Whether a connection to this literal address may be opened."""
+        known = self._memo.get(literal)
+        if known is None:
+            if len(self._memo) >= _MEMO_LIMIT:
+                self._memo.clear()
+            known = self._memo[literal] = self._judge(ipaddress.ip_address(literal.partition("%")[0]))
+        return known
+
+    def _judge(self, given: Address) -> bool:
+        address = unwrap(given)
+        if _inside(address, self.deny) or _inside(given, self.deny):
+            return False
+        if _inside(address, self.allow):
+            return True
+        # Loopback and link-local IPv6 addresses lie in ranges that the registry also calls reserved.
+        local = address.is_loopback or address.is_link_local
+        if address.is_multicast or address.is_unspecified or (address.is_reserved and not local):
+            return False
+        return self.private or (address.is_global and not local)
+
+
+def _inside(address: Address, networks: tuple[Network, ...]) -> bool:
+    return any(address.version == network.version and address in network for network in networks)
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def literal(host: str) -> str | None:
+    """The canonical form of a literal address, or None for a name."""
+    try:
+        return str(ipaddress.ip_address(host.strip("[]")))
+    except ValueError:
+        return None
+
+
+def canonical_host(host: str) -> str:
+    """The host as it is looked up: a literal address, or a lower-case ASCII name (IDNA) without a trailing dot.
+
+    Raises BadHostError for names that no resolver could answer and for addresses in disguise (`0x7f.1`, `2130706433`).
+    """
+    address = literal(host)
+    if address is not None:
+        return address
+    try:
+        name = host.encode("idna").decode("ascii").lower() if not host.isascii() else host.lower()
+    except UnicodeError as error:
+        raise BadHostError(f"{host!r} is not a valid host name") from error
+    if _DISGUISED.fullmatch(name):
+        raise BadHostError(f"{host!r} is a number, not a host name: write the address in its usual form")
+    name = name.removesuffix(".")
+    if not name or len(name) > 253 or not all(_LABEL.fullmatch(label) for label in name.split(".")):
+        raise BadHostError(f"{host!r} is not a valid host name")
+    return name

@@ -1,0 +1,337 @@
+"""One HTTP exchange on a fresh, guarded connection, through libcurl.
+
+We resolve and judge the addresses; libcurl is given a literal (`CONNECT_TO`) and asks us once more for every socket
+(`OPENSOCKETFUNCTION`). Redirects are the caller's: each hop is an exchange of its own. libcurl parses the CA bundle once per
+multi handle and file, so there is one multi per file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, urlsplit
+
+import certifi
+import pycurl
+
+from apps.net.errors import NetError
+from apps.net.guard import AddressPolicy, canonical_host
+from apps.net.resolver import Family, Resolver
+
+MIN_CURL = (8, 23)  # older ones join a hung resolver thread inside the loop
+USER_AGENT = "GoUpTime/1"
+_BACKSTOP_S = 0.25  # libcurl's own deadline comes first: it leaves the phases readable
+
+
+@dataclass(frozen=True)
+class Request:
+    url: str
+    method: str = "GET"
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = None
+    verify_tls: bool = True
+    family: Family = "auto"
+    keep_bytes: int = 65_536
+    """Of the decoded body, what is kept; up to `max_bytes` is read."""
+    max_bytes: int = 1 << 20
+    ca_file: str = ""
+
+
+@dataclass
+class Response:
+    """What was seen, also when it ended badly: `error` then says how."""
+
+    url: str
+    address: str = ""
+    status: int = 0
+    http_version: str = ""
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    body: bytes = b""
+    size: int = 0
+    is_capped: bool = False
+    phases_ms: dict[str, float] = field(default_factory=dict)
+    certificates: list[str] = field(default_factory=list)
+    """The presented chain as PEM, the leaf first; filled also when verification failed."""
+    error: NetError | None = None
+
+    def header(self, name: str) -> str | None:
+        """The first header of that name (case-insensitive)."""
+        return next((value for key, value in self.headers if key.lower() == name), None)
+
+
+@dataclass
+class _Intake:
+    """What libcurl's callbacks fill while a transfer runs."""
+
+    request: Request
+    lines: list[bytes] = field(default_factory=list)
+    chunks: list[bytes] = field(default_factory=list)
+    kept: int = 0
+    size: int = 0
+    blocked: str = ""
+
+    def on_header(self, line: bytes) -> None:
+        if line.startswith(b"HTTP/"):  # the final answer follows after 1xx ones
+            self.lines.clear()
+        self.lines.append(line)
+
+    def on_body(self, chunk: bytes) -> int | None:
+        self.size += len(chunk)
+        if self.kept < self.request.keep_bytes:
+            self.chunks.append(chunk[: self.request.keep_bytes - self.kept])
+            self.kept += len(self.chunks[-1])
+        return -1 if self.size > self.request.max_bytes else None
+
+
+class HttpEngine:
+    """All exchanges of one event loop. Close it before the loop ends."""
+
+    def __init__(self, policy: AddressPolicy, resolver: Resolver, ca_file: str = "") -> None:
+        version = tuple(int(part) for part in pycurl.version_info()[1].split(".")[:2])
+        if version < MIN_CURL:
+            raise RuntimeError(f"libcurl {version} is too old, {MIN_CURL} is the oldest that may be used")
+        self._policy = policy
+        self._resolver = resolver
+        self._ca_file = ca_file or certifi.where()
+        self._multis: dict[str, pycurl.AsyncCurlMulti] = {}
+        self._free: list[pycurl.Curl] = []
+
+    async def exchange(self, request: Request, until: float) -> Response:
+        """Send one request and read its answer; `until` is on the loop's clock. Never raises for what the target does."""
+        loop = asyncio.get_running_loop()
+        url = urlsplit(request.url)
+        response = Response(request.url)
+        started = loop.time()
+        try:
+            addresses = await self._guarded_addresses(canonical_host(url.hostname or ""), request.family, until - started)
+        except NetError as error:
+            response.error = error
+            response.phases_ms = {"dns": (loop.time() - started) * 1000}
+            return response
+        dns_ms = (loop.time() - started) * 1000
+        for tried, address in enumerate(addresses, start=1):
+            response = Response(request.url, address)
+            left = until - loop.time()
+            # A black hole must leave time for the addresses behind it.
+            connect_s = left / (len(addresses) - tried + 1)
+            await self._transfer(request, url, response, left, connect_s)
+            response.phases_ms = {"dns": dns_ms, **response.phases_ms}
+            if response.error is None or response.error.code not in _NEXT_ADDRESS or until <= loop.time():
+                break
+        return response
+
+    async def close(self) -> None:
+        for multi in self._multis.values():
+            await multi.aclose()
+        self._multis.clear()
+        while self._free:
+            self._free.pop().close()
+
+    async def _guarded_addresses(self, host: str, family: Family, timeout_s: float) -> Sequence[str]:
+        addresses = await self._resolver.resolve(host, family, timeout_s)
+        refused = [address for address in addresses if not self._policy.permits(address)]
+        if refused:  # one refused address refuses the name: the next answer might hold only that one
+            raise NetError("blocked_address", f"{host} leads to {refused[0]}, an address this deployment does not probe")
+        return addresses
+
+    async def _transfer(
+        self, request: Request, url: SplitResult, response: Response, left_s: float, connect_s: float
+    ) -> None:
+        if left_s <= 0:
+            response.error = NetError("connect_timeout", "the time was up before a connection was tried")
+            return
+        ca_file = request.ca_file or self._ca_file
+        multi = self._multis.get(ca_file)
+        if multi is None:
+            multi = self._multis[ca_file] = pycurl.AsyncCurlMulti()
+        intake = _Intake(request)
+        curl = self._free.pop() if self._free else pycurl.Curl()
+        _configure(curl, request, url, response.address, ca_file)
+        curl.setopt(pycurl.TIMEOUT_MS, max(1, int(left_s * 1000)))
+        curl.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, int(connect_s * 1000)))
+        curl.setopt(pycurl.HEADERFUNCTION, intake.on_header)
+        curl.setopt(pycurl.WRITEFUNCTION, intake.on_body)
+        curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket(intake))
+        failure: tuple[int, str] | None = None
+        async with asyncio.timeout(left_s + _BACKSTOP_S):
+            try:
+                await multi.perform(curl)
+            except pycurl.error as error:
+                failure = (error.args[0], error.args[1])
+        # A cancelled transfer leaves above: the multi still holds the handle, which must not be used again.
+        _read(curl, url, intake, response)
+        if intake.blocked:
+            response.error = NetError("blocked_address", f"the connection went to {intake.blocked}, which is refused")
+        elif failure and not response.is_capped:
+            response.error = _named(curl, url, failure, response, left_s, connect_s)
+        curl.reset()
+        self._free.append(curl)
+
+    def _open_socket(self, intake: _Intake):  # type: ignore[no-untyped-def]  # pycurl's stub has no type for it
+        def opened(_purpose: int, address: tuple[int, int, int, tuple[str | bytes, int]]) -> socket.socket | int:
+            host = address[3][0]
+            text = host.decode() if isinstance(host, bytes) else host
+            if not self._policy.permits(text):
+                intake.blocked = text
+                return pycurl.SOCKET_BAD
+            return socket.socket(address[0], address[1], address[2])
+
+        return opened
+
+
+def _configure(curl: pycurl.Curl, request: Request, url: SplitResult, address: str, ca_file: str) -> None:
+    put = curl.setopt
+    port = url.port or (443 if url.scheme == "https" else 80)
+    host = canonical_host(url.hostname or "")
+    authority = f"[{host}]" if ":" in host else host
+    path = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    put(pycurl.URL, f"{url.scheme}://{authority}:{port}{path}")
+    put(pycurl.CONNECT_TO, [f"::[{address}]:{port}" if ":" in address else f"::{address}:{port}"])
+    put(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+    put(pycurl.NOSIGNAL, 1)
+    put(pycurl.PROXY, "")  # not what the environment says
+    put(pycurl.FRESH_CONNECT, 1)
+    put(pycurl.FORBID_REUSE, 1)
+    put(pycurl.SSL_SESSIONID_CACHE, 0)
+    put(pycurl.USERAGENT, USER_AGENT)
+    put(pycurl.ACCEPT_ENCODING, "gzip, deflate, br")
+    if request.method == "HEAD":
+        put(pycurl.NOBODY, 1)
+    elif request.body is not None:
+        put(pycurl.POSTFIELDS, request.body)
+        put(pycurl.CUSTOMREQUEST, request.method)
+    elif request.method != "GET":
+        put(pycurl.CUSTOMREQUEST, request.method)
+    headers = [f"{name}: {value}" if value else f"{name};" for name, value in request.headers]
+    names = {name.lower() for name, _ in request.headers}
+    if request.body is not None:
+        headers += [line for name, line in _QUIET_POST if name not in names]
+    if headers:
+        put(pycurl.HTTPHEADER, headers)
+    if url.scheme == "https":
+        put(pycurl.CAINFO, ca_file)
+        put(pycurl.SSL_VERIFYPEER, int(request.verify_tls))
+        put(pycurl.SSL_VERIFYHOST, 2 if request.verify_tls else 0)
+        put(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS)
+        put(pycurl.OPT_CERTINFO, 1)
+
+
+# curl would add a form's content type, and wait for "100 Continue" before larger bodies.
+_QUIET_POST = (("content-type", "Content-Type:"), ("expect", "Expect:"))
+_VERSIONS = {
+    pycurl.CURL_HTTP_VERSION_1_0: "1.0",
+    pycurl.CURL_HTTP_VERSION_1_1: "1.1",
+    pycurl.CURL_HTTP_VERSION_2_0: "2",
+    pycurl.CURL_HTTP_VERSION_3: "3",
+}
+
+
+def _read(curl: pycurl.Curl, url: SplitResult, intake: _Intake, response: Response) -> None:
+    info = curl.getinfo
+    response.status = info(pycurl.RESPONSE_CODE)
+    response.http_version = _VERSIONS.get(info(pycurl.INFO_HTTP_VERSION), "")
+    response.headers = [
+        (name.decode("latin-1").strip(), value.decode("latin-1").strip())
+        for name, colon, value in (line.partition(b":") for line in intake.lines)
+        if colon
+    ]
+    response.body = b"".join(intake.chunks)
+    response.size = intake.size
+    response.is_capped = intake.size > intake.request.max_bytes
+    connect, tls, sent = info(pycurl.CONNECT_TIME), info(pycurl.APPCONNECT_TIME), info(pycurl.PRETRANSFER_TIME)
+    first, total = info(pycurl.STARTTRANSFER_TIME), info(pycurl.TOTAL_TIME)
+    phases = {"connect": connect, "tls": tls - connect if tls else 0.0}
+    phases["first_byte"] = max(0.0, first - sent) if first else 0.0
+    phases["transfer"] = max(0.0, total - first) if first else 0.0
+    response.phases_ms = {name: seconds * 1000 for name, seconds in phases.items() if seconds}
+    if url.scheme == "https":
+        response.certificates = [
+            value for fields in info(pycurl.INFO_CERTINFO) or () for key, value in fields if key == "Cert"
+        ]
+
+
+# X509_V_ERR_* of OpenSSL: the code, and why a person should care.
+_VERIFY = {
+    9: ("tls_not_yet_valid", "the certificate is not valid yet"),
+    10: ("tls_expired", "the certificate has expired"),
+    18: ("tls_self_signed", "the certificate is self-signed"),
+    19: ("tls_unknown_ca", "the chain ends in a certificate authority that is not trusted"),
+    20: ("tls_unknown_ca", "the issuer of the certificate is not known"),
+    21: ("tls_incomplete_chain", "the chain lacks its intermediate certificate"),
+    23: ("tls_revoked", "the certificate was revoked"),
+    62: ("tls_hostname_mismatch", "the certificate is for another name"),
+    66: ("tls_weak_key", "the certificate's key is too weak"),
+    67: ("tls_weak_key", "a key in the chain is too weak"),
+    68: ("tls_weak_key", "the certificate's signature is too weak"),
+}
+_NEXT_ADDRESS = frozenset({"connect_refused", "connect_timeout", "network_unreachable"})
+_UNREACHABLE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL})
+_PROTOCOL = frozenset({1, 8, 16, 61, 92, 95, 100})
+_OURS = frozenset({2, 3, 27, 43, 77})
+
+
+def _named(
+    curl: pycurl.Curl, url: SplitResult, failure: tuple[int, str], response: Response, left_s: float, connect_s: float
+) -> NetError:
+    """The reason behind a libcurl error code (https://curl.se/libcurl/c/libcurl-errors.html)."""
+    code, text = failure
+    where = f"{response.address}:{url.port or (443 if url.scheme == 'https' else 80)}"
+    if code == pycurl.E_OPERATION_TIMEDOUT:
+        return _timed_out(curl, url, where, left_s, connect_s)
+    if code == pycurl.E_COULDNT_CONNECT:
+        return connect_failure(curl.getinfo(pycurl.OS_ERRNO), where)
+    if code == pycurl.E_PEER_FAILED_VERIFICATION:
+        verified = curl.getinfo(pycurl.SSL_VERIFYRESULT)
+        known = _VERIFY.get(verified or 62)
+        return NetError(*known) if known else NetError("tls_handshake", text)
+    if code == pycurl.E_SSL_CONNECT_ERROR or (code in (55, 56) and "SSL" in text):
+        return _tls_failure(curl.getinfo(pycurl.OS_ERRNO), text)
+    if code in (pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR):
+        if curl.getinfo(pycurl.OS_ERRNO) == errno.ECONNRESET or "reset" in text.lower():
+            return NetError("connection_reset", f"{where} reset the connection")
+        return NetError("connection_closed", f"{where} closed the connection: {text}")
+    if code == pycurl.E_GOT_NOTHING:
+        return NetError("connection_closed", f"{where} closed the connection without an answer")
+    if code == pycurl.E_PARTIAL_FILE:
+        return NetError("truncated_body", f"the body ended after {response.size} bytes, before its announced end")
+    if code in _PROTOCOL:
+        return NetError("protocol_error", f"the answer is not valid HTTP: {text}")
+    if code in _OURS:
+        return NetError("internal", text)
+    return NetError("protocol_error", f"{text} (libcurl {code})")
+
+
+def _timed_out(curl: pycurl.Curl, url: SplitResult, where: str, left_s: float, connect_s: float) -> NetError:
+    if not curl.getinfo(pycurl.CONNECT_TIME):
+        return NetError("connect_timeout", f"{where} did not accept a connection within {connect_s * 1000:.0f} ms")
+    if url.scheme == "https" and not curl.getinfo(pycurl.APPCONNECT_TIME):
+        return NetError("tls_handshake", f"the TLS handshake with {where} was not finished within {connect_s * 1000:.0f} ms")
+    return NetError("read_timeout", f"{where} had not answered in full after {left_s * 1000:.0f} ms")
+
+
+def connect_failure(number: int, where: str) -> NetError:
+    """The reason behind an errno of connect(2)."""
+    if number == errno.ECONNREFUSED:
+        return NetError("connect_refused", f"{where} refused the connection")
+    if number == errno.ETIMEDOUT:
+        return NetError("connect_timeout", f"{where} did not accept a connection")
+    if number == errno.ECONNRESET:
+        return NetError("connection_reset", f"{where} reset the connection")
+    if number in _UNREACHABLE:
+        return NetError("network_unreachable", f"no way to {where}: {os.strerror(number)}")
+    return NetError("internal", f"connecting to {where} failed: {os.strerror(number) if number else 'no socket'}")
+
+
+def _tls_failure(number: int, text: str) -> NetError:
+    said = text.lower()
+    if number == errno.ECONNRESET or "reset by peer" in said:
+        return NetError("connection_reset", "the connection was reset during the TLS handshake")
+    if "certificate required" in said or "bad certificate" in said or "handshake failure" in said and "client" in said:
+        return NetError("tls_client_cert", "the server asks for a client certificate")
+    if "unsupported protocol" in said or "protocol version" in said:
+        return NetError("tls_old_protocol", "the server offers no TLS version that is still safe")
+    return NetError("tls_handshake", f"the TLS handshake failed: {text}")

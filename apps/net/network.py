@@ -1,0 +1,21 @@
+"""The ways to the network that a probe is given, made together and closed together."""
+
+from __future__ import annotations
+
+from apps.net.guard import AddressPolicy
+from apps.net.http import HttpEngine
+from apps.net.resolver import Resolver
+from apps.net.tcp import TcpDialer
+
+
+class Network:
+    """One event loop's doors to the outside, all behind one address policy."""
+
+    def __init__(self, policy: AddressPolicy, *, resolver: Resolver | None = None, ca_file: str = "") -> None:
+        self._resolver = resolver or Resolver()
+        self.http = HttpEngine(policy, self._resolver, ca_file)
+        self.tcp = TcpDialer(policy, self._resolver)
+
+    async def close(self) -> None:
+        await self.http.close()
+        await self._resolver.close()

@@ -1,0 +1,82 @@
+"""Guarded calls to URLs that tenants gave us (webhooks), for callers without an event loop.
+
+libcurl resolves here (a call at a time needs no resolver of its own); the guard sees the very address of every socket, so a
+name cannot be rebound. Redirects are not followed.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass, field
+
+import certifi
+import pycurl
+
+from apps.net.errors import NetError
+from apps.net.guard import AddressPolicy
+from apps.net.http import USER_AGENT
+
+_ANSWER_CAP = 65_536
+
+
+@dataclass
+class Answer:
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    """Names in lower case; the last of a name wins."""
+    body: bytes = b""
+
+
+def post(
+    url: str, *, body: bytes, headers: dict[str, str], timeout_s: float, policy: AddressPolicy, ca_file: str = ""
+) -> Answer:
+    """POST `body` and read the answer. Raises NetError when no answer came."""
+    answer = Answer()
+    chunks: list[bytes] = []
+    blocked: list[str] = []
+
+    def on_header(line: bytes) -> None:
+        name, colon, value = line.decode("latin-1").partition(":")
+        if colon:
+            answer.headers[name.strip().lower()] = value.strip()
+
+    def on_body(chunk: bytes) -> int | None:
+        chunks.append(chunk)
+        return -1 if sum(map(len, chunks)) > _ANSWER_CAP else None
+
+    def on_socket(_purpose: int, address: tuple[int, int, int, tuple[str | bytes, int]]) -> socket.socket | int:
+        host = address[3][0]
+        text = host.decode() if isinstance(host, bytes) else host
+        if not policy.permits(text):
+            blocked.append(text)
+            return pycurl.SOCKET_BAD
+        return socket.socket(address[0], address[1], address[2])
+
+    curl = pycurl.Curl()
+    try:
+        curl.setopt(pycurl.URL, url)
+        curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+        curl.setopt(pycurl.PROXY, "")
+        curl.setopt(pycurl.NOSIGNAL, 1)
+        curl.setopt(pycurl.POSTFIELDS, body)
+        lines = [f"{name}: {value}" for name, value in headers.items()]
+        curl.setopt(pycurl.HTTPHEADER, [*lines, f"User-Agent: {USER_AGENT}", "Expect:"])
+        curl.setopt(pycurl.TIMEOUT_MS, int(timeout_s * 1000))
+        curl.setopt(pycurl.CAINFO, ca_file or certifi.where())
+        curl.setopt(pycurl.HEADERFUNCTION, on_header)
+        curl.setopt(pycurl.WRITEFUNCTION, on_body)
+        curl.setopt(pycurl.OPENSOCKETFUNCTION, on_socket)
+        curl.perform()
+    except pycurl.error as error:
+        status = curl.getinfo(pycurl.RESPONSE_CODE)
+        if blocked:
+            raise NetError("blocked_address", f"{blocked[0]} is an address this deployment does not call") from error
+        if not (status and error.args[0] == pycurl.E_WRITE_ERROR):  # an endless answer is still an answer
+            raise NetError("connect_refused" if error.args[0] == 7 else "connection_closed", error.args[1]) from error
+    else:
+        status = curl.getinfo(pycurl.RESPONSE_CODE)
+    finally:
+        curl.close()
+    answer.status = status
+    answer.body = b"".join(chunks)[:_ANSWER_CAP]
+    return answer

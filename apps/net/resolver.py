@@ -1,0 +1,149 @@
+"""Names to addresses, anew for every run: the hosts file first, then c-ares with its cache defeated.
+
+c-ares keeps answers for their TTL and its `query_dns` ignores the hosts file; so the file is read by us and the channel is
+replaced every second (one per look-up would cost 0.5 ms).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import aiodns
+from pycares import errno as ares
+
+from apps.net.errors import NetError
+from apps.net.guard import literal
+
+Family = Literal["auto", "ipv4", "ipv6"]
+
+_CHANNEL_LIFE_S = 1.0
+_TRY_S, _TRIES = 2.0, 2
+_RECORDS: dict[Family, tuple[Literal["A", "AAAA"], ...]] = {
+    # IPv4 first: many probe hosts have an IPv6 stack and no route, and a black hole would eat the deadline.
+    "auto": ("A", "AAAA"),
+    "ipv4": ("A",),
+    "ipv6": ("AAAA",),
+}
+_CODES = {
+    ares.ARES_ENOTFOUND: "dns_nxdomain",
+    ares.ARES_ENODATA: "dns_empty",
+    ares.ARES_ESERVFAIL: "dns_servfail",
+    ares.ARES_EREFUSED: "dns_refused",
+    ares.ARES_ETIMEOUT: "dns_timeout",
+    ares.ARES_EBADRESP: "dns_malformed",
+    ares.ARES_EFORMERR: "dns_malformed",
+    # No name server answers us at all: our own link, nothing is known of the target.
+    ares.ARES_ECONNREFUSED: "internal",
+}
+
+
+class HostsFile:
+    """The names of /etc/hosts, read again when the file changes."""
+
+    def __init__(self, path: str = "/etc/hosts") -> None:
+        self._path = path
+        self._read_at: int | None = None
+        self._names: dict[str, list[str]] = {}
+
+    def lookup(self, name: str) -> Sequence[str]:
+        try:
+            changed_at = os.stat(self._path).st_mtime_ns
+        except OSError:
+            return ()
+        if changed_at != self._read_at:
+            self._names = self._parse()
+            self._read_at = changed_at
+        return self._names.get(name, ())
+
+    def _parse(self) -> dict[str, list[str]]:
+        names: dict[str, list[str]] = {}
+        with open(self._path, encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                fields = line.partition("#")[0].split()
+                address = literal(fields[0].partition("%")[0]) if fields else None
+                if address is None:
+                    continue
+                for name in fields[1:]:
+                    known = names.setdefault(name.lower().removesuffix("."), [])
+                    if address not in known:
+                        known.append(address)
+        return names
+
+
+class Resolver:
+    """Looks names up for one event loop. Close it before the loop ends."""
+
+    def __init__(self, nameservers: Sequence[str] | None = None, hosts: HostsFile | None = None) -> None:
+        self._nameservers = nameservers
+        self._hosts = hosts or HostsFile()
+        self._channel: aiodns.DNSResolver | None = None
+        self._born = 0.0
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def resolve(self, host: str, family: Family, timeout_s: float) -> list[str]:
+        """Every address of `host`, in the order to try them. Raises NetError with a `dns_*` code."""
+        address = literal(host)
+        if address is not None:
+            return [address]
+        wanted = _RECORDS[family]
+        listed = [a for a in self._hosts.lookup(host) if ("AAAA" if ":" in a else "A") in wanted]
+        if listed:
+            return sorted(listed, key=lambda a: ":" in a)
+        channel = self._fresh_channel()
+        try:
+            async with asyncio.timeout(timeout_s):
+                answers = await asyncio.gather(*(channel.query_dns(host, r) for r in wanted), return_exceptions=True)
+        except TimeoutError:
+            raise NetError("dns_timeout", f"no answer for {host} within {timeout_s * 1000:.0f} ms") from None
+        addresses = [a for answer in answers if not isinstance(answer, BaseException) for a in _addresses(answer)]
+        if addresses:
+            return addresses
+        raise _failure(host, [answer for answer in answers if isinstance(answer, BaseException)])
+
+    async def close(self) -> None:
+        channels = [self._channel.close()] if self._channel else []
+        self._channel = None
+        await asyncio.gather(*channels, *self._closing)
+
+    def _fresh_channel(self) -> aiodns.DNSResolver:
+        loop = asyncio.get_running_loop()
+        if self._channel is not None and loop.time() - self._born < _CHANNEL_LIFE_S:
+            return self._channel
+        if self._channel is not None:
+            task = loop.create_task(self._retire(self._channel))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+        self._channel = aiodns.DNSResolver(nameservers=self._nameservers, timeout=_TRY_S, tries=_TRIES)
+        self._born = loop.time()
+        return self._channel
+
+    async def _retire(self, channel: aiodns.DNSResolver) -> None:
+        # Closing cancels what is still asked on the channel: wait until the slowest look-up has had its tries.
+        await asyncio.sleep(_TRY_S * (_TRIES + 1))
+        await channel.close()
+
+
+def _addresses(answer: Any) -> list[str]:
+    return [record.data.addr for record in answer.answer if hasattr(record.data, "addr")]
+
+
+def _failure(host: str, errors: Sequence[BaseException]) -> NetError:
+    for error in errors:
+        if not isinstance(error, aiodns.error.DNSError):
+            raise error
+    # A name without AAAA answers "no data": what the A query said is the better reason.
+    codes = [_CODES.get(error.args[0], "dns_malformed") for error in errors]
+    code = next((code for code in codes if code != "dns_empty"), "dns_empty")
+    words = {
+        "dns_nxdomain": f"the name {host} does not exist",
+        "dns_empty": f"the name {host} has no address",
+        "dns_servfail": f"the name server failed on {host} (SERVFAIL)",
+        "dns_refused": f"the name server refused to answer for {host}",
+        "dns_timeout": f"no name server answered for {host}",
+        "dns_malformed": f"the answer for {host} could not be read",
+        "internal": "the probe worker reaches no name server",
+    }
+    return NetError(code, words[code])

@@ -1,0 +1,75 @@
+"""One guarded TCP connection, opened fresh; the next address is tried when one refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from apps.net.errors import NetError
+from apps.net.guard import AddressPolicy
+from apps.net.http import connect_failure
+from apps.net.resolver import Family, Resolver
+
+
+@dataclass(frozen=True)
+class Connection:
+    """An open socket, non-blocking, and how it came to be. The caller closes it."""
+
+    sock: socket.socket
+    address: str
+    dns_ms: float
+    connect_ms: float
+
+
+class TcpDialer:
+    """Opens connections for one event loop."""
+
+    def __init__(self, policy: AddressPolicy, resolver: Resolver) -> None:
+        self._policy = policy
+        self._resolver = resolver
+
+    async def dial(self, host: str, port: int, family: Family, until: float) -> Connection:
+        """Connect before `until` (the loop's clock). Raises NetError with the reason of the last address tried."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        addresses: Sequence[str] = await self._resolver.resolve(host, family, until - started)
+        for address in addresses:
+            if not self._policy.permits(address):
+                raise NetError("blocked_address", f"{host} leads to {address}, an address this deployment does not probe")
+        resolved = loop.time()
+        failure: NetError | None = None
+        for tried, address in enumerate(addresses):
+            share_s = (until - loop.time()) / (len(addresses) - tried)
+            if share_s <= 0:
+                break
+            try:
+                sock = await _connect(address, port, share_s)
+            except NetError as error:
+                failure = error
+                continue
+            return Connection(sock, address, (resolved - started) * 1000, (loop.time() - resolved) * 1000)
+        raise failure or NetError("connect_timeout", f"the time was up before {host}:{port} could be tried")
+
+
+async def _connect(address: str, port: int, timeout_s: float) -> socket.socket:
+    where = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    try:
+        sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    except OSError as error:
+        raise connect_failure(error.errno or 0, where) from error
+    sock.setblocking(False)
+    try:
+        async with asyncio.timeout(timeout_s):
+            await asyncio.get_running_loop().sock_connect(sock, (address, port))
+    except TimeoutError:
+        sock.close()
+        raise NetError("connect_timeout", f"{where} did not accept a connection within {timeout_s * 1000:.0f} ms") from None
+    except OSError as error:
+        sock.close()
+        raise connect_failure(error.errno or 0, where) from error
+    except BaseException:
+        sock.close()
+        raise
+    return sock

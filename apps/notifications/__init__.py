@@ -1,0 +1,1 @@
+"""Who is told: channels and deliveries. Decides nothing about checks."""

@@ -1,0 +1,49 @@
+"""`python -m apps.probes`: a probe worker of the region that the environment names."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+from apps.net.network import Network
+from apps.probes.engine import Engine
+from apps.probes.publisher import Publisher
+from apps.probes.worker import Settings, SettingsError, make_app, raise_file_limit, transport_options
+
+log = logging.getLogger("apps.probes")
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("celery").setLevel(logging.WARNING)
+    try:
+        settings = Settings.read(os.environ)
+    except SettingsError as error:
+        log.error("%s", error)
+        return 2
+    raise_file_limit()
+    publisher = Publisher(settings.broker_url, transport_options("ingest"))
+    engine = Engine(
+        region=settings.region,
+        region_key=settings.region_key,
+        network=Network(settings.policy, ca_file=settings.ca_file),
+        publish=publisher,
+        limits=settings.limits,
+    )
+    app = make_app(settings, engine)
+    engine.start()
+    log.info("worker %s probes for region %s", engine.worker_id, settings.region)
+    flags = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING"]
+    try:
+        app.worker_main(["worker", "--pool", "threads", "--concurrency", "1", *flags])
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    finally:
+        engine.stop()
+        publisher.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

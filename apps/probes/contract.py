@@ -1,0 +1,132 @@
+"""What a kind of check is. Adding one is a module in `kinds/` and a line in `registry`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from apps.net.errors import NetError
+from apps.net.network import Network
+from apps.probes.reasons import MEANINGS, Reason, Verdict
+
+Facts = dict[str, Any]
+
+
+class OptionError(ValueError):
+    """An option or target that cannot be used; `field` is its name, dotted for a part (`options.method`)."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.message = message
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run came to: the verdict, why it is not up, and everything that was seen."""
+
+    verdict: Verdict
+    reason: Reason | None = None
+    message: str = ""
+    facts: Facts = field(default_factory=dict)
+
+    @classmethod
+    def because(cls, reason: Reason, message: str, facts: Facts | None = None) -> Outcome:
+        """The reason's default verdict."""
+        return cls(MEANINGS[reason].verdict, reason, message, facts or {})
+
+    @classmethod
+    def failed(cls, error: NetError, facts: Facts | None = None) -> Outcome:
+        return cls.because(Reason(error.code), error.message, facts)
+
+
+class Options(Protocol):
+    """A kind's frozen options, target included."""
+
+    @property
+    def host(self) -> str:
+        """The host that the target names, canonical: what the address policy judges when a check is saved."""
+        ...
+
+    @property
+    def degraded_ms(self) -> int | None: ...
+
+    def stored(self) -> dict[str, Any]:
+        """Every option by name, as `parse` takes it: what is kept, sent and shown."""
+        ...
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One way of looking at a target. `run` never raises for what the target does; the runner owns the rest."""
+
+    name: str
+    title: str
+    parse: Callable[[str, Mapping[str, Any]], Any]
+    """(target, raw options) to frozen Options. Raises OptionError."""
+    run: Callable[[Any, float, Network], Awaitable[Outcome]]
+    """(options, deadline on the loop's clock, network) to Outcome."""
+    secret_options: tuple[str, ...] = ()
+    """Options that are encrypted at rest and sealed on the wire whenever they are not empty."""
+
+
+class RawOptions:
+    """Reads options by type; what nobody asked for is refused at the end. Every error names its field."""
+
+    def __init__(self, raw: Mapping[str, Any]) -> None:
+        self._raw = dict(raw)
+
+    def text(self, name: str, default: str = "", *, limit: int) -> str:
+        value = self._raw.pop(name, default)
+        if not isinstance(value, str):
+            raise OptionError(f"options.{name}", "must be a text")
+        if len(value) > limit:
+            raise OptionError(f"options.{name}", f"is longer than {limit} characters")
+        if "\x00" in value or not _is_encodable(value):
+            raise OptionError(f"options.{name}", "holds characters that cannot be sent")
+        return value
+
+    def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
+        value = self._raw.pop(name, default)
+        if value not in allowed:
+            raise OptionError(f"options.{name}", f"must be one of {', '.join(allowed)}")
+        return str(value)
+
+    def flag(self, name: str, default: bool) -> bool:
+        value = self._raw.pop(name, default)
+        if not isinstance(value, bool):
+            raise OptionError(f"options.{name}", "must be true or false")
+        return value
+
+    def whole(self, name: str, default: int | None, *, least: int, most: int) -> int | None:
+        value = self._raw.pop(name, default)
+        if value is None and default is None:
+            return None
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise OptionError(f"options.{name}", f"must be a whole number from {least} to {most}")
+        return value
+
+    def take(self, name: str, default: Any) -> Any:
+        return self._raw.pop(name, default)
+
+    def end(self) -> None:
+        for name in self._raw:
+            raise OptionError(f"options.{name}", "is not an option of this kind")
+
+
+def _is_encodable(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def stored_fields(options: Any, *, without: tuple[str, ...]) -> dict[str, Any]:
+    """A frozen options value as plain JSON, less what the target already says."""
+    fields = dataclasses.asdict(options)
+    return {
+        name: list(value) if isinstance(value, tuple) else value for name, value in fields.items() if name not in without
+    }

@@ -1,0 +1,42 @@
+"""Facts to verdict: pure assertions shared by all kinds. Each prints the value that it saw in brackets."""
+
+from __future__ import annotations
+
+from apps.probes.contract import Facts, Outcome
+from apps.probes.reasons import Reason, Verdict
+
+
+def slow(latency_ms: float, degraded_ms: int | None, facts: Facts) -> Outcome | None:
+    """Degraded when an answer that is right came later than `degraded_ms`."""
+    if degraded_ms is None or latency_ms <= degraded_ms:
+        return None
+    return Outcome.because(Reason.TOO_SLOW, f"[latency] ({latency_ms:.0f} ms) <= {degraded_ms} ms", facts)
+
+
+def status(code: int, accepted: tuple[str, ...], *, with_credentials: bool, facts: Facts) -> Outcome | None:
+    """Down when the HTTP status is in none of the accepted ranges (`200-299`, `404`)."""
+    if any(_in_range(code, item) for item in accepted):
+        return None
+    message = f"[status] ({code}) in {', '.join(accepted)}"
+    if code == 429:
+        return Outcome.because(Reason.RATE_LIMITED, message, facts)
+    if code == 401 and with_credentials:
+        return Outcome.because(Reason.AUTH_FAILED, message, facts)
+    return Outcome.because(Reason.HTTP_STATUS, message, facts)
+
+
+def keyword(body: str, wanted: str, read_bytes: int, facts: Facts) -> Outcome | None:
+    """Down when the body lacks the keyword (case-sensitive)."""
+    if not wanted or wanted in body:
+        return None
+    return Outcome.because(Reason.BODY_MISMATCH, f"[body] ({read_bytes} bytes read) contains {wanted!r}", facts)
+
+
+def first(*findings: Outcome | None, facts: Facts) -> Outcome:
+    """The first finding that speaks against the target, else up."""
+    return next((finding for finding in findings if finding is not None), Outcome(Verdict.UP, facts=facts))
+
+
+def _in_range(code: int, item: str) -> bool:
+    low, dash, high = item.partition("-")
+    return int(low) <= code <= int(high if dash else low)

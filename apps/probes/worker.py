@@ -1,0 +1,115 @@
+"""The probe worker's Celery app: reads the region's queue and hands batches to the engine. No Django."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from celery import Celery
+from kombu import Queue
+
+from apps.net.guard import AddressPolicy
+from apps.probes import wire
+from apps.probes.engine import Engine, Limits
+
+
+class SettingsError(Exception):
+    """The environment lacks something or holds what cannot be used; the text says what."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a worker is told by its environment: `manage.py region add` prints it."""
+
+    broker_url: str
+    region: str
+    region_key: str
+    policy: AddressPolicy
+    limits: Limits
+    ca_file: str
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> Settings:
+        """Raises SettingsError."""
+
+        def needed(name: str) -> str:
+            value = environment.get(name, "")
+            if not value:
+                raise SettingsError(f"{name} is not set: `manage.py region add SLUG` prints what a worker needs")
+            return value
+
+        targets = environment.get("GORUPTIME_PRIVATE_TARGETS", "refused")
+        if targets not in ("allowed", "refused"):
+            raise SettingsError("GORUPTIME_PRIVATE_TARGETS must be allowed or refused")
+        try:
+            policy = AddressPolicy.parse(
+                private=targets == "allowed",
+                allow=environment.get("GORUPTIME_ALLOWED_NETWORKS", ""),
+                deny=environment.get("GORUPTIME_DENIED_NETWORKS", ""),
+            )
+            running = int(environment.get("GORUPTIME_PROBE_CONCURRENCY", "5000"))
+        except ValueError as error:
+            raise SettingsError(str(error)) from error
+        return cls(
+            broker_url=needed("GORUPTIME_BROKER_URL"),
+            region=needed("GORUPTIME_REGION"),
+            region_key=needed("GORUPTIME_REGION_KEY"),
+            policy=policy,
+            limits=Limits(running=running, accepted=max(20_000, 4 * running)),
+            ca_file=environment.get("GORUPTIME_CA_FILE", ""),
+        )
+
+
+def transport_options(queue: str) -> dict[str, Any]:
+    """For Redis-like brokers: unacked messages of one queue group are its own, and come back soon after a kill."""
+    return {
+        "visibility_timeout": 60,
+        "unacked_key": f"unacked.{queue}",
+        "unacked_index_key": f"unacked_index.{queue}",
+        "unacked_mutex_key": f"unacked_mutex.{queue}",
+        "unacked_mutex_expire": 10,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "socket_connect_timeout": 3,
+        "socket_timeout": 10,
+        "socket_keepalive": True,
+        "retry_on_timeout": False,
+    }
+
+
+def make_app(settings: Settings, engine: Engine) -> Celery:
+    queue = wire.queue_of(settings.region)
+    app = Celery("probes", broker=settings.broker_url, set_as_current=False)
+    app.conf.update(
+        task_queues=[Queue(queue, routing_key=queue, durable=True)],
+        task_default_queue=queue,
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_acks_late=False,
+        worker_prefetch_multiplier=1,
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        worker_hijack_root_logger=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options=transport_options(queue),
+    )
+
+    @app.task(name=wire.TASK, ignore_result=True)
+    def run(*, v: int, sent_at: int, jobs: list[dict[str, Any]], **_newer: object) -> None:
+        if v != wire.VERSION:
+            engine.dropped["version"] += len(jobs)
+            return
+        engine.submit(jobs, sent_at)
+
+    return app
+
+
+def raise_file_limit() -> None:
+    """A mass outage holds a socket per job for its whole timeout."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

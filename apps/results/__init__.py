@@ -1,0 +1,1 @@
+"""What was seen: runs, certificates, state intervals, uptime arithmetic, dead letters. Decides nothing."""

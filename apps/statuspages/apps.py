@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class StatuspagesConfig(AppConfig):
+    name = "apps.statuspages"
+    label = "statuspages"

@@ -1,0 +1,1 @@
+"""Wiring only: settings, URLs, the Celery app, WSGI and ASGI. No code of the product."""

@@ -1,0 +1,11 @@
+"""ASGI entry point."""
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "goruptime.settings")
+
+application = get_asgi_application()
+
+import goruptime.celery  # noqa: E402, F401  # `core.wake` sends through the current Celery app

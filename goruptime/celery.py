@@ -1,0 +1,22 @@
+"""The core's Celery app. Probe workers have one of their own, `apps.probes.worker`."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+from celery.signals import setup_logging
+from django.conf import settings
+
+from apps.pipeline.queues import celery_settings
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "goruptime.settings")
+
+app = Celery("goruptime")
+app.config_from_object(celery_settings(settings.BROKER_URL))
+app.autodiscover_tasks(["apps.pipeline"])
+
+
+@setup_logging.connect(weak=False)
+def _keep_djangos_logging(**_kwargs: object) -> None:
+    """A listener is how Celery is told to leave logging alone."""

@@ -1,0 +1,198 @@
+"""One configuration; its switches are the variables of `env`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+from apps.core.embedded.folder import DataFolder
+from apps.net.guard import AddressPolicy
+from goruptime.settings.env import database, email, env
+
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
+
+# --- where things live: the embedded engines of a data folder, unless real servers are named
+
+DATA_FOLDER = DataFolder(Path(env.text("GORUPTIME_DATA_DIR", str(BASE_DIR / "data"))))
+DATABASE_URL = env.secret("DATABASE_URL")
+REDIS_URL = env.secret("REDIS_URL")
+IS_EMBEDDED = not DATABASE_URL
+DATABASES = {"default": database(DATABASE_URL or DATA_FOLDER.database_url)}
+BROKER_URL = env.secret("GORUPTIME_BROKER_URL") or REDIS_URL or DATA_FOLDER.broker_url
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL or DATA_FOLDER.cache_url,
+        "KEY_PREFIX": "goruptime",
+        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
+    }
+}
+
+# --- secrets: given, or made once in the data folder of a local run
+
+SECRET_KEY = env.secret("GORUPTIME_SECRET_KEY")
+ENCRYPTION_KEYS = [key for key in env.secret("GORUPTIME_ENCRYPTION_KEYS").split(",") if key]
+if not SECRET_KEY or not ENCRYPTION_KEYS:
+    if not IS_EMBEDDED:
+        raise ImproperlyConfigured(
+            "With DATABASE_URL set, GORUPTIME_SECRET_KEY and GORUPTIME_ENCRYPTION_KEYS must be set too: see .env.example."
+        )
+    _kept = DATA_FOLDER.keys()
+    SECRET_KEY = SECRET_KEY or _kept.secret_key
+    ENCRYPTION_KEYS = ENCRYPTION_KEYS or [_kept.encryption_key]
+
+# --- the web
+
+DEBUG = env.flag("GORUPTIME_DEBUG", False)
+PORT = env.whole("GORUPTIME_PORT", 8000)
+WEB_THREADS = env.whole("GORUPTIME_WEB_THREADS", 8)
+PUBLIC_URL = env.text("GORUPTIME_PUBLIC_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
+_IS_TLS = PUBLIC_URL.startswith("https://")
+ALLOWED_HOSTS = env.items("GORUPTIME_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+ROOT_URLCONF = "goruptime.urls"
+WSGI_APPLICATION = "goruptime.wsgi.application"
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _IS_TLS else None
+SECURE_SSL_REDIRECT = False  # the proxy in front does it
+SECURE_HSTS_SECONDS = 31_536_000 if _IS_TLS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = _IS_TLS
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_SECURE = _IS_TLS
+SESSION_COOKIE_NAME = "goruptime_session"
+CSRF_COOKIE_SECURE = _IS_TLS
+CSRF_COOKIE_HTTPONLY = False
+CSRF_FAILURE_VIEW = "apps.api.errors.csrf_failure"
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "django_celery_beat",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "anymail",
+    "apps.core",
+    "apps.orgs",
+    "apps.monitors",
+    "apps.results",
+    "apps.incidents",
+    "apps.notifications",
+    "apps.statuspages",
+    "apps.dashboard",
+    "apps.api",
+    "apps.pipeline",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "apps.core.middleware.PolicyHeaders",
+    "apps.core.middleware.BodyLimit",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
+    }
+]
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = True
+
+AUTH_USER_MODEL = "orgs.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+
+# --- what probes and webhooks may reach
+
+PRIVATE_TARGETS = env.choice("GORUPTIME_PRIVATE_TARGETS", "allowed" if IS_EMBEDDED else "refused", ("allowed", "refused"))
+ALLOWED_NETWORKS = env.text("GORUPTIME_ALLOWED_NETWORKS")
+DENIED_NETWORKS = env.text("GORUPTIME_DENIED_NETWORKS")
+try:
+    ADDRESS_POLICY = AddressPolicy.parse(
+        private=PRIVATE_TARGETS == "allowed", allow=ALLOWED_NETWORKS, deny=DENIED_NETWORKS
+    )
+except ValueError as _error:
+    raise ImproperlyConfigured(f"GORUPTIME_ALLOWED_NETWORKS or GORUPTIME_DENIED_NETWORKS: {_error}") from _error
+CA_FILE = env.text("GORUPTIME_CA_FILE")
+PROBE_CONCURRENCY = env.whole("GORUPTIME_PROBE_CONCURRENCY", 5_000)
+
+# --- mail
+
+_EMAIL = email(env.secret("GORUPTIME_EMAIL_URL") or "console:")
+EMAIL_BACKEND = _EMAIL["EMAIL_BACKEND"]
+EMAIL_HOST = _EMAIL.get("EMAIL_HOST", "localhost")
+EMAIL_PORT = _EMAIL.get("EMAIL_PORT", 25)
+EMAIL_HOST_USER = _EMAIL.get("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = _EMAIL.get("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = _EMAIL.get("EMAIL_USE_TLS", False)
+EMAIL_USE_SSL = _EMAIL.get("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = 15
+ANYMAIL = _EMAIL.get("ANYMAIL", {})
+DEFAULT_FROM_EMAIL = env.text("GORUPTIME_EMAIL_FROM", "GoUpTime <goruptime@localhost>")
+
+# --- API
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["apps.api.authentication.ApiKeyAuthentication", "apps.api.authentication.SessionAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["apps.api.permissions.RoleAllows"],
+    "DEFAULT_THROTTLE_CLASSES": ["apps.api.throttling.CallerThrottle"],
+    "DEFAULT_THROTTLE_RATES": {"caller": env.text("GORUPTIME_API_RATE", "1200/min"), "login": "10/min"},
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "apps.api.pagination.CreatedCursor",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "apps.api.errors.handle",
+    "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
+    "UNAUTHENTICATED_USER": None,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "GoUpTime API",
+    "VERSION": "1",
+    "DESCRIPTION": "Uptime monitoring: checks, incidents, channels.",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+# --- logs: one line each, to standard output
+
+LOG_LEVEL = env.choice("GORUPTIME_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"out": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "line"}},
+    "root": {"handlers": ["out"], "level": LOG_LEVEL},
+    "loggers": {
+        "celery": {"level": "WARNING"},
+        "kombu": {"level": "WARNING"},
+        "django.request": {"level": "ERROR"},
+    },
+}

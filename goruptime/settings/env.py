@@ -1,0 +1,102 @@
+"""All reading of the environment. Every variable is named here once; `.env.example` lists them, a test compares the two."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+class Env:
+    """Typed and strict: a value that cannot be read stops the start with a sentence."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self.names: set[str] = set()
+
+    def text(self, name: str, default: str = "") -> str:
+        self.names.add(name)
+        return self._environment.get(name) or default
+
+    def secret(self, name: str) -> str:
+        """The variable, or the content of the file that NAME_FILE names."""
+        self.names.update({name, f"{name}_FILE"})
+        path = self._environment.get(f"{name}_FILE")
+        if not path:
+            return self._environment.get(name, "")
+        try:
+            return Path(path).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ImproperlyConfigured(f"{name}_FILE cannot be read: {error}") from error
+
+    def flag(self, name: str, default: bool) -> bool:
+        value = self.text(name, "true" if default else "false")
+        if value not in ("true", "false"):
+            raise ImproperlyConfigured(f"{name} must be true or false, not {value!r}")
+        return value == "true"
+
+    def whole(self, name: str, default: int) -> int:
+        value = self.text(name, str(default))
+        if not value.isdigit():
+            raise ImproperlyConfigured(f"{name} must be a whole number, not {value!r}")
+        return int(value)
+
+    def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
+        value = self.text(name, default)
+        if value not in allowed:
+            raise ImproperlyConfigured(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+        return value
+
+    def items(self, name: str, default: str = "") -> list[str]:
+        return [item.strip() for item in self.text(name, default).split(",") if item.strip()]
+
+
+env = Env(os.environ)
+
+
+def database(url: str) -> dict[str, object]:
+    """Django's database settings from `postgresql://user:password@host:port/name?option=value`."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("postgres", "postgresql"):
+        raise ImproperlyConfigured("DATABASE_URL must begin with postgresql://")
+    options = dict(parse_qsl(parts.query))
+    host = options.pop("host", "") or unquote(parts.hostname or "")
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.lstrip("/")) or "goruptime",
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": host,
+        "PORT": str(parts.port or ""),
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {"connect_timeout": 5, "application_name": "goruptime", **options},
+    }
+
+
+def email(url: str) -> dict[str, object]:
+    """Mail settings from `console:`, `smtp://user:password@host:port`, `smtp+tls://`, `smtps://`, or `anymail+<provider>:?api_key=…`."""
+    parts = urlsplit(url)
+    if parts.scheme == "console":
+        return {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}
+    if parts.scheme in ("smtp", "smtp+tls", "smtps"):
+        return {
+            "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+            "EMAIL_HOST": parts.hostname or "localhost",
+            "EMAIL_PORT": parts.port or {"smtp": 25, "smtp+tls": 587, "smtps": 465}[parts.scheme],
+            "EMAIL_HOST_USER": unquote(parts.username or ""),
+            "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+            "EMAIL_USE_TLS": parts.scheme == "smtp+tls",
+            "EMAIL_USE_SSL": parts.scheme == "smtps",
+        }
+    if parts.scheme.startswith("anymail+"):
+        provider = parts.scheme.removeprefix("anymail+")
+        keys = {f"{provider}_{name}".upper(): value for name, value in parse_qsl(parts.query)}
+        return {
+            "EMAIL_BACKEND": f"anymail.backends.{provider}.EmailBackend",
+            "ANYMAIL": {**keys, "REQUESTS_TIMEOUT": 15},
+        }
+    raise ImproperlyConfigured(f"GORUPTIME_EMAIL_URL: {parts.scheme!r} is not console, smtp, smtp+tls, smtps or anymail+<provider>")

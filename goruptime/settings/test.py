@@ -1,0 +1,7 @@
+"""The suite's settings: the same engines, cheap hashing."""
+
+from goruptime.settings import *  # noqa: F403
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+SILENCED_SYSTEM_CHECKS: list[str] = []

@@ -1,0 +1,12 @@
+"""Every face's URLs."""
+
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("apps.dashboard.urls")),
+    path("", include("apps.core.urls")),
+    path("api/v1/", include("apps.api.urls")),
+]
+
+handler404 = "apps.api.errors.not_found"
+handler500 = "apps.api.errors.server_error"

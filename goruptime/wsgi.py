@@ -1,0 +1,11 @@
+"""WSGI entry point."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "goruptime.settings")
+
+application = get_wsgi_application()
+
+import goruptime.celery  # noqa: E402, F401  # `core.wake` sends through the current Celery app
