@@ -8,4 +8,3 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "goruptime.settings")
 
 application = get_asgi_application()
 
-import goruptime.celery  # noqa: E402, F401  # `core.wake` sends through the current Celery app

@@ -6,14 +6,11 @@ import os
 
 from celery import Celery
 from celery.signals import setup_logging
-from django.conf import settings
-
-from apps.pipeline.queues import celery_settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "goruptime.settings")
 
 app = Celery("goruptime")
-app.config_from_object(celery_settings(settings.BROKER_URL))
+app.config_from_object("goruptime.settings.queues")
 app.autodiscover_tasks(["apps.pipeline"])
 
 

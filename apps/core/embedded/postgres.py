@@ -29,7 +29,7 @@ _SETTINGS = {
     "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",
     "checkpoint_completion_target": "0.9",
-    "wal_compression": "lz4",
+    "wal_compression": "on",
     "random_page_cost": "1.1",
     "jit": "off",
     "log_destination": "stderr",

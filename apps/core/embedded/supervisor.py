@@ -101,9 +101,8 @@ class Supervisor:
             signal.signal(number, self._on_signal)
         try:
             self._start_servers()
-            region = self._prepare()
             if not self._stop:
-                self._start_all(self._programs(region))
+                self._start_all(self._programs(self._prepare()))
                 self._announce()
             while not self._stop:
                 self._turn()
@@ -200,10 +199,12 @@ class Supervisor:
 
     def _reap(self, child: Child, now: float) -> None:
         assert child.process is not None and child.process.stdout is not None
-        self._read(child, child.process.stdout)
-        if child.process.stdout in [key.fileobj for key in self._selector.get_map().values()]:
-            self._selector.unregister(child.process.stdout)
-        child.process.stdout.close()
+        pipe = child.process.stdout
+        if pipe in self._selector.get_map():
+            self._read(child, pipe)
+        if pipe in self._selector.get_map():  # a grandchild still holds it open
+            self._selector.unregister(pipe)
+        pipe.close()
         code = child.process.returncode
         child.process = None
         if self._stop:

@@ -1,0 +1,96 @@
+"""Every error in the one envelope; nothing of ours shows through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import RequestDataTooBig
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from rest_framework import exceptions, status
+from rest_framework.response import Response
+from rest_framework.views import exception_handler
+
+from apps.core.envelope import error_body
+from apps.incidents.services.acts import StateForbidsError
+from apps.monitors.services import FieldError
+from apps.notifications.contract import ConfigError
+from apps.notifications.services import UnknownKindError
+from apps.orgs.services import NameTakenError
+
+_CODES = {
+    400: "invalid",
+    401: "not_authenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    406: "not_acceptable",
+    413: "payload_too_large",
+    415: "unsupported_media_type",
+    429: "throttled",
+}
+
+
+def handle(error: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's exception handler. None lets Django answer 500 and log."""
+    if isinstance(error, (FieldError, ConfigError)):
+        return _answer(400, "invalid", "Some fields cannot be used.", {error.field: [_sentence(error.message)]})
+    if isinstance(error, UnknownKindError):
+        return _answer(400, "invalid", "Some fields cannot be used.", {"kind": [_sentence(str(error))]})
+    if isinstance(error, NameTakenError):
+        return _answer(400, "invalid", "Some fields cannot be used.", {"name": [str(error)]})
+    if isinstance(error, StateForbidsError):
+        return _answer(409, error.code, str(error))
+    if isinstance(error, RequestDataTooBig):
+        return _answer(413, "payload_too_large", "The body is too large.")
+    if isinstance(error, (OperationalError, InterfaceError)):
+        return _answer(503, "unavailable", "The database is not available. Try again.")
+    if isinstance(error, exceptions.ValidationError):
+        return _answer(400, "invalid", "Some fields cannot be used.", _details(error.detail))
+    if isinstance(error, exceptions.ParseError):
+        return _answer(400, "malformed", str(error.detail))
+    response = exception_handler(error, context)
+    if response is not None:
+        detail = response.data.get("detail", "") if isinstance(response.data, dict) else ""
+        response.data = error_body(_CODES.get(response.status_code, "error"), str(detail) or "The request failed.")
+    return response
+
+
+def _answer(code: int, name: str, message: str, details: dict[str, Any] | None = None) -> Response:
+    return Response(error_body(name, message, details), status=code)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}." if text and not text.endswith(".") else text
+
+
+def _details(detail: Any, prefix: str = "") -> dict[str, list[str]]:
+    """Nested serializer errors, flat and dotted."""
+    if isinstance(detail, dict):
+        flat: dict[str, list[str]] = {}
+        for name, inner in detail.items():
+            flat |= _details(inner, f"{prefix}.{name}" if prefix else str(name))
+        return flat
+    items = detail if isinstance(detail, list) else [detail]
+    return {prefix or "body": [str(item) for item in items]}
+
+
+def _is_for_programs(request: HttpRequest) -> bool:
+    return request.path.startswith("/api/")
+
+
+def not_found(request: HttpRequest, _exception: Exception) -> HttpResponse:
+    if _is_for_programs(request):
+        return JsonResponse(error_body("not_found", "There is nothing here."), status=status.HTTP_404_NOT_FOUND)
+    return render(request, "error.html", {"title": "Not found", "sentence": "There is no page at this address."}, status=404)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    if _is_for_programs(request):
+        return JsonResponse(error_body("internal", "Something failed on our side. It was logged."), status=500)
+    return render(request, "error.html", {"title": "Failed", "sentence": "Something failed on our side. It was logged."}, status=500)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    return JsonResponse(error_body("csrf", "The CSRF token is missing or wrong: send the cookie's value as X-CSRFToken."), status=403)

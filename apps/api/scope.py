@@ -1,0 +1,55 @@
+"""Objects of the caller's tenant, or 404: a stranger learns nothing."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TypeVar
+
+from django.db.models import Model, QuerySet
+from django.http import Http404
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+
+from apps.api.caller import Caller, caller_of
+from apps.orgs.models import Project
+
+M = TypeVar("M", bound=Model)
+
+
+def get_or_404(rows: QuerySet[M], pk: uuid.UUID) -> M:
+    found = rows.filter(pk=pk).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+def mine(rows: QuerySet[M], caller: Caller) -> QuerySet[M]:
+    """Rows of the caller's organization, and of its project where its key has one."""
+    rows = rows.filter(organization=caller.organization)
+    return rows if caller.project is None else rows.filter(project=caller.project)
+
+
+def project_named(request: Request, project_id: uuid.UUID | None) -> Project:
+    """The project to act in: the key's, or the one named. Raises ValidationError."""
+    caller = caller_of(request)
+    if caller.project is not None:
+        if project_id not in (None, caller.project.pk):
+            raise ValidationError({"project": ["There is no such project."]})
+        return caller.project
+    if project_id is None:
+        raise ValidationError({"project": ["A session must name the project."]})
+    found = Project.objects.filter(organization=caller.organization, pk=project_id).first()
+    if found is None:
+        raise ValidationError({"project": ["There is no such project."]})
+    return found
+
+
+def uuid_parameter(request: Request, name: str) -> uuid.UUID | None:
+    """A query parameter that is an id. Raises ValidationError."""
+    given = request.query_params.get(name)
+    if not given:
+        return None
+    try:
+        return uuid.UUID(given)
+    except ValueError as error:
+        raise ValidationError({name: ["Must be an id."]}) from error

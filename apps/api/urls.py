@@ -1,0 +1,34 @@
+from django.urls import path
+from drf_spectacular.views import SpectacularAPIView
+
+from apps.api.docs import Docs
+from apps.api.views import checks, incidents, telling, tenants
+
+urlpatterns = [
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("docs/", Docs.as_view(url_name="schema"), name="docs"),
+    path("session/", tenants.Session.as_view(), name="session"),
+    path("projects/", tenants.ProjectList.as_view(), name="projects"),
+    path("projects/<uuid:pk>/", tenants.ProjectDetail.as_view(), name="project"),
+    path("resources/", tenants.ResourceList.as_view(), name="resources"),
+    path("resources/<uuid:pk>/", tenants.ResourceDetail.as_view(), name="resource"),
+    path("api-keys/", tenants.ApiKeyList.as_view(), name="api-keys"),
+    path("api-keys/<uuid:pk>/", tenants.ApiKeyDetail.as_view(), name="api-key"),
+    path("checks/", checks.CheckList.as_view(), name="checks"),
+    path("checks/<uuid:pk>/", checks.CheckDetail.as_view(), name="check"),
+    path("checks/<uuid:pk>/runs/", checks.CheckRuns.as_view(), name="check-runs"),
+    path("checks/<uuid:pk>/uptime/", checks.CheckUptime.as_view(), name="check-uptime"),
+    path("checks/<uuid:pk>/pause/", checks.CheckPause.as_view(), name="check-pause"),
+    path("checks/<uuid:pk>/resume/", checks.CheckResume.as_view(), name="check-resume"),
+    path("checks/<uuid:pk>/run/", checks.CheckRunNow.as_view(), name="check-run"),
+    path("regions/", telling.RegionList.as_view(), name="regions"),
+    path("incidents/", incidents.IncidentList.as_view(), name="incidents"),
+    path("incidents/<uuid:pk>/", incidents.IncidentDetail.as_view(), name="incident"),
+    path("incidents/<uuid:pk>/ack/", incidents.IncidentAck.as_view(), name="incident-ack"),
+    path("incidents/<uuid:pk>/resolve/", incidents.IncidentResolve.as_view(), name="incident-resolve"),
+    path("channels/", telling.ChannelList.as_view(), name="channels"),
+    path("channels/<uuid:pk>/", telling.ChannelDetail.as_view(), name="channel"),
+    path("channels/<uuid:pk>/test/", telling.ChannelTest.as_view(), name="channel-test"),
+    path("deliveries/", telling.DeliveryList.as_view(), name="deliveries"),
+    path("deliveries/<uuid:pk>/", telling.DeliveryDetail.as_view(), name="delivery"),
+]

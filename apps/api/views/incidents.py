@@ -1,0 +1,140 @@
+"""Incidents, and people's answers to them."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
+from rest_framework import serializers, status
+from rest_framework.exceptions import ValidationError
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.api.caller import caller_of
+from apps.api.pagination import StartedCursor
+from apps.api.scope import get_or_404, project_named, uuid_parameter
+from apps.api.views.checks import ReasonSerializer
+from apps.core.clock import to_ms
+from apps.incidents.models import Incident, Severity
+from apps.incidents.payloads import timestamp
+from apps.incidents.selectors import downtime_ms, incidents_of
+from apps.incidents.services.answers import acknowledge_incident, open_incident, resolve_incident
+
+
+class IncidentSerializer(serializers.ModelSerializer[Incident]):
+    project = serializers.UUIDField(source="project_id")
+    check = serializers.UUIDField(source="check_row_id", allow_null=True)
+    started_at = serializers.SerializerMethodField()
+    resolved_at = serializers.SerializerMethodField()
+    duration_s = serializers.SerializerMethodField()
+    downtime_s = serializers.SerializerMethodField()
+    reason = serializers.SerializerMethodField()
+    acknowledged_by = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Incident
+        fields = [
+            "id", "project", "check", "source", "title", "severity", "status", "started_at", "resolved_at", "duration_s",
+            "downtime_s", "reason", "resolution", "acknowledged_at", "acknowledged_by",
+        ]  # fmt: skip
+
+    def get_started_at(self, incident: Incident) -> str:
+        return timestamp(incident.started_at)
+
+    def get_resolved_at(self, incident: Incident) -> str | None:
+        return timestamp(incident.resolved_at) if incident.resolved_at else None
+
+    def get_duration_s(self, incident: Incident) -> float | None:
+        if incident.resolved_at is None:
+            return None
+        return (to_ms(incident.resolved_at) - to_ms(incident.started_at)) / 1000
+
+    def get_downtime_s(self, incident: Incident) -> float:
+        return downtime_ms(incident=incident) / 1000
+
+    @extend_schema_field(ReasonSerializer(allow_null=True))
+    def get_reason(self, incident: Incident) -> dict[str, str] | None:
+        return {"code": incident.reason, "message": incident.message} if incident.reason else None
+
+    def get_acknowledged_by(self, incident: Incident) -> str | None:
+        return incident.acknowledged_by.email if incident.acknowledged_by else None
+
+
+class NewIncidentSerializer(serializers.Serializer[Any]):
+    project = serializers.UUIDField(required=False)
+    title = serializers.CharField(max_length=300)
+    severity = serializers.ChoiceField(choices=Severity.choices, default=Severity.DOWN)
+    message = serializers.CharField(max_length=5000, required=False, default="", allow_blank=True)
+
+
+class IncidentList(GenericAPIView[Incident]):
+    serializer_class = IncidentSerializer
+    queryset = Incident.objects.none()
+    pagination_class = StartedCursor
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("check", OpenApiTypes.UUID),
+            OpenApiParameter("status", OpenApiTypes.STR, enum=Incident.Status.values),
+        ]
+    )
+    def get(self, request: Request) -> Response:
+        caller = caller_of(request)
+        rows = incidents_of(organization=caller.organization, project=caller.project)
+        check, wanted = uuid_parameter(request, "check"), request.query_params.get("status")
+        rows = rows.filter(check_row_id=check) if check else rows
+        if wanted:
+            if wanted not in Incident.Status.values:
+                raise ValidationError({"status": [f"Must be one of {', '.join(Incident.Status.values)}."]})
+            rows = rows.filter(status=wanted)
+        page = self.paginate_queryset(rows) or []
+        return self.get_paginated_response(IncidentSerializer(page, many=True).data)
+
+    @extend_schema(request=NewIncidentSerializer, responses={201: IncidentSerializer})
+    def post(self, request: Request) -> Response:
+        """Open one by hand; it ends by `resolve/` alone."""
+        given = NewIncidentSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        values = given.validated_data
+        incident = open_incident(
+            project=project_named(request, values.get("project")),
+            title=values["title"],
+            severity=Severity(values["severity"]),
+            message=values["message"],
+            now=timezone.now(),
+        )
+        return Response(IncidentSerializer(incident).data, status=status.HTTP_201_CREATED)
+
+
+class IncidentDetail(GenericAPIView[Incident]):
+    serializer_class = IncidentSerializer
+    queryset = Incident.objects.none()
+
+    def incident(self, pk: uuid.UUID) -> Incident:
+        caller = caller_of(self.request)
+        return get_or_404(incidents_of(organization=caller.organization, project=caller.project), pk)
+
+    def get(self, _request: Request, pk: uuid.UUID) -> Response:
+        return Response(IncidentSerializer(self.incident(pk)).data)
+
+
+class IncidentAck(IncidentDetail):
+    http_method_names = ["post", "options"]
+
+    @extend_schema(request=None)
+    def post(self, request: Request, pk: uuid.UUID) -> Response:
+        user = caller_of(request).user
+        incident = acknowledge_incident(incident=self.incident(pk), user=user, now=timezone.now())
+        return Response(IncidentSerializer(incident).data)
+
+
+class IncidentResolve(IncidentDetail):
+    http_method_names = ["post", "options"]
+
+    @extend_schema(request=None)
+    def post(self, _request: Request, pk: uuid.UUID) -> Response:
+        return Response(IncidentSerializer(resolve_incident(incident=self.incident(pk), now=timezone.now())).data)

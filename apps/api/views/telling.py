@@ -1,0 +1,188 @@
+"""Channels and deliveries; regions, which are the deployment's."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers, status
+from rest_framework.exceptions import ValidationError
+from rest_framework.generics import GenericAPIView, ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.api.caller import caller_of
+from apps.api.scope import get_or_404, mine, project_named, uuid_parameter
+from apps.core.clock import from_ms, to_ms
+from apps.incidents.payloads import timestamp
+from apps.monitors.models import Region
+from apps.monitors.selectors import liveness_of
+from apps.monitors.services import MASK, merge_masked
+from apps.notifications.models import Channel, Delivery
+from apps.notifications.registry import CHANNEL_KINDS
+from apps.notifications.services import change_channel, create_channel, delete_channel, test_channel
+from apps.probes.clock import APPLIED_BEYOND_MS
+
+
+class ChannelSerializer(serializers.ModelSerializer[Channel]):
+    project = serializers.UUIDField(source="project_id", required=False)
+    config = serializers.DictField(help_text="webhook: {url, secret}; email: {to: [addresses]}. Secrets are masked.")
+
+    class Meta:
+        model = Channel
+        fields = ["id", "project", "name", "kind", "config", "is_enabled", "created_at"]
+        read_only_fields = ["id", "created_at"]
+
+    def to_representation(self, channel: Channel) -> dict[str, Any]:
+        shown = super().to_representation(channel)
+        return {**shown, "config": masked(channel.kind, channel.config)}
+
+
+def masked(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: MASK if name in CHANNEL_KINDS[kind].secret_fields else value for name, value in config.items()}
+
+
+def channels_of(request: Request) -> QuerySet[Channel]:
+    return mine(Channel.objects.filter(deleted_at=None), caller_of(request))
+
+
+class ChannelList(ListAPIView[Channel]):
+    serializer_class = ChannelSerializer
+    queryset = Channel.objects.none()
+
+    def get_queryset(self) -> QuerySet[Channel]:
+        return channels_of(self.request)
+
+    def post(self, request: Request) -> Response:
+        """A webhook's secret is made when none is sent, and shown in this answer alone."""
+        given = ChannelSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        values = given.validated_data
+        channel = create_channel(
+            project=project_named(request, values.get("project_id")),
+            name=values["name"],
+            kind=values["kind"],
+            config=values["config"],
+        )
+        return Response({**ChannelSerializer(channel).data, "config": channel.config}, status=status.HTTP_201_CREATED)
+
+
+class ChannelDetail(GenericAPIView[Channel]):
+    serializer_class = ChannelSerializer
+    queryset = Channel.objects.none()
+
+    def channel(self, pk: uuid.UUID) -> Channel:
+        return get_or_404(channels_of(self.request).select_related("organization", "project"), pk)
+
+    def get(self, _request: Request, pk: uuid.UUID) -> Response:
+        return Response(ChannelSerializer(self.channel(pk)).data)
+
+    def patch(self, request: Request, pk: uuid.UUID) -> Response:
+        channel = self.channel(pk)
+        given = ChannelSerializer(channel, data=request.data, partial=True)
+        given.is_valid(raise_exception=True)
+        values = given.validated_data
+        if values.get("kind", channel.kind) != channel.kind:
+            raise ValidationError({"kind": ["A channel keeps its kind: make another one."]})
+        config = {**channel.config, **merge_masked(values.get("config", {}), channel.config)}
+        changed = change_channel(
+            channel=channel,
+            name=values.get("name", channel.name),
+            config=config,
+            is_enabled=values.get("is_enabled", channel.is_enabled),
+        )
+        return Response(ChannelSerializer(changed).data)
+
+    @extend_schema(responses={204: None})
+    def delete(self, _request: Request, pk: uuid.UUID) -> Response:
+        delete_channel(channel=self.channel(pk), now=timezone.now())
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class DeliverySerializer(serializers.ModelSerializer[Delivery]):
+    channel = serializers.UUIDField(source="channel_id")
+    check = serializers.UUIDField(source="check_row_id", allow_null=True)
+    incident = serializers.SerializerMethodField()
+    event = serializers.CharField(source="kind")
+
+    class Meta:
+        model = Delivery
+        fields = [
+            "id", "channel", "check", "incident", "event", "status", "attempts", "next_attempt_at", "created_at", "finished_at", "error",
+        ]  # fmt: skip
+
+    def get_incident(self, delivery: Delivery) -> str | None:
+        incident = delivery.payload.get("incident")
+        return incident["id"] if incident else None
+
+
+class ChannelTest(ChannelDetail):
+    http_method_names = ["post", "options"]
+
+    @extend_schema(request=None, responses={202: DeliverySerializer})
+    def post(self, _request: Request, pk: uuid.UUID) -> Response:
+        """A message `channel.test`, sent like every other; its delivery tells what came of it."""
+        delivery = test_channel(channel=self.channel(pk), now=timezone.now())
+        return Response(DeliverySerializer(delivery).data, status=status.HTTP_202_ACCEPTED)
+
+
+def deliveries_of(request: Request) -> QuerySet[Delivery]:
+    caller = caller_of(request)
+    rows = Delivery.objects.filter(organization=caller.organization)
+    return rows if caller.project is None else rows.filter(channel__project=caller.project)
+
+
+class DeliveryList(ListAPIView[Delivery]):
+    serializer_class = DeliverySerializer
+    queryset = Delivery.objects.none()
+
+    def get_queryset(self) -> QuerySet[Delivery]:
+        rows = deliveries_of(self.request)
+        for name, column in (("channel", "channel_id"), ("check", "check_row_id")):
+            wanted = uuid_parameter(self.request, name)
+            rows = rows.filter(**{column: wanted}) if wanted else rows
+        return rows
+
+    @extend_schema(parameters=[OpenApiParameter("channel", OpenApiTypes.UUID), OpenApiParameter("check", OpenApiTypes.UUID)])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+
+class DeliveryDetail(GenericAPIView[Delivery]):
+    serializer_class = DeliverySerializer
+    queryset = Delivery.objects.none()
+
+    def get(self, request: Request, pk: uuid.UUID) -> Response:
+        return Response(DeliverySerializer(get_or_404(deliveries_of(request), pk)).data)
+
+
+class RegionSerializer(serializers.ModelSerializer[Region]):
+    is_live = serializers.SerializerMethodField()
+    last_heard_at = serializers.SerializerMethodField()
+    clock = serializers.SerializerMethodField(help_text="In words when its clock is off by more than a second.")
+
+    class Meta:
+        model = Region
+        fields = ["slug", "name", "is_enabled", "is_live", "last_heard_at", "clock", "clock_offset_ms", "in_flight", "dropped"]
+
+    def get_is_live(self, region: Region) -> bool:
+        return liveness_of(region).is_live(to_ms(timezone.now()))
+
+    def get_last_heard_at(self, region: Region) -> str | None:
+        return timestamp(from_ms(region.heard_at_ms)) if region.heard_at_ms else None
+
+    def get_clock(self, region: Region) -> str | None:
+        offset_s = region.clock_offset_ms / 1000
+        return f"clock off by {offset_s:+.1f} s" if abs(region.clock_offset_ms) > APPLIED_BEYOND_MS else None
+
+
+class RegionList(ListAPIView[Region]):
+    """Regions of the deployment: operators make them, tenants choose among them."""
+
+    serializer_class = RegionSerializer
+    queryset = Region.objects.all()

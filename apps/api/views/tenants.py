@@ -1,0 +1,214 @@
+"""Projects, resources, API keys, the session."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.contrib.auth import authenticate, login, logout
+from django.middleware.csrf import get_token
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.views.decorators.csrf import csrf_protect
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers, status
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied, ValidationError
+from rest_framework.generics import GenericAPIView, ListAPIView
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.api.caller import caller_of
+from apps.api.scope import get_or_404, mine, project_named
+from apps.api.throttling import LoginThrottle
+from apps.monitors.models import Resource
+from apps.monitors.services import create_resource, rename_resource
+from apps.orgs.models import ApiKey, Project, Role
+from apps.orgs.services import create_api_key, create_project, rename_project, revoke_api_key
+
+
+class ProjectSerializer(serializers.ModelSerializer[Project]):
+    class Meta:
+        model = Project
+        fields = ["id", "name", "created_at"]
+        read_only_fields = ["id", "created_at"]
+
+
+class ProjectList(ListAPIView[Project]):
+    serializer_class = ProjectSerializer
+    queryset = Project.objects.all()
+    write_role = Role.ADMIN
+
+    def get_queryset(self) -> Any:
+        caller = caller_of(self.request)
+        rows = Project.objects.filter(organization=caller.organization)
+        return rows if caller.project is None else rows.filter(pk=caller.project.pk)
+
+    def post(self, request: Request) -> Response:
+        given = ProjectSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        caller = caller_of(request)
+        if caller.project is not None:
+            raise PermissionDenied("An API key belongs to one project and makes no other.")
+        project = create_project(organization=caller.organization, name=given.validated_data["name"])
+        return Response(ProjectSerializer(project).data, status=status.HTTP_201_CREATED)
+
+
+class ProjectDetail(GenericAPIView[Project]):
+    serializer_class = ProjectSerializer
+    queryset = Project.objects.all()
+    write_role = Role.ADMIN
+
+    def _project(self, pk: uuid.UUID) -> Project:
+        caller = caller_of(self.request)
+        rows = Project.objects.filter(organization=caller.organization)
+        return get_or_404(rows if caller.project is None else rows.filter(pk=caller.project.pk), pk)
+
+    def get(self, _request: Request, pk: uuid.UUID) -> Response:
+        return Response(ProjectSerializer(self._project(pk)).data)
+
+    def patch(self, request: Request, pk: uuid.UUID) -> Response:
+        project = self._project(pk)
+        given = ProjectSerializer(project, data=request.data, partial=True)
+        given.is_valid(raise_exception=True)
+        name = given.validated_data.get("name", project.name)
+        return Response(ProjectSerializer(rename_project(project=project, name=name)).data)
+
+
+class ResourceSerializer(serializers.ModelSerializer[Resource]):
+    project = serializers.UUIDField(source="project_id", required=False)
+
+    class Meta:
+        model = Resource
+        fields = ["id", "project", "name", "created_at"]
+        read_only_fields = ["id", "created_at"]
+
+
+class ResourceList(ListAPIView[Resource]):
+    serializer_class = ResourceSerializer
+    queryset = Resource.objects.all()
+
+    def get_queryset(self) -> Any:
+        return mine(Resource.objects.all(), caller_of(self.request))
+
+    def post(self, request: Request) -> Response:
+        given = ResourceSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        project = project_named(request, given.validated_data.get("project_id"))
+        row = create_resource(project=project, name=given.validated_data["name"])
+        return Response(ResourceSerializer(row).data, status=status.HTTP_201_CREATED)
+
+
+class ResourceDetail(GenericAPIView[Resource]):
+    serializer_class = ResourceSerializer
+    queryset = Resource.objects.all()
+
+    def _resource(self, pk: uuid.UUID) -> Resource:
+        return get_or_404(mine(Resource.objects.all(), caller_of(self.request)), pk)
+
+    def get(self, _request: Request, pk: uuid.UUID) -> Response:
+        return Response(ResourceSerializer(self._resource(pk)).data)
+
+    def patch(self, request: Request, pk: uuid.UUID) -> Response:
+        resource = self._resource(pk)
+        given = ResourceSerializer(resource, data=request.data, partial=True)
+        given.is_valid(raise_exception=True)
+        name = given.validated_data.get("name", resource.name)
+        return Response(ResourceSerializer(rename_resource(resource=resource, name=name)).data)
+
+
+class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
+    project = serializers.UUIDField(source="project_id", required=False)
+
+    class Meta:
+        model = ApiKey
+        fields = ["id", "project", "name", "prefix", "role", "created_at", "expires_at", "last_used_at"]
+        read_only_fields = ["id", "prefix", "created_at", "last_used_at"]
+
+
+class NewApiKeySerializer(ApiKeySerializer):
+    key = serializers.CharField(read_only=True, help_text="The key itself, shown once.")
+
+    class Meta(ApiKeySerializer.Meta):
+        fields = [*ApiKeySerializer.Meta.fields, "key"]
+
+
+class ApiKeyList(ListAPIView[ApiKey]):
+    serializer_class = ApiKeySerializer
+    queryset = ApiKey.objects.all()
+    read_role = write_role = Role.ADMIN
+
+    def get_queryset(self) -> Any:
+        return mine(ApiKey.objects.filter(revoked_at=None), caller_of(self.request))
+
+    @extend_schema(request=ApiKeySerializer, responses={201: NewApiKeySerializer})
+    def post(self, request: Request) -> Response:
+        given = ApiKeySerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        values = given.validated_data
+        role = Role(values.get("role", Role.MEMBER))
+        if not caller_of(request).role.covers(role):
+            raise ValidationError({"role": ["A key cannot do more than who makes it."]})
+        expires_at = values.get("expires_at")
+        if expires_at is not None and expires_at <= timezone.now():
+            raise ValidationError({"expires_at": ["Must be in the future."]})
+        project = project_named(request, values.get("project_id"))
+        row, key = create_api_key(project=project, name=values["name"], role=role, expires_at=expires_at)
+        return Response({**ApiKeySerializer(row).data, "key": key}, status=status.HTTP_201_CREATED)
+
+
+class ApiKeyDetail(GenericAPIView[ApiKey]):
+    serializer_class = ApiKeySerializer
+    queryset = ApiKey.objects.all()
+    read_role = write_role = Role.ADMIN
+
+    def _key(self, pk: uuid.UUID) -> ApiKey:
+        return get_or_404(mine(ApiKey.objects.filter(revoked_at=None), caller_of(self.request)), pk)
+
+    def get(self, _request: Request, pk: uuid.UUID) -> Response:
+        return Response(ApiKeySerializer(self._key(pk)).data)
+
+    @extend_schema(responses={204: None})
+    def delete(self, _request: Request, pk: uuid.UUID) -> Response:
+        revoke_api_key(key=self._key(pk), now=timezone.now())
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class CredentialsSerializer(serializers.Serializer[Any]):
+    email = serializers.EmailField()
+    password = serializers.CharField(trim_whitespace=False, max_length=1000)
+
+
+class SessionInfoSerializer(serializers.Serializer[Any]):
+    user_id = serializers.UUIDField()
+    email = serializers.EmailField()
+    csrf_token = serializers.CharField()
+
+
+@method_decorator(csrf_protect, name="delete")
+class Session(GenericAPIView[Any]):
+    """Sign in for the API's own docs page and other same-origin clients."""
+
+    serializer_class = CredentialsSerializer
+    permission_classes = [AllowAny]
+    authentication_classes = []
+    throttle_classes = [LoginThrottle]
+
+    @extend_schema(request=CredentialsSerializer, responses={200: SessionInfoSerializer})
+    def post(self, request: Request) -> Response:
+        given = CredentialsSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        values = given.validated_data
+        user = authenticate(request._request, username=values["email"], password=values["password"])
+        if user is None:
+            raise AuthenticationFailed("E-mail or password is wrong.")
+        login(request._request, user)
+        return Response({"user_id": user.pk, "email": user.email, "csrf_token": get_token(request._request)})
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request) -> Response:
+        logout(request._request)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def get_authenticate_header(self, request: Request) -> str:
+        return 'Session realm="api"'

@@ -1,0 +1,310 @@
+"""The check state machine, pure: votes meet in `verdict`, time passes in `step`, `derive` walks the rounds, `cut` ends an epoch.
+
+Standard library only, integer milliseconds, no clock, no I/O, total functions over frozen values. A slot names a round; a round
+is settled once and never changes. Everything that must be written down comes out as events, in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+SLACK_MS = 5_000
+"""A round is late at slot + timeout + SLACK."""
+AGE_MS = 5_000
+"""A vote waits so long before it closes earlier rounds: one that was sent before it may be in another consumer's hands."""
+GAP = 5
+"""Counted rounds more than GAP intervals apart belong to different streaks."""
+
+
+class Level(IntEnum):
+    """Of the open incident."""
+
+    GOOD = 0
+    WARN = 1
+    DOWN = 2
+
+
+@dataclass(frozen=True)
+class Streak:
+    """Rounds in a row that belong to a kind, and the first one's slot."""
+
+    count: int = 0
+    first: int | None = None
+
+    def grown(self, slot: int) -> Streak:
+        return Streak(self.count + 1, slot if self.first is None else self.first)
+
+
+_NO_STREAK = Streak()
+_BELONGS: tuple[frozenset[str], ...] = (
+    frozenset({"down"}),
+    frozenset({"down", "degraded"}),
+    frozenset({"up", "degraded"}),
+    frozenset({"up"}),
+)
+"""What the four streaks count: down, bad, ok, clean."""
+NO_STREAKS = (_NO_STREAK,) * 4
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What of a check the machine reads; times in ms."""
+
+    interval: int
+    timeout: int
+    fail_after: int = 1
+    recover_after: int = 1
+    quorum: int | None = None
+    phase: int = 0
+    since: int = 0
+    """Regular slots before this are not of the present revision."""
+
+
+@dataclass(frozen=True)
+class Round:
+    slot: int
+    until: int
+    """The next slot of the sequence: the verdict holds until it."""
+    verdict: str
+    """up, degraded, down, unknown or split"""
+    k: int = 1
+    """Votes that this round needed."""
+    is_safe: bool = True
+    """The live regions still missing could not have made it down."""
+    is_quiet: bool = False
+    """Nothing is told now: maintenance, or too old to be news."""
+
+
+@dataclass(frozen=True)
+class State:
+    due: int
+    """The first slot that is not settled."""
+    slot: int = -1
+    """The last slot settled, or the millisecond before a cut."""
+    level: Level = Level.GOOD
+    streaks: tuple[Streak, ...] = NO_STREAKS
+    counted: int | None = None
+    """The last slot with a side."""
+    opened: int | None = None
+    """Start of the open incident."""
+    by: int = 0
+    """k of the round that confirmed the incident's present severity."""
+    told: Level = Level.GOOD
+    """What people were last told."""
+    status: str = "pending"
+
+
+@dataclass(frozen=True)
+class Put:
+    """Replaces all intervals from `slot` on."""
+
+    slot: int
+    until: int
+    own: str
+    shown: str
+
+
+@dataclass(frozen=True)
+class Paint:
+    """Shows as down whatever is not unknown from `start` on."""
+
+    start: int
+
+
+@dataclass(frozen=True)
+class Unpaint:
+    """Shows each interval's own health again from `start` on."""
+
+    start: int
+
+
+@dataclass(frozen=True)
+class Opened:
+    started: int
+    level: Level
+
+
+@dataclass(frozen=True)
+class Escalated:
+    started: int
+    down_from: int
+
+
+@dataclass(frozen=True)
+class Resolved:
+    started: int
+    resolved: int
+
+
+@dataclass(frozen=True)
+class Notice:
+    """People are to be told that the check is at this level."""
+
+    level: Level
+
+
+Event = Put | Paint | Unpaint | Opened | Escalated | Resolved | Notice
+Votes = Mapping[int, str]
+"""region: verdict"""
+Rows = Mapping[int, tuple[int, Votes]]
+"""slot: (the core's clock at the round's first vote, votes)"""
+
+
+@dataclass(frozen=True)
+class Tally:
+    down: int
+    degraded: int
+    good: int
+    """up or degraded"""
+    missing: int
+
+
+def needed(policy: Policy, live: Collection[int]) -> int:
+    """k: an explicit quorum is never lowered; else a majority of the live regions."""
+    return policy.quorum or len(live) // 2 + 1
+
+
+def tally(votes: Votes, live: Collection[int]) -> Tally:
+    """Only live regions count; `unknown` is an answer without a side."""
+    sides = [verdict for region, verdict in votes.items() if region in live]
+    degraded = sides.count("degraded")
+    return Tally(sides.count("down"), degraded, degraded + sides.count("up"), len(live) - len(sides))
+
+
+def verdict(votes: Votes, policy: Policy, live: Collection[int], *, is_over: bool = False) -> str | None:
+    """The verdict of a round, or None while a vote still to come could change it."""
+    count, k = tally(votes, live), needed(policy, live)
+    out = 0 if is_over else count.missing
+    if count.down >= k:
+        return "down"
+    if count.good >= k and count.down + count.missing < k:
+        if 2 * count.degraded > count.good + out:
+            return "degraded"
+        if 2 * (count.degraded + out) <= count.good + out:
+            return "up"
+    if out or (not is_over and not live):
+        return None
+    return "unknown" if count.down + count.good < k else "split"
+
+
+def health(verdict_: str, level: Level) -> tuple[str, str]:
+    """(own, shown): the round's own health, and what is shown while the check is at this level."""
+    own = verdict_ if verdict_ in ("up", "unknown") else "degraded"
+    return own, "down" if level == Level.DOWN and own != "unknown" else own
+
+
+def shown_status(verdict_: str, level: Level) -> str:
+    if verdict_ == "unknown":
+        return "unknown"
+    if level == Level.DOWN:
+        return "down"
+    return "up" if level == Level.GOOD and verdict_ == "up" else "warn"
+
+
+def step(state: State, rnd: Round, policy: Policy) -> tuple[State, list[Event]]:
+    """The state after one settled round. A slot before `state.due` is late or repeated and changes nothing."""
+    if rnd.slot < state.due:
+        return state, []
+    streaks, counted = _counted(state, rnd, policy)
+    down, bad, ok, clean = streaks
+    level, opened, by = state.level, state.opened, state.by
+    events: list[Event] = [Put(rnd.slot, rnd.until, *health(rnd.verdict, level))]
+    if level < Level.DOWN and down.count >= policy.fail_after and down.first is not None:
+        events.append(Paint(down.first))
+        events.append(Opened(down.first, Level.DOWN) if opened is None else Escalated(opened, down.first))
+        opened, by, level, streaks = down.first if opened is None else opened, rnd.k, Level.DOWN, NO_STREAKS
+    elif level == Level.GOOD and bad.count >= policy.fail_after and bad.first is not None:
+        events.append(Opened(bad.first, Level.WARN))
+        opened, by, level, streaks = bad.first, rnd.k, Level.WARN, (down, _NO_STREAK, ok, clean)
+    elif level == Level.DOWN and ok.count >= policy.recover_after and ok.first is not None and opened is not None:
+        events += [Unpaint(ok.first), Resolved(opened, ok.first)]
+        opened, by, level, streaks = None, 0, Level.GOOD, NO_STREAKS
+    elif level == Level.WARN and clean.count >= policy.recover_after and clean.first is not None and opened is not None:
+        events.append(Resolved(opened, clean.first))
+        opened, by, level, streaks = None, 0, Level.GOOD, NO_STREAKS
+    told, notices = _told(state.told, level, rnd)
+    status = shown_status(rnd.verdict, level)
+    return State(rnd.until, rnd.slot, level, streaks, counted, opened, by, told, status), events + notices
+
+
+def _counted(state: State, rnd: Round, policy: Policy) -> tuple[tuple[Streak, ...], int | None]:
+    """The streaks with this round in them, and the last slot with a side."""
+    # An incident that a smaller k confirmed must be able to close once more regions are back and disagree.
+    closes = rnd.verdict == "split" and state.level > Level.GOOD and state.by < rnd.k and rnd.is_safe
+    side = "up" if closes else rnd.verdict
+    if side not in ("up", "degraded", "down"):
+        return state.streaks, state.counted
+    is_gap = state.counted is not None and rnd.slot - state.counted > GAP * policy.interval
+    before = NO_STREAKS if is_gap else state.streaks
+    grown = tuple(
+        streak.grown(rnd.slot) if side in kind else _NO_STREAK for kind, streak in zip(_BELONGS, before, strict=True)
+    )
+    return grown, rnd.slot
+
+
+def _told(told: Level, level: Level, rnd: Round) -> tuple[Level, list[Event]]:
+    """Notices compare with what was last told; nothing opens with a good round in hand."""
+    notices: list[Event] = []
+    if not rnd.is_quiet and told > level:
+        notices.append(Notice(Level.GOOD))
+        told = Level.GOOD
+    if not rnd.is_quiet and told < level and rnd.verdict in ("down", "degraded"):
+        notices.append(Notice(level))
+        told = level
+    return told, notices
+
+
+def cut(state: State, at: int, *, is_new_target: bool = False) -> tuple[State, list[Event]]:
+    """Edit, pause and resume: what is not settled ends here as unknown; the next slot is `at`; the level is kept."""
+    at = max(at, state.slot + 1)
+    events: list[Event] = [Put(state.due, at, "unknown", "unknown")] if state.due < at else []
+    return replace(state, due=at, slot=at - 1, streaks=NO_STREAKS if is_new_target else state.streaks), events
+
+
+def next_slot(after: int, policy: Policy, extras: Iterable[int] = ()) -> int:
+    """The first slot of the sequence after a moment."""
+    base = max(after, policy.since - 1) - policy.phase
+    grid = (base // policy.interval + 1) * policy.interval + policy.phase
+    return min([grid, *(extra for extra in extras if extra > after)])
+
+
+def is_of_sequence(slot: int, policy: Policy, extras: Collection[int] = ()) -> bool:
+    return slot in extras or (slot >= policy.since and (slot - policy.phase) % policy.interval == 0)
+
+
+def derive(
+    state: State,
+    rows: Rows,
+    policy: Policy,
+    *,
+    live_at: Callable[[int], Collection[int]],
+    now: int,
+    extras: Sequence[int] = (),
+    is_quiet: Callable[[int], bool] = lambda _slot: False,
+) -> tuple[State, list[Event]]:
+    """Settle every next round that is decided, or over because a vote for a slot at least timeout + SLACK later was recorded
+    AGE ago. `rows` are the recorded runs after `state.slot`. Silent slots go in one step, however many.
+    """
+    newest = max((slot for slot, (recorded, _) in rows.items() if recorded <= now - AGE_MS), default=-1)
+    reach = newest - policy.timeout - SLACK_MS
+    events: list[Event] = []
+    while True:
+        slot = min([state.due, *(extra for extra in extras if state.slot < extra < state.due)])
+        votes, live = rows.get(slot, (0, {}))[1], live_at(slot)
+        outcome = verdict(votes, policy, live, is_over=slot <= reach)
+        if outcome is None:
+            return state, events
+        until = next_slot(slot, policy, extras)
+        if not votes and slot <= reach:
+            until = min([next_slot(max(reach, slot), policy, extras), *(row for row in rows if row > slot)])
+        count, k = tally(votes, live), needed(policy, live)
+        rnd = Round(slot, until, outcome, k, count.down + count.missing < k, is_quiet(slot))
+        state, more = step(replace(state, due=slot), rnd, policy)
+        events += more
+
+
+def unknown_from(state: State, policy: Policy, now: int) -> int | None:
+    """The moment from which readers show `unknown` because nothing is settled there, or None."""
+    return state.due if now > state.due + policy.timeout + SLACK_MS else None

@@ -1,0 +1,33 @@
+"""Between rows and the machine's values."""
+
+from __future__ import annotations
+
+from apps.incidents.machine import Level, Policy, State, Streak
+from apps.incidents.models import CheckState
+from apps.monitors.models import Check
+
+
+def state_of(row: CheckState) -> State:
+    flat = row.streaks
+    streaks = tuple(Streak(flat[i] or 0, flat[i + 1]) for i in range(0, 8, 2))
+    level, told = Level(row.level), Level(row.told)
+    return State(row.due, row.slot, level, streaks, row.counted, row.opened, row.opened_by, told, row.status)
+
+
+def write_state(row: CheckState, state: State) -> None:
+    """Onto the row, not into the database."""
+    row.due, row.slot, row.level, row.told = state.due, state.slot, int(state.level), int(state.told)
+    row.streaks = [part for streak in state.streaks for part in (streak.count, streak.first)]
+    row.counted, row.opened, row.opened_by, row.status = state.counted, state.opened, state.by, state.status
+
+
+def policy_of(check: Check) -> Policy:
+    return Policy(
+        interval=check.interval_ms,
+        timeout=check.timeout_ms,
+        fail_after=check.fail_after,
+        recover_after=check.recover_after,
+        quorum=check.quorum,
+        phase=check.phase_ms,
+        since=check.since_ms,
+    )

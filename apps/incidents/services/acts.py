@@ -1,0 +1,161 @@
+"""Acts of people on checks that touch their state: each locks the state row first, then the dispatch cursor."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.db import transaction
+
+from apps.core.clock import to_ms
+from apps.core.wake import wake
+from apps.incidents.extras import kept, new_extra, open_extra
+from apps.incidents.machine import Event, Level, State, cut
+from apps.incidents.models import CheckState, IncidentEvent
+from apps.incidents.rows import policy_of, state_of, write_state
+from apps.incidents.services.changes import add_event, resolve_open, write_events
+from apps.monitors import services as monitors
+from apps.monitors.models import Check, Resource
+from apps.orgs.models import Project
+
+DISPATCH_TASK = "pipeline.dispatch_extra"
+
+
+class StateForbidsError(Exception):
+    """The check's state does not allow this act. `code` is for programs."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@transaction.atomic
+def create_check(*, project: Project, spec: monitors.CheckSpec, resource: Resource | None, now: datetime) -> Check:
+    """The check, its state row and its first extra slot. Raises monitors.FieldError."""
+    fields = monitors.judge_spec(spec)
+    home = resource or monitors.ensure_resource(project=project, name=spec.name)
+    since = monitors.next_revision_start(now=now)
+    check = monitors.create_check(project=project, resource=home, fields=fields, since_ms=since, now=now)
+    slot = to_ms(now)
+    row = CheckState(check_row=check, since=slot)
+    write_state(row, State(due=slot, slot=slot - 1))
+    row.extras = [slot]
+    row.save(force_insert=True)
+    _send_extra(check, slot)
+    return check
+
+
+@transaction.atomic
+def edit_check(*, check_id: uuid.UUID, spec: monitors.CheckSpec, resource: Resource | None, now: datetime) -> Check:
+    """A new name or resource is written; anything that probe or machine reads begins a revision. Raises monitors.FieldError."""
+    row, check = _locked(check_id)
+    fields = monitors.judge_spec(spec)
+    changed = monitors.change_check(check=check, fields=fields)
+    if resource is not None and resource.pk != check.resource_id:
+        check.resource = resource
+        check.save(update_fields=["resource"])
+    if set(changed) & set(monitors.PROBED):
+        is_new_target = bool(set(changed) & set(monitors.RETARGETED))
+        _begin(row, check, now, with_extra=not check.is_paused, is_new_target=is_new_target)
+    return check
+
+
+@transaction.atomic
+def pause_check(*, check_id: uuid.UUID, now: datetime) -> Check:
+    """No more runs; what is not settled is unknown. Pausing a paused check changes nothing."""
+    row, check = _locked(check_id)
+    if not check.is_paused:
+        monitors.begin_pause(check=check, now=now)
+        _begin(row, check, now, with_extra=False)
+    return check
+
+
+@transaction.atomic
+def resume_check(*, check_id: uuid.UUID, now: datetime) -> Check:
+    row, check = _locked(check_id)
+    if check.is_paused:
+        monitors.end_pause(check=check, now=now)
+        _begin(row, check, now, with_extra=True)
+    return check
+
+
+@transaction.atomic
+def delete_check(*, check_id: uuid.UUID, now: datetime) -> None:
+    """The check is gone for everybody; an open incident resolves with `check_deleted`, and those who heard of it are told."""
+    row, check = _locked(check_id)
+    if check.is_paused:
+        monitors.end_pause(check=check, now=now)
+    check.deleted_at = now
+    _begin(row, check, now, with_extra=False)
+    resolve_open(check=check, at=now, resolution="check_deleted")
+    if row.told > Level.GOOD and row.told_incident is not None:
+        row.told_incident.refresh_from_db()
+        add_event(row=row, check=check, incident=row.told_incident, kind=IncidentEvent.Kind.RESOLVED, now=now)
+    row.level, row.opened, row.told, row.told_incident = int(Level.GOOD), None, int(Level.GOOD), None
+    row.save()
+
+
+@transaction.atomic
+def run_now(*, check_id: uuid.UUID, now: datetime) -> int:
+    """The slot of an extra run; pressed again while it is open, the same. Raises StateForbidsError for a paused check."""
+    row, check = _locked(check_id)
+    if check.is_paused:
+        raise StateForbidsError("paused", "The check is paused: resume it to run it.")
+    state, policy, now_ms = state_of(row), policy_of(check), to_ms(now)
+    slot = open_extra(state, policy, row.extras, now_ms)
+    if slot is not None:
+        return slot
+    slot = new_extra(state, policy, row.extras, now_ms)
+    row.extras = kept(row.extras, slot)
+    row.save(update_fields=["extras"])
+    _send_extra(check, slot)
+    return slot
+
+
+@transaction.atomic
+def resolve_while_paused(*, check_id: uuid.UUID, now: datetime) -> None:
+    """A person ends the machine's incident of a paused check. Raises StateForbidsError while it is being looked at."""
+    row, check = _locked(check_id)
+    if not check.is_paused:
+        raise StateForbidsError("still_failing", "The check still fails: acknowledge the incident, or pause the check first.")
+    told = row.told_incident
+    resolve_open(check=check, at=now, resolution="person")
+    if row.told > Level.GOOD and told is not None:
+        told.refresh_from_db()
+        add_event(row=row, check=check, incident=told, kind=IncidentEvent.Kind.RESOLVED, now=now)
+    state = state_of(row)
+    write_state(row, State(due=state.due, slot=state.slot, counted=state.counted, status=state.status))
+    row.told_incident = None
+    row.save()
+
+
+def _locked(check_id: uuid.UUID) -> tuple[CheckState, Check]:
+    row = CheckState.objects.select_for_update().get(check_row_id=check_id)
+    check = Check.objects.select_related("organization", "project", "resource").get(pk=check_id)
+    if check.deleted_at is not None:
+        raise Check.DoesNotExist
+    return row, check
+
+
+def _begin(row: CheckState, check: Check, now: datetime, *, with_extra: bool, is_new_target: bool = False) -> None:
+    """Cut, raise the revision, and give the new one its first slot."""
+    since = monitors.next_revision_start(now=now)
+    monitors.begin_revision(check=check, since_ms=since)
+    at = max(to_ms(now), row.slot + 1)
+    state, events = cut(state_of(row), at, is_new_target=is_new_target)
+    _write_cut(row, check, state, events, now)
+    row.extras = kept(row.extras, at) if with_extra else row.extras
+    row.save()
+    if with_extra:
+        _send_extra(check, at)
+
+
+def _write_cut(row: CheckState, check: Check, state: State, events: Sequence[Event], now: datetime) -> None:
+    write_events(row=row, check=check, events=events, why=None, now=now)
+    write_state(row, state)
+
+
+def _send_extra(check: Check, slot: int) -> None:
+    wake(DISPATCH_TASK, check=str(check.id), revision=check.revision, slot=slot)
+

@@ -1,0 +1,136 @@
+"""Writes the machine's events of one check: intervals, incidents, the outbox. Inside the caller's transaction and lock."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+
+from apps.core.clock import from_ms, to_ms
+from apps.core.wake import wake
+from apps.incidents.machine import Escalated, Event, Level, Notice, Opened, Paint, Put, Resolved, Unpaint
+from apps.incidents.models import CheckState, Incident, IncidentEvent, Severity
+from apps.incidents.payloads import event_payload
+from apps.incidents.reasons import Why
+from apps.monitors.models import Check
+from apps.probes.reasons import MEANINGS, Reason
+from apps.results.models import HEALTHS
+from apps.results.selectors import down_ms
+from apps.results.services import paint_intervals, put_interval, unpaint_intervals
+
+_SEVERITY = {Level.WARN: Severity.WARN, Level.DOWN: Severity.DOWN}
+EXPAND_TASK = "pipeline.expand"
+
+
+def is_plain(row: CheckState, events: Sequence[Event]) -> bool:
+    """Whether the events change nothing but the state row: the health of the last interval goes on."""
+    if row.own is None or row.shown is None:
+        return False
+    going_on = (HEALTHS[row.own], HEALTHS[row.shown])
+    return all(isinstance(event, Put) and (event.own, event.shown) == going_on for event in events)
+
+
+def write_events(*, row: CheckState, check: Check, events: Sequence[Event], why: Why | None, now: datetime) -> None:
+    """Everything that the events say; the row's own columns are set, and saved by the caller."""
+    told = Level(row.told)
+    for event in events:
+        match event:
+            case Put():
+                _put(row, check.id, event)
+            case Paint(start):
+                paint_intervals(check_id=check.id, start=start)
+                row.shown = HEALTHS.index("down") if row.own else row.own
+            case Unpaint(start):
+                unpaint_intervals(check_id=check.id, start=start)
+                row.shown = row.own
+            case Opened(started, level):
+                _open(check, started, level, why)
+            case Escalated():
+                _escalate(check, why)
+            case Resolved(_, resolved):
+                resolve_open(check=check, at=from_ms(resolved), resolution="")
+            case Notice(level):
+                _tell(row, check, told, level, now)
+                told = level
+
+
+def _put(row: CheckState, check_id: uuid.UUID, event: Put) -> None:
+    health = (HEALTHS.index(event.own), HEALTHS.index(event.shown))
+    if health != (row.own, row.shown):
+        put_interval(check_id=check_id, start=event.slot, own=event.own, shown=event.shown)
+        row.own, row.shown = health
+
+
+def open_incident_of(check: Check) -> Incident | None:
+    """The machine's open incident of a check: at most one, by constraint."""
+    incidents = Incident.objects.filter(check_row=check, source=Incident.Source.MACHINE)
+    return incidents.exclude(status=Incident.Status.RESOLVED).first()
+
+
+def _open(check: Check, started: int, level: Level, why: Why | None) -> None:
+    code, message = why or ("", "")
+    words = MEANINGS[Reason(code)].words if code else "Failing"
+    Incident.objects.create(
+        organization_id=check.organization_id,
+        project_id=check.project_id,
+        check_row=check,
+        title=f"{check.name}: {words[0].lower()}{words[1:]}",
+        severity=_SEVERITY[level],
+        started_at=from_ms(started),
+        reason=code,
+        message=message,
+    )
+
+
+def _escalate(check: Check, why: Why | None) -> None:
+    incident = open_incident_of(check)
+    if incident is None:
+        raise LookupError(f"check {check.id} escalates an incident that is not open")
+    incident.severity = Severity.DOWN
+    if why is not None:
+        incident.reason, incident.message = why
+    incident.save(update_fields=["severity", "reason", "message"])
+
+
+def resolve_open(*, check: Check, at: datetime, resolution: str) -> Incident | None:
+    """End the machine's open incident, its downtime counted from the intervals."""
+    incident = open_incident_of(check)
+    if incident is None:
+        return None
+    incident.status = Incident.Status.RESOLVED
+    incident.resolved_at = max(at, incident.started_at)
+    incident.resolution = resolution
+    span = (to_ms(incident.started_at), to_ms(incident.resolved_at))
+    incident.downtime_ms = down_ms(check_id=check.id, start=span[0], end=span[1])
+    incident.save(update_fields=["status", "resolved_at", "resolution", "downtime_ms"])
+    return incident
+
+
+def _tell(row: CheckState, check: Check, told: Level, level: Level, now: datetime) -> None:
+    if level == Level.GOOD:
+        incident, kind = row.told_incident, IncidentEvent.Kind.RESOLVED
+    else:
+        incident = open_incident_of(check)
+        is_same = incident is not None and row.told_incident_id == incident.pk
+        kind = IncidentEvent.Kind.ESCALATED if told == Level.WARN and is_same else IncidentEvent.Kind.OPENED
+    if incident is None:
+        raise LookupError(f"check {check.id} is to tell of an incident that is not there")
+    if level == Level.GOOD:
+        incident.refresh_from_db()
+    add_event(row=row, check=check, incident=incident, kind=kind, now=now)
+    row.told_incident = None if level == Level.GOOD else incident
+
+
+def add_event(*, row: CheckState, check: Check, incident: Incident, kind: IncidentEvent.Kind, now: datetime) -> None:
+    """Into the outbox, with the check's next number."""
+    row.event_seq += 1
+    IncidentEvent.objects.create(
+        organization_id=check.organization_id,
+        check_row=check,
+        incident=incident,
+        seq=row.event_seq,
+        kind=kind,
+        payload=event_payload(check=check, incident=incident),
+        created_at=now,
+    )
+    wake(EXPAND_TASK)

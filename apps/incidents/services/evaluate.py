@@ -1,0 +1,183 @@
+"""Recorded runs to settled rounds: locks, reads, steps each check as far as its rounds go, writes. One transaction a batch."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import InterfaceError, OperationalError, connection, transaction
+
+from apps.core.clock import to_ms
+from apps.incidents.machine import Event, Paint, State, Unpaint, derive, is_of_sequence
+from apps.incidents.models import CheckState
+from apps.incidents.reasons import Why, explain
+from apps.incidents.rows import policy_of, state_of, write_state
+from apps.incidents.services.changes import is_plain, write_events
+from apps.monitors.liveness import Liveness
+from apps.monitors.models import Check
+from apps.monitors.selectors import region_liveness
+from apps.results.models import DeadLetter
+from apps.results.selectors import UnsettledSince, Vote, unsettled_votes
+from apps.results.services import add_dead_letter
+
+log = logging.getLogger(__name__)
+
+STALE_NEWS_MS = 900_000
+"""A round settled so long after its slot is nobody's news any more."""
+_LETTER_PAUSE = timedelta(minutes=10)
+_SWEEP_LIMIT = 500
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    row: CheckState
+    check: Check
+    before: State
+    after: State
+    events: list[Event]
+    votes: list[Vote]
+
+
+@transaction.atomic
+def evaluate_checks(*, check_ids: Collection[uuid.UUID], now: datetime) -> int:
+    """Step every named check through its rounds. Returns how many moved.
+
+    Rows recorded by others while we waited for the locks are seen: they are read by a later statement (READ COMMITTED). A check
+    that fails becomes a dead letter, the others go on.
+    """
+    rows = list(CheckState.objects.select_for_update().filter(check_row_id__in=check_ids).order_by("check_row_id"))
+    checks = Check.objects.in_bulk([row.check_row_id for row in rows])
+    active = [row for row in rows if _is_active(checks[row.check_row_id])]
+    wanted = [UnsettledSince(row.check_row_id, row.slot, checks[row.check_row_id].revision) for row in active]
+    now_ms = to_ms(now)
+    votes = unsettled_votes(wanted=wanted, now_ms=now_ms)
+    liveness = region_liveness()
+    plain: list[CheckState] = []
+    moved = 0
+    for row in active:
+        check = checks[row.check_row_id]
+        try:
+            outcome = _derive(row, check, votes[check.id], liveness, now_ms)
+            if outcome.after == outcome.before:
+                continue
+            if _is_steady(outcome):
+                write_state(row, outcome.after)
+                plain.append(row)
+            else:
+                with transaction.atomic():
+                    _write(outcome, now)
+            moved += 1
+        except (OperationalError, InterfaceError):
+            raise  # the database, not the check
+        except Exception as error:
+            log.exception("check %s could not be evaluated", check.id)
+            _letter(check, error, now)
+    _advance(plain)
+    return moved
+
+
+def _is_active(check: Check) -> bool:
+    return not check.is_paused and check.deleted_at is None
+
+
+def _derive(row: CheckState, check: Check, votes: list[Vote], liveness: Mapping[int, Liveness], now_ms: int) -> _Outcome:
+    before, policy = state_of(row), policy_of(check)
+    rounds: dict[int, dict[int, str]] = defaultdict(dict)
+    recorded: dict[int, int] = {}
+    for vote in votes:
+        if is_of_sequence(vote.slot, policy, row.extras):
+            rounds[vote.slot][vote.region_id] = vote.verdict
+            recorded[vote.slot] = min(vote.recorded_ms, recorded.get(vote.slot, vote.recorded_ms))
+    after, events = derive(
+        before,
+        {slot: (recorded[slot], sides) for slot, sides in rounds.items()},
+        policy,
+        live_at=_live_at(check.region_ids, liveness),
+        now=now_ms,
+        extras=row.extras,
+        is_quiet=lambda slot: now_ms - slot > STALE_NEWS_MS,
+    )
+    return _Outcome(row, check, before, after, events, votes)
+
+
+def _live_at(region_ids: Sequence[int], liveness: Mapping[int, Liveness]) -> Callable[[int], list[int]]:
+    return lambda slot: [region for region in region_ids if region in liveness and liveness[region].is_live(slot)]
+
+
+def _is_steady(outcome: _Outcome) -> bool:
+    """Nothing to write but how far the check got."""
+    row, status = outcome.row, outcome.after.status
+    if status != outcome.before.status or not is_plain(row, outcome.events):
+        return False
+    return status == "up" or _why(outcome) == (row.reason, row.message)
+
+
+def _write(outcome: _Outcome, now: datetime) -> None:
+    row, after = outcome.row, outcome.after
+    why = _why(outcome)
+    write_events(row=row, check=outcome.check, events=outcome.events, why=why, now=now)
+    write_state(row, after)
+    if after.status == "up":
+        row.reason = row.message = None
+    elif why is not None:
+        row.reason, row.message = why
+    if after.status != outcome.before.status:
+        turns = [event.start for event in outcome.events if isinstance(event, (Paint, Unpaint))]
+        row.since = turns[-1] if turns else after.slot
+    row.save()
+
+
+def _why(outcome: _Outcome) -> Why | None:
+    """Of the newest settled round that speaks against the target; else what was known before."""
+    by_slot: dict[int, list[Vote]] = defaultdict(list)
+    for vote in outcome.votes:
+        if vote.slot <= outcome.after.slot:
+            by_slot[vote.slot].append(vote)
+    for slot in sorted(by_slot, reverse=True):
+        found = explain(by_slot[slot], outcome.after.status)
+        if found is not None:
+            return found
+    if outcome.after.status == "unknown":
+        return explain([], "unknown")
+    return (outcome.row.reason, outcome.row.message or "") if outcome.row.reason else None
+
+
+def _advance(rows: Sequence[CheckState]) -> None:
+    """Steady checks, all in one statement."""
+    if not rows:
+        return
+    statement = """
+        UPDATE incidents_checkstate AS s SET due = n.due, slot = n.slot, counted = n.counted, streaks = n.streaks::bigint[]
+        FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[]) AS n (id, due, slot, counted, streaks)
+        WHERE s.check_row_id = n.id
+    """
+    ids = [row.check_row_id for row in rows]
+    streaks = ["{" + ",".join("NULL" if part is None else str(part) for part in row.streaks) + "}" for row in rows]
+    columns = [ids, [r.due for r in rows], [r.slot for r in rows], [r.counted for r in rows], streaks]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, columns)
+
+
+def _letter(check: Check, error: Exception, now: datetime) -> None:
+    """The sweep comes by every two seconds: one letter a while is enough."""
+    recent = DeadLetter.objects.filter(check_id=check.id, created_at__gt=now - _LETTER_PAUSE, origin=DeadLetter.Origin.EVALUATION)
+    if not recent.exists():
+        add_dead_letter(origin=DeadLetter.Origin.EVALUATION, error=repr(error), content="", now=now, check_id=check.id)
+
+
+def waiting_checks(*, now: datetime) -> list[uuid.UUID]:
+    """Checks with votes beyond their last settled slot and a due slot in the past: what a lost wake-up or a crash left."""
+    statement = """
+        SELECT c.id FROM monitors_check c JOIN incidents_checkstate s ON s.check_row_id = c.id
+        WHERE c.deleted_at IS NULL AND NOT c.is_paused AND s.due < %(now)s - 1000 AND EXISTS (
+            SELECT 1 FROM check_runs r WHERE r.check_id = c.id AND r.slot > s.slot AND r.slot < %(now)s + 86400000
+                AND r.revision = c.revision OFFSET 0)
+        LIMIT %(limit)s
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(statement, {"now": to_ms(now), "limit": _SWEEP_LIMIT})
+        return [row[0] for row in cursor.fetchall()]

@@ -1,0 +1,40 @@
+"""When a region was live: pure, in the core's epoch milliseconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+SILENCE_MS = 15_000
+
+
+@dataclass(frozen=True)
+class Liveness:
+    """What is kept of a region's messages: the newest, and the last silence between two."""
+
+    last_sent: int | None = None
+    silent_from: int | None = None
+    silent_until: int | None = None
+
+    def heard(self, sent_at: int) -> Liveness:
+        """After a message sent at `sent_at`; one that arrives late shortens the silence it falls into."""
+        if self.last_sent is None:
+            return Liveness(sent_at)
+        if sent_at > self.last_sent:
+            if sent_at - self.last_sent > SILENCE_MS:
+                return Liveness(sent_at, self.last_sent, sent_at)
+            return replace(self, last_sent=sent_at)
+        if self.silent_from is None or self.silent_until is None or not self.silent_from < sent_at < self.silent_until:
+            return self
+        if self.silent_until - sent_at > SILENCE_MS:
+            return replace(self, silent_from=sent_at)
+        if sent_at - self.silent_from > SILENCE_MS:
+            return replace(self, silent_until=sent_at)
+        return replace(self, silent_from=None, silent_until=None)
+
+    def is_live(self, slot: int) -> bool:
+        """Whether the last message before the slot was sent within 15 s of it, as far as is kept."""
+        if self.last_sent is None or slot - self.last_sent > SILENCE_MS:
+            return False
+        if self.silent_from is None or self.silent_until is None:
+            return True
+        return not self.silent_from + SILENCE_MS < slot < self.silent_until

@@ -1,0 +1,87 @@
+"""Reads of what is watched."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+from django.db.models import QuerySet
+
+from apps.core.crypto import decrypt
+from apps.monitors.liveness import Liveness
+from apps.monitors.models import Check, Region
+from apps.orgs.models import Organization, Project
+
+HEARD_WITHIN_MS = 900_000
+
+
+def checks_of(*, organization: Organization, project: Project | None) -> QuerySet[Check]:
+    """The checks a caller may see: of the organization, or of the one project its key is for."""
+    checks = Check.objects.filter(organization=organization, deleted_at=None)
+    return checks if project is None else checks.filter(project=project)
+
+
+def liveness_of(region: Region) -> Liveness:
+    return Liveness(region.last_sent_ms, region.silent_from_ms, region.silent_until_ms)
+
+
+def region_liveness() -> dict[int, Liveness]:
+    return {region.id: liveness_of(region) for region in Region.objects.filter(is_enabled=True)}
+
+
+def dispatch_regions(*, now_ms: int) -> list[Region]:
+    """Enabled regions heard from lately: a backlog of ingest must not stop the probing."""
+    return list(Region.objects.filter(is_enabled=True, heard_at_ms__gt=now_ms - HEARD_WITHIN_MS))
+
+
+@dataclass(frozen=True)
+class DueCheck:
+    """What a job needs of a check that is due."""
+
+    id: uuid.UUID
+    revision: int
+    slot: int
+    kind: str
+    target: str
+    options: dict[str, Any]
+    secrets: dict[str, Any]
+    timeout_ms: int
+    degraded_ms: int | None
+    region_ids: tuple[int, ...]
+
+
+_COLUMNS = "id, revision, {slot}, kind, target, options::text, secrets, timeout_s, degraded_ms, region_ids"
+_GRID = "(%(until)s - phase_ms) / (interval_s * 1000::bigint) * (interval_s * 1000) + phase_ms"
+_DUE = f"""
+    SELECT {_COLUMNS.format(slot="slot")} FROM (SELECT *, {_GRID} AS slot FROM monitors_check
+        WHERE deleted_at IS NULL AND NOT is_paused) AS c
+    WHERE slot > %(after)s AND slot >= since_ms
+"""  # noqa: S608  # built of the literals above
+
+
+def due_checks(*, after_ms: int, until_ms: int) -> list[DueCheck]:
+    """The last regular slot of every active check in (after, until], by one scan."""
+    with connection.cursor() as cursor:
+        cursor.execute(_DUE, {"after": after_ms, "until": until_ms})
+        return [_due(row) for row in cursor.fetchall()]
+
+
+def due_now(*, check_id: uuid.UUID, revision: int, slot: int) -> DueCheck | None:
+    """One extra slot of a check, or None when the check has changed since."""
+    statement = f"SELECT {_COLUMNS.format(slot='%(slot)s::bigint')} FROM monitors_check WHERE id = %(id)s AND revision = %(revision)s AND deleted_at IS NULL AND NOT is_paused"  # noqa: S608, E501  # built of the literal above
+    with connection.cursor() as cursor:
+        cursor.execute(statement, {"slot": slot, "id": check_id, "revision": revision})
+        row = cursor.fetchone()
+    return _due(row) if row else None
+
+
+def _due(row: Sequence[Any]) -> DueCheck:
+    check_id, revision, slot, kind, target, options, secrets, timeout_s, degraded_ms, regions = row
+    opened = json.loads(decrypt(secrets)) if secrets is not None else {}
+    return DueCheck(
+        check_id, revision, slot, kind, target, json.loads(options), opened, timeout_s * 1000, degraded_ms, tuple(regions)
+    )

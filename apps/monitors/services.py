@@ -1,0 +1,279 @@
+"""Acts on what is watched. Those that touch a check's state are called by `incidents`, which holds the state's lock."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from apps.core.clock import to_ms
+from apps.monitors.models import MAX_INTERVAL_S, MIN_INTERVAL_S, Check, DispatchCursor, Pause, Region, Resource
+from apps.monitors.schedule import due_span, phase_of
+from apps.monitors.selectors import liveness_of
+from apps.net.guard import AddressPolicy, literal
+from apps.orgs.models import Project
+from apps.probes import wire
+from apps.probes.contract import OptionError
+from apps.probes.registry import KINDS
+
+MASK = "••••••"
+"""Stands for a secret that is kept; sent back, it keeps it."""
+
+
+class FieldError(ValueError):
+    """A value that cannot be used. `field` is its name in the API."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.message = message
+
+
+@dataclass(frozen=True)
+class CheckSpec:
+    """Everything of a check that a person chooses. `regions` are slugs; None is every enabled region."""
+
+    name: str
+    kind: str
+    target: str
+    options: Mapping[str, Any]
+    interval_s: int = 60
+    timeout_s: int | None = None
+    degraded_ms: int | None = None
+    fail_after: int = 1
+    recover_after: int = 1
+    quorum: int | None = None
+    regions: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class CheckFields:
+    """A judged spec as the columns of a check."""
+
+    name: str
+    kind: str
+    target: str
+    options: dict[str, Any]
+    secrets: dict[str, Any] | None
+    interval_s: int
+    timeout_s: int
+    degraded_ms: int | None
+    fail_after: int
+    recover_after: int
+    quorum: int | None
+    region_ids: list[int]
+
+
+PROBED = ("kind", "target", "options", "secrets", "interval_s", "timeout_s", "degraded_ms", "fail_after", "recover_after", "quorum", "region_ids")
+"""What the probe or the machine reads: a change raises the revision."""
+RETARGETED = ("kind", "target", "quorum", "region_ids")
+"""A change of these makes what was counted meaningless."""
+
+
+def judge_spec(spec: CheckSpec, *, policy: AddressPolicy | None = None) -> CheckFields:
+    """Raises FieldError."""
+    kind = KINDS.get(spec.kind)
+    if kind is None:
+        raise FieldError("kind", f"is not one of {', '.join(sorted(KINDS))}")
+    if not MIN_INTERVAL_S <= spec.interval_s <= MAX_INTERVAL_S:
+        raise FieldError("interval_s", f"must be from {MIN_INTERVAL_S} to {MAX_INTERVAL_S}")
+    timeout_s = min(10, spec.interval_s) if spec.timeout_s is None else spec.timeout_s
+    if not 1 <= timeout_s <= spec.interval_s:
+        raise FieldError("timeout_s", f"must be from 1 to the interval, {spec.interval_s}")
+    for name, value in (("fail_after", spec.fail_after), ("recover_after", spec.recover_after)):
+        if not 1 <= value <= 100:
+            raise FieldError(name, "must be from 1 to 100")
+    if "degraded_ms" in spec.options:
+        raise FieldError("options.degraded_ms", "is a field of the check itself: degraded_ms")
+    try:
+        options = kind.parse(spec.target, {**spec.options, "degraded_ms": spec.degraded_ms} if spec.degraded_ms is not None else spec.options)
+    except OptionError as error:
+        raise FieldError(error.field.removeprefix("options.") if error.field == "options.degraded_ms" else error.field, error.message) from error
+    address = literal(options.host)
+    if address is not None and not (policy or settings.ADDRESS_POLICY).permits(address):
+        raise FieldError("target", f"{address} is an address that this deployment does not probe")
+    stored = options.stored()
+    secrets = {name: stored.pop(name) for name in kind.secret_options if stored.get(name)}
+    stored = {name: value for name, value in stored.items() if name not in kind.secret_options}
+    region_ids = _region_ids(spec.regions)
+    if spec.quorum is not None and not 1 <= spec.quorum <= len(region_ids):
+        raise FieldError("quorum", f"must be from 1 to the number of regions, {len(region_ids)}")
+    return CheckFields(
+        name=spec.name,
+        kind=spec.kind,
+        target=spec.target,
+        options=stored,
+        secrets=secrets or None,
+        interval_s=spec.interval_s,
+        timeout_s=timeout_s,
+        degraded_ms=spec.degraded_ms,
+        fail_after=spec.fail_after,
+        recover_after=spec.recover_after,
+        quorum=spec.quorum,
+        region_ids=region_ids,
+    )
+
+
+def _region_ids(slugs: tuple[str, ...] | None) -> list[int]:
+    known = dict(Region.objects.filter(is_enabled=True).values_list("slug", "id"))
+    if slugs is None:
+        if not known:
+            raise FieldError("regions", "there is no enabled region yet: `manage.py region add SLUG` makes one")
+        return sorted(known.values())
+    if not slugs:
+        raise FieldError("regions", "must name at least one region")
+    for slug in slugs:
+        if slug not in known:
+            raise FieldError("regions", f"{slug!r} is not an enabled region")
+    return sorted({known[slug] for slug in slugs})
+
+
+def merge_masked(new: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as sent by somebody who saw masks: a mask stands for what is kept under the same name."""
+    merged: dict[str, Any] = {}
+    for name, value in new.items():
+        before = kept.get(name)
+        if isinstance(value, dict) and isinstance(before, dict):
+            merged[name] = merge_masked(value, before)
+        else:
+            merged[name] = before if value == MASK and before is not None else value
+    return merged
+
+
+def masked_options(check: Check) -> dict[str, Any]:
+    """Options for people's eyes: every value inside a secret option is a mask, names stay readable."""
+    secret = {
+        name: dict.fromkeys(value, MASK) if isinstance(value, dict) else MASK for name, value in (check.secrets or {}).items()
+    }
+    return {**check.options, **secret}
+
+
+def create_check(*, project: Project, resource: Resource, fields: CheckFields, since_ms: int, now: datetime) -> Check:
+    check_id = uuid.uuid4()
+    return Check.objects.create(
+        id=check_id,
+        organization_id=project.organization_id,
+        project=project,
+        resource=resource,
+        since_ms=since_ms,
+        phase_ms=phase_of(check_id, fields.interval_s * 1000),
+        created_at=now,
+        **vars(fields),
+    )
+
+
+def change_check(*, check: Check, fields: CheckFields) -> tuple[str, ...]:
+    """Write the fields and say which of them changed. The caller holds the state's lock and raises the revision."""
+    changed = tuple(name for name, value in vars(fields).items() if getattr(check, name) != value)
+    for name in changed:
+        setattr(check, name, getattr(fields, name))
+    if "interval_s" in changed:
+        check.phase_ms = phase_of(check.id, check.interval_ms)
+    check.save(update_fields=[*changed, "phase_ms"])
+    return changed
+
+
+def begin_revision(*, check: Check, since_ms: int) -> None:
+    """What was sent for an older revision never steps."""
+    check.revision += 1
+    check.since_ms = since_ms
+    check.save(update_fields=["revision", "since_ms", "is_paused", "deleted_at"])
+
+
+def begin_pause(*, check: Check, now: datetime) -> None:
+    check.is_paused = True
+    Pause.objects.create(check_row=check, from_ms=to_ms(now))
+
+
+def end_pause(*, check: Check, now: datetime) -> None:
+    check.is_paused = False
+    Pause.objects.filter(check_row=check, until_ms=None).update(until_ms=to_ms(now))
+
+
+def ensure_resource(*, project: Project, name: str) -> Resource:
+    defaults = {"organization_id": project.organization_id}
+    return Resource.objects.get_or_create(project=project, name=name, defaults=defaults)[0]
+
+
+def create_resource(*, project: Project, name: str) -> Resource:
+    """Raises FieldError when the project has one of that name."""
+    defaults = {"organization_id": project.organization_id}
+    resource, is_new = Resource.objects.get_or_create(project=project, name=name, defaults=defaults)
+    if not is_new:
+        raise FieldError("name", "a resource of this name exists already")
+    return resource
+
+
+def rename_resource(*, resource: Resource, name: str) -> Resource:
+    """Raises FieldError when the project has another one of that name."""
+    if Resource.objects.filter(project_id=resource.project_id, name=name).exclude(pk=resource.pk).exists():
+        raise FieldError("name", "a resource of this name exists already")
+    resource.name = name
+    resource.save(update_fields=["name"])
+    return resource
+
+
+# --- the dispatch cursor
+
+
+def next_revision_start(*, now: datetime) -> int:
+    """The first moment not yet dispatched, read under the cursor's lock: regular slots of a new revision begin there."""
+    return max(_locked_cursor(now=now).sent_until_ms, to_ms(now)) + 1
+
+
+def advance_cursor(*, now: datetime) -> tuple[int, int]:
+    """Take the next span (after, until] of slots to send. Committed before anything is sent: at most once."""
+    cursor = _locked_cursor(now=now)
+    after, until = due_span(cursor.sent_until_ms, to_ms(now))
+    cursor.sent_until_ms = max(until, cursor.sent_until_ms)
+    cursor.save(update_fields=["sent_until_ms"])
+    return after, until
+
+
+def _locked_cursor(*, now: datetime) -> DispatchCursor:
+    DispatchCursor.objects.get_or_create(id=1, defaults={"sent_until_ms": to_ms(now)})
+    return DispatchCursor.objects.select_for_update().get(id=1)
+
+
+# --- regions
+
+
+@transaction.atomic
+def ensure_region(*, slug: str, name: str = "") -> Region:
+    """The region of that slug, made when it is new."""
+    region = Region.objects.filter(slug=slug).first()
+    if region is None:
+        key = wire.new_region_key()
+        region = Region.objects.create(slug=slug, name=name or slug, key=key, key_id=wire.key_id(key))
+    return region
+
+
+@dataclass(frozen=True)
+class WorkerReport:
+    """What a heartbeat says."""
+
+    is_settled: bool
+    offset_ms: int
+    in_flight: int
+    dropped: dict[str, int]
+
+
+@transaction.atomic
+def hear_region(*, region_id: int, sent_at: int, report: WorkerReport | None, now: datetime) -> None:
+    """A message of the region arrived. A worker that does not know the core's time yet keeps its region unheard for slots."""
+    region = Region.objects.select_for_update().get(pk=region_id)
+    region.heard_at_ms = to_ms(now)
+    fields = ["heard_at_ms"]
+    if report is None or report.is_settled:
+        life = liveness_of(region).heard(min(sent_at, to_ms(now)))
+        region.last_sent_ms, region.silent_from_ms, region.silent_until_ms = life.last_sent, life.silent_from, life.silent_until
+        fields += ["last_sent_ms", "silent_from_ms", "silent_until_ms"]
+    if report is not None:
+        region.clock_offset_ms, region.in_flight, region.dropped = report.offset_ms, report.in_flight, report.dropped
+        fields += ["clock_offset_ms", "in_flight", "dropped"]
+    region.save(update_fields=fields)

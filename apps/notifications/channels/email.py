@@ -1,0 +1,46 @@
+"""`email`: a mail to up to twenty addresses, through Django's backend (console, SMTP or a provider by anymail)."""
+
+from __future__ import annotations
+
+import smtplib
+from collections.abc import Mapping
+from typing import Any
+
+from anymail.exceptions import AnymailError
+from django.core.exceptions import ValidationError
+from django.core.mail import EmailMultiAlternatives
+from django.core.validators import validate_email
+
+from apps.notifications.contract import ChannelKind, ConfigError, Message, SendError
+from apps.notifications.words import body, subject
+
+
+def parse(config: Mapping[str, Any]) -> dict[str, Any]:
+    for name in config:
+        if name != "to":
+            raise ConfigError(f"config.{name}", "is not a field of an e-mail channel")
+    given = config.get("to")
+    addresses = [given] if isinstance(given, str) else given
+    if not isinstance(addresses, list) or not 1 <= len(addresses) <= 20:
+        raise ConfigError("config.to", "must be one to twenty e-mail addresses")
+    for address in addresses:
+        try:
+            validate_email(address)
+        except (ValidationError, TypeError) as error:
+            raise ConfigError("config.to", f"{address!r} is not an e-mail address") from error
+    return {"to": addresses}
+
+
+def send(config: Mapping[str, Any], message: Message) -> None:
+    # One Message-ID for every try: a mail program shows a repeated one once.
+    headers = {"Message-ID": f"<{message.key}@goruptime>", "Auto-Submitted": "auto-generated"}
+    mail = EmailMultiAlternatives(subject(message), body(message), to=config["to"], headers=headers)
+    try:
+        mail.send()
+    except smtplib.SMTPRecipientsRefused as error:
+        raise SendError(f"every recipient was refused: {error}", is_permanent=True) from error
+    except (smtplib.SMTPException, AnymailError, OSError) as error:
+        raise SendError(f"the mail was not taken: {error}") from error
+
+
+KIND = ChannelKind(name="email", title="E-mail", parse=parse, send=send)

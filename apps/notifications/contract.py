@@ -1,0 +1,50 @@
+"""What a kind of channel is. Adding one is a module in `channels/` and a line in `registry`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+TIMEOUT_S = 15.0
+"""A send gives up well before its lease ends."""
+
+
+class ConfigError(ValueError):
+    """A config that cannot be used; `field` is its name (`config.url`)."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.message = message
+
+
+class SendError(Exception):
+    """The channel did not take the message. `retry_after_s` is what it asked for; a permanent one is not tried again."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None, is_permanent: bool = False) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+        self.is_permanent = is_permanent
+
+
+@dataclass(frozen=True)
+class Message:
+    """One event as a channel gets it. `key` is the same for every try: receivers may drop what they have seen."""
+
+    key: str
+    event: str
+    payload: Mapping[str, Any]
+    """`apps.incidents.payloads`, or that of a test."""
+    timestamp: str
+
+
+@dataclass(frozen=True)
+class ChannelKind:
+    name: str
+    title: str
+    parse: Callable[[Mapping[str, Any]], dict[str, Any]]
+    """A config as given to one as kept. Raises ConfigError."""
+    send: Callable[[Mapping[str, Any], Message], None]
+    """Raises SendError."""
+    secret_fields: tuple[str, ...] = ()

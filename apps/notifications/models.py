@@ -1,0 +1,86 @@
+"""Where messages go, and each message that went or is to go."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+
+from apps.core.crypto import EncryptedJSONField
+from apps.incidents.models import IncidentEvent
+from apps.monitors.models import Check
+from apps.orgs.models import Organization, Project
+
+
+class Channel(models.Model):
+    """Hears every check of its project."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="channels")
+    project = models.ForeignKey(Project, models.CASCADE, related_name="channels")
+    name = models.CharField(max_length=100)
+    kind = models.CharField(max_length=20)
+    config = EncryptedJSONField()
+    is_enabled = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    deleted_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            # list, newest first
+            models.Index(fields=["organization", "-created_at", "id"], condition=Q(deleted_at=None), name="channel_list"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Delivery(models.Model):
+    """One message to one channel. Sent at least once, in the order of its check's events."""
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        SENDING = "sending"
+        SENT = "sent"
+        DEAD = "dead"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    """Also the idempotency key that the receiver sees."""
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="deliveries")
+    channel = models.ForeignKey(Channel, models.CASCADE, related_name="deliveries")
+    event = models.ForeignKey(IncidentEvent, models.CASCADE, related_name="deliveries", null=True)
+    check_row = models.ForeignKey(Check, models.CASCADE, related_name="+", null=True)
+    seq = models.IntegerField(default=0)
+    kind = models.CharField(max_length=24)
+    payload = models.JSONField()
+    status = models.CharField(max_length=8, choices=Status.choices, default=Status.PENDING)
+    attempts = models.SmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField()
+    lease_until = models.DateTimeField(null=True)
+    created_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["event", "channel"], name="delivery_event_channel_unique"),
+            models.CheckConstraint(condition=~Q(status="sending") | Q(lease_until__isnull=False), name="delivery_sending_has_lease"),
+            models.CheckConstraint(
+                condition=Q(status__in=["sent", "dead"], finished_at__isnull=False)
+                | (~Q(status__in=["sent", "dead"]) & Q(finished_at=None)),
+                name="delivery_finished_has_time",
+            ),
+        ]
+        indexes = [
+            # the sweep: what is waiting, oldest first
+            models.Index(fields=["next_attempt_at"], condition=Q(status__in=["pending", "sending"]), name="delivery_waiting"),
+            # claim: is an earlier one of this check and channel unfinished
+            models.Index(
+                fields=["check_row", "channel", "seq"], condition=Q(status__in=["pending", "sending"]), name="delivery_order"
+            ),
+            models.Index(fields=["organization", "-created_at", "id"], name="delivery_list"),  # list, newest first
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} to {self.channel_id} ({self.status})"

@@ -1,0 +1,227 @@
+"""From the outbox to the receiver: expand events into deliveries, claim one, send it, note what came of it."""
+
+from __future__ import annotations
+
+import logging
+import random
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.functions import Now
+
+from apps.core.wake import wake
+from apps.incidents.models import CheckState, IncidentEvent
+from apps.incidents.payloads import timestamp
+from apps.notifications.contract import Message, SendError
+from apps.notifications.models import Channel, Delivery
+from apps.notifications.registry import CHANNEL_KINDS
+from apps.orgs.models import Project
+
+log = logging.getLogger(__name__)
+
+DELIVER_TASK = "pipeline.deliver"
+LEASE = timedelta(seconds=60)
+MAX_ATTEMPTS = 12
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 4.0, 3_600.0
+_UNFINISHED = (Delivery.Status.PENDING, Delivery.Status.SENDING)
+
+
+class UnknownKindError(ValueError):
+    """No channel of that kind."""
+
+
+# --- channels
+
+
+def create_channel(*, project: Project, name: str, kind: str, config: Mapping[str, Any]) -> Channel:
+    """Raises UnknownKindError and ConfigError."""
+    if kind not in CHANNEL_KINDS:
+        raise UnknownKindError(f"is not one of {', '.join(sorted(CHANNEL_KINDS))}")
+    kept = CHANNEL_KINDS[kind].parse(config)
+    return Channel.objects.create(
+        organization_id=project.organization_id, project=project, name=name, kind=kind, config=kept
+    )
+
+
+def change_channel(*, channel: Channel, name: str, config: Mapping[str, Any], is_enabled: bool) -> Channel:
+    """Raises ConfigError."""
+    channel.name, channel.is_enabled = name, is_enabled
+    channel.config = CHANNEL_KINDS[channel.kind].parse(config)
+    channel.save(update_fields=["name", "config", "is_enabled"])
+    return channel
+
+
+@transaction.atomic
+def delete_channel(*, channel: Channel, now: datetime) -> None:
+    """Its deliveries stay readable; what waits is not sent any more."""
+    Channel.objects.filter(pk=channel.pk).update(deleted_at=now, is_enabled=False)
+    waiting = Delivery.objects.filter(channel=channel, status=Delivery.Status.PENDING)
+    waiting.update(status=Delivery.Status.DEAD, finished_at=now, error="the channel was deleted")
+
+
+@transaction.atomic
+def test_channel(*, channel: Channel, now: datetime) -> Delivery:
+    """A delivery of its own, sent like every other."""
+    delivery = Delivery.objects.create(
+        organization_id=channel.organization_id,
+        channel=channel,
+        kind="channel.test",
+        payload={
+            "organization": {"id": str(channel.organization_id), "name": channel.organization.name},
+            "project": {"id": str(channel.project_id), "name": channel.project.name},
+            "resource": None,
+            "check": None,
+            "incident": None,
+            "reason": None,
+            "url": None,
+        },
+        next_attempt_at=now,
+        created_at=now,
+    )
+    wake(DELIVER_TASK, delivery=str(delivery.id))
+    return delivery
+
+
+# --- the outbox
+
+
+def expand_waiting(*, now: datetime) -> int:
+    """Every event not yet expanded, oldest first. Returns how many."""
+    waiting = IncidentEvent.objects.filter(expanded_at=None).order_by("created_at", "seq")
+    checks = list(dict.fromkeys(waiting.values_list("check_row_id", flat=True)[:1_000]))
+    return sum(expand_check(check_id=check_id, now=now) for check_id in checks)
+
+
+@transaction.atomic
+def expand_check(*, check_id: uuid.UUID, now: datetime) -> int:
+    """A check's events in their order, under the state's lock: a later one never overtakes."""
+    CheckState.objects.select_for_update().get(check_row_id=check_id)
+    events = list(IncidentEvent.objects.filter(check_row_id=check_id, expanded_at=None).select_related("incident").order_by("seq"))
+    for event in events:
+        _expand(event, now)
+    return len(events)
+
+
+def _expand(event: IncidentEvent, now: datetime) -> None:
+    channels = Channel.objects.filter(project_id=event.incident.project_id, is_enabled=True, deleted_at=None)
+    if event.kind == IncidentEvent.Kind.RESOLVED:
+        # Who never heard of the opening hears no resolve.
+        heard = Delivery.objects.filter(channel=OuterRef("pk"), event__incident_id=event.incident_id)
+        channels = channels.filter(Exists(heard))
+    deliveries = [
+        Delivery(
+            organization_id=event.organization_id,
+            channel=channel,
+            event=event,
+            check_row_id=event.check_row_id,
+            seq=event.seq,
+            kind=event.kind,
+            payload=event.payload,
+            next_attempt_at=now,
+            created_at=now,
+        )
+        for channel in channels
+    ]
+    Delivery.objects.bulk_create(deliveries, ignore_conflicts=True)
+    IncidentEvent.objects.filter(pk=event.pk).update(expanded_at=now)
+    for delivery in deliveries:
+        wake(DELIVER_TASK, delivery=str(delivery.id))
+
+
+# --- deliveries
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A delivery that is ours to send until its lease ends."""
+
+    delivery: Delivery
+    attempt: int
+
+
+def claimable(now: datetime) -> Q:
+    """Due and free, or left behind by a sender whose lease ended."""
+    free = Q(status=Delivery.Status.PENDING, next_attempt_at__lte=now)
+    return free | Q(status=Delivery.Status.SENDING, lease_until__lte=now)
+
+
+def waiting_deliveries(*, now: datetime, limit: int = 500) -> Sequence[uuid.UUID]:
+    """What could be claimed now: the sweep finds what a lost wake-up left."""
+    return list(_in_order().filter(claimable(now)).order_by("next_attempt_at").values_list("id", flat=True)[:limit])
+
+
+def _in_order():  # type: ignore[no-untyped-def]  # an annotated queryset
+    """Deliveries with no unfinished earlier one of the same check and channel."""
+    earlier = Delivery.objects.filter(
+        check_row_id=OuterRef("check_row_id"), channel_id=OuterRef("channel_id"), seq__lt=OuterRef("seq"), status__in=_UNFINISHED
+    )
+    return Delivery.objects.exclude(Exists(earlier))
+
+
+def claim(*, delivery_id: uuid.UUID, now: datetime) -> Claim | None:
+    """By conditional update: one sender at a time. None when it is not to be sent now."""
+    rows = _in_order().filter(claimable(now), pk=delivery_id)
+    taken = rows.update(status=Delivery.Status.SENDING, lease_until=now + LEASE, attempts=F("attempts") + 1)
+    if not taken:
+        return None
+    delivery = Delivery.objects.select_related("channel").get(pk=delivery_id)
+    return Claim(delivery, delivery.attempts)
+
+
+def deliver(*, delivery_id: uuid.UUID, now: datetime) -> Delivery.Status | None:
+    """Claim, send, note. None when there was nothing to do."""
+    claimed = claim(delivery_id=delivery_id, now=now)
+    if claimed is None:
+        return None
+    delivery = claimed.delivery
+    message = Message(str(delivery.id), delivery.kind, delivery.payload, timestamp(delivery.created_at))
+    try:
+        CHANNEL_KINDS[delivery.channel.kind].send(delivery.channel.config, message)
+    except SendError as error:
+        return _note_failure(claimed, error, now)
+    except Exception as error:
+        log.exception("delivery %s failed in our own code", delivery.id)
+        return _note_failure(claimed, SendError(f"{error!r}"), now)
+    return _finish(claimed, Delivery.Status.SENT, "")
+
+
+def _note_failure(claimed: Claim, error: SendError, now: datetime) -> Delivery.Status:
+    if error.is_permanent or claimed.attempt >= MAX_ATTEMPTS:
+        return _finish(claimed, Delivery.Status.DEAD, str(error))
+    pause_s = max(error.retry_after_s or 0.0, pause(claimed.attempt, random.random()))  # noqa: S311  # jitter
+    _held(claimed).update(
+        status=Delivery.Status.PENDING,
+        next_attempt_at=now + timedelta(seconds=min(pause_s, 86_400.0)),
+        lease_until=None,
+        error=str(error)[:2_000],
+    )
+    return Delivery.Status.PENDING
+
+
+def pause(attempt: int, chance: float) -> float:
+    """Seconds before the next try: exponential with full jitter. `chance` is from 0 to 1."""
+    return float(min(_FIRST_PAUSE_S * 2 ** (attempt - 1), _LONGEST_PAUSE_S)) * chance + 1.0
+
+
+def _finish(claimed: Claim, status: Delivery.Status, error: str) -> Delivery.Status:
+    delivery = claimed.delivery
+    with transaction.atomic():
+        _held(claimed).update(status=status, finished_at=Now(), lease_until=None, error=error[:2_000])
+        following = Delivery.objects.filter(
+            check_row_id=delivery.check_row_id, channel_id=delivery.channel_id, seq__gt=delivery.seq, status=Delivery.Status.PENDING
+        )
+        following_id = following.order_by("seq").values_list("id", flat=True).first() if delivery.check_row_id else None
+        if following_id is not None:
+            wake(DELIVER_TASK, delivery=str(following_id))
+    return status
+
+
+def _held(claimed: Claim):  # type: ignore[no-untyped-def]  # a queryset
+    """The delivery, if it is still ours: another may have claimed it after our lease ended."""
+    return Delivery.objects.filter(pk=claimed.delivery.pk, status=Delivery.Status.SENDING, attempts=claimed.attempt)
+

@@ -1,0 +1,80 @@
+"""Acts on tenants."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from apps.orgs.models import ApiKey, Membership, Organization, Project, Role, User
+from apps.orgs.selectors import digest_of
+
+_USED_STEP = timedelta(minutes=1)
+
+
+class NameTakenError(Exception):
+    """Another row of the same tenant has this name."""
+
+
+def create_project(*, organization: Organization, name: str) -> Project:
+    """Raises NameTakenError."""
+    project, is_new = Project.objects.get_or_create(organization=organization, name=name)
+    if not is_new:
+        raise NameTakenError(f"A project {name!r} exists already.")
+    return project
+
+
+@transaction.atomic
+def rename_project(*, project: Project, name: str) -> Project:
+    """Raises NameTakenError."""
+    if Project.objects.filter(organization_id=project.organization_id, name=name).exclude(pk=project.pk).exists():
+        raise NameTakenError(f"A project {name!r} exists already.")
+    project.name = name
+    project.save(update_fields=["name"])
+    return project
+
+
+def create_api_key(
+    *, project: Project, name: str, role: Role, expires_at: datetime | None = None, is_script: bool = False
+) -> tuple[ApiKey, str]:
+    """The row and the key itself, which is never seen again."""
+    key = f"grt_{secrets.token_urlsafe(32)}"
+    row = ApiKey.objects.create(
+        organization_id=project.organization_id,
+        project=project,
+        name=name,
+        prefix=key[:8],
+        digest=digest_of(key),
+        role=role,
+        expires_at=expires_at,
+        is_script=is_script,
+    )
+    return row, key
+
+
+def revoke_api_key(*, key: ApiKey, now: datetime) -> None:
+    ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now)
+
+
+def note_use(*, key: ApiKey, now: datetime) -> None:
+    """Remember the last use, to the minute: a row is not written for every request."""
+    if key.last_used_at is None or now - key.last_used_at > _USED_STEP:
+        ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
+
+
+@transaction.atomic
+def bootstrap(*, email: str, password: str, organization: str, project: str, now: datetime) -> tuple[User, Project, str]:
+    """An owner, an organization, a project and a fresh script key; what exists is kept, the old script key is revoked.
+
+    The password of an existing user is set anew: who may run this command owns the installation.
+    """
+    org, _ = Organization.objects.select_for_update().get_or_create(name=organization)
+    user = User.objects.filter(email__iexact=email).first() or User.objects.create_user(email, None)
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    Membership.objects.update_or_create(organization=org, user=user, defaults={"role": Role.OWNER})
+    home, _ = Project.objects.get_or_create(organization=org, name=project)
+    ApiKey.objects.filter(project=home, is_script=True, revoked_at=None).update(revoked_at=now)
+    _, key = create_api_key(project=home, name="script", role=Role.ADMIN, is_script=True)
+    return user, home, key

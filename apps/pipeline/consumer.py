@@ -1,0 +1,96 @@
+"""The plain kombu consumer of the queue `ingest`: one message at a time, acknowledged after its transaction.
+
+While the database is away it keeps its message and waits; it never drops and never requeues (a redelivered copy is harmless).
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from django.db import InterfaceError, OperationalError, close_old_connections, connections
+from django.utils import timezone
+from kombu import Connection, Consumer, Queue
+from kombu.message import Message
+
+from apps.pipeline.ingest import FactsMemory, ingest
+from apps.probes.publisher import EXCHANGE
+from apps.probes.wire import INGEST_ROUTING_KEY
+from apps.probes.worker import transport_options
+from apps.results.models import DeadLetter
+from apps.results.services import add_dead_letter
+
+log = logging.getLogger(__name__)
+
+QUEUE = Queue("ingest", exchange=EXCHANGE, routing_key=INGEST_ROUTING_KEY, durable=True)
+_PAUSES_S = (0.1, 0.3, 1.0, 2.0, 5.0)
+
+
+class IngestConsumer:
+    def __init__(self, broker_url: str, stop: threading.Event) -> None:
+        self._url = broker_url
+        self._stop = stop
+        self._memory = FactsMemory()
+        self._options = {**transport_options("ingest"), "unacked_restore_throttle": 20}
+
+    def run(self) -> None:
+        """Until stopped; a broker that is away is asked again."""
+        attempt = 0
+        while not self._stop.is_set():
+            try:
+                with Connection(self._url, transport_options=self._options, connect_timeout=3) as connection:
+                    self._consume(connection)
+                    attempt = 0
+            except Exception as error:  # noqa: BLE001  # each broker library has its own errors; all mean "connect again"
+                log.warning("the broker is away: %s", error)
+                self._pause(attempt)
+                attempt += 1
+
+    def _consume(self, connection: Connection) -> None:
+        channel = connection.channel()
+        channel.basic_qos(0, 1, False)
+        with Consumer(channel, queues=[QUEUE], on_message=self._on_message, accept=["json"], auto_declare=True):
+            while not self._stop.is_set():
+                try:
+                    connection.drain_events(timeout=1)
+                except (TimeoutError, socket.timeout):
+                    continue
+
+    def _on_message(self, message: Message) -> None:
+        # The body as it came: what is no JSON is a dead letter, not an exception.
+        self._until_done(lambda: self._work_off(message.body))
+        if not self._stop.is_set():
+            message.ack()
+
+    def _work_off(self, body: str | bytes) -> None:
+        try:
+            ingest(body, memory=self._memory, now=timezone.now())
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception as error:
+            log.exception("a message could not be worked on")
+            add_dead_letter(origin=DeadLetter.Origin.MESSAGE, error=repr(error), content=repr(body), now=timezone.now())
+
+    def _until_done(self, work: Callable[[], Any]) -> None:
+        """A deadlock, a statement's timeout and a database that is away pass; anything else must not stop the queue."""
+        attempt = 0
+        while not self._stop.is_set():
+            try:
+                work()
+            except (OperationalError, InterfaceError) as error:
+                if attempt == 0:
+                    log.warning("the database took no result: %s", str(error).strip())
+                connections.close_all()
+                self._pause(attempt)
+                attempt += 1
+            else:
+                if attempt:
+                    log.info("the database takes results again")
+                close_old_connections()
+                return
+
+    def _pause(self, attempt: int) -> None:
+        self._stop.wait(_PAUSES_S[min(attempt, len(_PAUSES_S) - 1)])

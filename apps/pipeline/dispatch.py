@@ -1,0 +1,90 @@
+"""Due checks to batches of jobs on the regions' queues. Messages are final in form: see `apps.probes.wire`."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from celery import current_app
+from django.db import transaction
+from django.utils import timezone
+from kombu import Queue
+
+from apps.core.clock import to_ms
+from apps.monitors.models import Region
+from apps.monitors.selectors import DueCheck, dispatch_regions, due_checks
+from apps.monitors.services import advance_cursor
+from apps.probes import wire
+
+log = logging.getLogger(__name__)
+
+
+def send_due(*, now: datetime) -> int:
+    """One tick: commit the cursor, then publish; a crash between the two leaves slots unknown, never doubled."""
+    with transaction.atomic():
+        after, until = advance_cursor(now=now)
+        due = due_checks(after_ms=after, until_ms=until)
+    return send(due, now_ms=to_ms(now))
+
+
+def send(due: Sequence[DueCheck], *, now_ms: int) -> int:
+    """Publish the jobs to every region heard from lately; an empty batch still tells a worker the core's time."""
+    by_region: dict[int, list[DueCheck]] = defaultdict(list)
+    for check in sorted(due, key=lambda check: check.slot):
+        for region_id in check.region_ids:
+            by_region[region_id].append(check)
+    sent = 0
+    with current_app.producer_pool.acquire(block=True, timeout=5) as producer:
+        for region in dispatch_regions(now_ms=now_ms):
+            jobs = [_job(check, region) for check in by_region[region.id]]
+            for batch in _batches(jobs):
+                message = {"v": wire.VERSION, "sent_at": to_ms(timezone.now()), "jobs": batch}
+                current_app.send_task(
+                    wire.TASK,
+                    kwargs=message,
+                    queue=_queue(region.slug),
+                    producer=producer,
+                    ignore_result=True,
+                    # No Celery `expires`: it is judged by the worker's own clock, which may be off. The worker judges `sent_at`.
+                    expiration=wire.EXPIRES_MS / 1000,
+                    retry=True,
+                    retry_policy={"max_retries": 1, "interval_start": 0.05},
+                )
+                sent += len(batch)
+    return sent
+
+
+def _batches(jobs: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    yield jobs[: wire.BATCH]
+    for start in range(wire.BATCH, len(jobs), wire.BATCH):
+        yield jobs[start : start + wire.BATCH]
+
+
+def _job(check: DueCheck, region: Region) -> dict[str, Any]:
+    options = dict(check.options)
+    if check.degraded_ms is not None:
+        options["degraded_ms"] = check.degraded_ms
+    if check.secrets:
+        options["sealed"] = wire.seal(
+            check.secrets, region_key=region.key, check=str(check.id), revision=check.revision, region=region.slug
+        )
+    return {
+        "check": str(check.id),
+        "revision": check.revision,
+        "slot": check.slot,
+        "kind": check.kind,
+        "target": check.target,
+        "options": options,
+        "baseline": None,
+        "timeout_ms": check.timeout_ms,
+    }
+
+
+@lru_cache(maxsize=1024)
+def _queue(slug: str) -> Queue:
+    name = wire.queue_of(slug)
+    return Queue(name, routing_key=name, durable=True)

@@ -1,0 +1,140 @@
+"""Signed results to rows and states: judges a message, records its runs, evaluates its checks. Twice is the same as once."""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import DataError
+
+from apps.core.clock import to_ms
+from apps.incidents.services.evaluate import evaluate_checks
+from apps.monitors.models import Check, Region
+from apps.monitors.services import WorkerReport, hear_region
+from apps.probes import wire
+from apps.probes.reasons import Verdict
+from apps.results.models import DeadLetter
+from apps.results.services import RecordedRun, add_dead_letter, record_runs
+
+log = logging.getLogger(__name__)
+
+OLDEST_MS, NEWEST_MS = 86_400_000, 5_000
+_REMEMBERED = 200_000
+
+
+@dataclass
+class FactsMemory:
+    """Whose full facts are kept: runs that are not up, and the first after a change as far as this process saw."""
+
+    seen: OrderedDict[tuple[uuid.UUID, int], tuple[int, str]] = field(default_factory=OrderedDict)
+
+    def keeps(self, run: wire.Run, region_id: int) -> bool:
+        key, now = (run.check, region_id), (run.revision, run.verdict.value)
+        before = self.seen.pop(key, None)
+        self.seen[key] = now
+        if len(self.seen) > _REMEMBERED:
+            self.seen.popitem(last=False)
+        return run.verdict != Verdict.UP or before != now
+
+
+def ingest(raw: Any, *, memory: FactsMemory, now: datetime) -> None:
+    """Work one message off. What cannot be used becomes a dead letter; only a database that is away raises."""
+    try:
+        envelope = wire.parse_envelope(_decoded(raw))
+        region = _region(envelope)
+        body = wire.parse_body(envelope.body)
+        report = _report(body) if body["type"] == "heartbeat" else None
+        rows = body.get("runs", []) if body["type"] == "runs" else []
+        if not isinstance(rows, list):
+            raise wire.WireError("runs must be a list")
+        if body["type"] == "trial":
+            raise wire.WireError("no trial waits for this answer")
+    except wire.WireError as error:
+        add_dead_letter(origin=DeadLetter.Origin.MESSAGE, error=str(error), content=raw, now=now, region=_named_region(raw))
+        return
+    hear_region(region_id=region.id, sent_at=envelope.sent_at, report=report, now=now)
+    runs = _judged(rows, region, memory, now)
+    _record(runs, region, now)
+    if runs:
+        evaluate_checks(check_ids={row.run.check for row in runs}, now=now)
+
+
+def _decoded(raw: Any) -> Any:
+    if not isinstance(raw, (str, bytes)):
+        return raw
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise wire.WireError(f"the message is not JSON: {error}") from error
+
+
+def _named_region(raw: Any) -> str:
+    named = raw.get("region") if isinstance(raw, dict) else None
+    return named if isinstance(named, str) else ""
+
+
+def _region(envelope: wire.Envelope) -> Region:
+    region = Region.objects.filter(slug=envelope.region).first()
+    if region is None or not region.is_enabled:
+        raise wire.WireError("the region is not known or not enabled")
+    if envelope.key_id != region.key_id or not envelope.is_signed_with(region.key):
+        raise wire.WireError("the message is not signed with the region's key")
+    return region
+
+
+def _report(body: dict[str, Any]) -> WorkerReport:
+    dropped = body.get("dropped")
+    numbers = {name: body.get(name) for name in ("offset_ms", "in_flight")}
+    if not all(isinstance(n, int) and abs(n) < 2**31 for n in numbers.values()) or not isinstance(dropped, dict):
+        raise wire.WireError("the heartbeat is malformed")
+    counts = {str(name)[:40]: count for name, count in list(dropped.items())[:20] if isinstance(count, int)}
+    return WorkerReport(body.get("is_settled") is True, numbers["offset_ms"] or 0, numbers["in_flight"] or 0, counts)
+
+
+def _judged(rows: Sequence[Any], region: Region, memory: FactsMemory, now: datetime) -> list[RecordedRun]:
+    """The rows that may be recorded; each of the others becomes a dead letter."""
+    parsed: list[tuple[Any, wire.Run]] = []
+    for row in rows:
+        try:
+            parsed.append((row, _in_time(wire.parse_run(row), to_ms(now))))
+        except wire.WireError as error:
+            _letter(row, str(error), region, now)
+    owners = dict(Check.objects.filter(id__in={run.check for _, run in parsed}).values_list("id", "region_ids"))
+    judged = []
+    for row, run in parsed:
+        if region.id in owners.get(run.check, ()):
+            judged.append(RecordedRun(run, region.id, memory.keeps(run, region.id)))
+        elif run.check not in owners:
+            _letter(row, "the check is not known", region, now)
+        else:
+            _letter(row, "the check does not belong to this region", region, now)
+    return judged
+
+
+def _in_time(run: wire.Run, now_ms: int) -> wire.Run:
+    if not now_ms - OLDEST_MS <= run.slot <= now_ms + NEWEST_MS:
+        raise wire.WireError(f"slot {run.slot} is not within the last day")
+    return run
+
+
+def _record(rows: list[RecordedRun], region: Region, now: datetime) -> None:
+    """All at once; should the statement fail on data, halves, down to the row that cannot be stored."""
+    try:
+        record_runs(rows=rows, now_ms=to_ms(now))
+    except DataError as error:
+        if len(rows) == 1:
+            _letter(wire.run_body(rows[0].run), f"the database refused it: {error}", region, now)
+            return
+        middle = len(rows) // 2
+        _record(rows[:middle], region, now)
+        _record(rows[middle:], region, now)
+
+
+def _letter(row: Any, error: str, region: Region, now: datetime) -> None:
+    add_dead_letter(origin=DeadLetter.Origin.ROW, error=error, content=row, now=now, region=region.slug)

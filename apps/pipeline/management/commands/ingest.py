@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from apps.pipeline.consumer import IngestConsumer
+
+
+class Command(BaseCommand):
+    help = "Take the probe workers' results. Several may run."
+
+    def handle(self, *_args: Any, **_options: Any) -> None:
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        IngestConsumer(settings.BROKER_URL, stop).run()

@@ -1,0 +1,66 @@
+"""The Celery tasks: read the clock, call a service, send on what comes of it."""
+
+from __future__ import annotations
+
+import uuid
+
+from celery import shared_task
+from django.utils import timezone
+
+from apps.core.clock import to_ms
+from apps.core.wake import wake
+from apps.incidents.services.evaluate import evaluate_checks, waiting_checks
+from apps.monitors.selectors import due_now
+from apps.notifications import services as notifications
+from apps.pipeline import dispatch
+from apps.results.partitions import ensure_partitions
+
+
+@shared_task(name="pipeline.tick")
+def tick(**_newer: object) -> None:
+    """Every second: send the slots that come due."""
+    dispatch.send_due(now=timezone.now())
+
+
+@shared_task(name="pipeline.dispatch_extra")
+def dispatch_extra(*, check: str, revision: int, slot: int, **_newer: object) -> None:
+    """An extra slot, now."""
+    due = due_now(check_id=uuid.UUID(check), revision=revision, slot=slot)
+    if due is not None:
+        dispatch.send([due], now_ms=to_ms(timezone.now()))
+
+
+@shared_task(name="pipeline.sweep_checks")
+def sweep_checks(**_newer: object) -> None:
+    """Evaluate what has votes and was not named by a batch."""
+    now = timezone.now()
+    check_ids = waiting_checks(now=now)
+    if check_ids:
+        evaluate_checks(check_ids=check_ids, now=now)
+
+
+@shared_task(name="pipeline.expand")
+def expand(**_newer: object) -> None:
+    """The outbox, into deliveries."""
+    notifications.expand_waiting(now=timezone.now())
+
+
+@shared_task(name="pipeline.deliver")
+def deliver(*, delivery: str, **_newer: object) -> None:
+    """One try of one delivery."""
+    notifications.deliver(delivery_id=uuid.UUID(delivery), now=timezone.now())
+
+
+@shared_task(name="pipeline.sweep_deliveries")
+def sweep_deliveries(**_newer: object) -> None:
+    """What a lost wake-up left: events not expanded, deliveries that are due."""
+    now = timezone.now()
+    notifications.expand_waiting(now=now)
+    for delivery_id in notifications.waiting_deliveries(now=now):
+        wake(notifications.DELIVER_TASK, delivery=str(delivery_id))
+
+
+@shared_task(name="pipeline.make_partitions")
+def make_partitions(**_newer: object) -> None:
+    """The partitions of the days to come."""
+    ensure_partitions(now=timezone.now())

@@ -1,0 +1,31 @@
+"""The daily partitions of `check_runs`, made ahead of their day."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from django.db import connection, transaction
+
+from apps.core.clock import to_ms
+
+AHEAD_DAYS = 3
+PAST_DAYS = 1  # a run may arrive a day late
+
+
+def ensure_partitions(*, now: datetime) -> list[str]:
+    """Make what is missing around `now`; returns the names made."""
+    today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return [name for day in range(-PAST_DAYS, AHEAD_DAYS + 1) if (name := _ensure(today + timedelta(days=day)))]
+
+
+@transaction.atomic
+def _ensure(day: datetime) -> str | None:
+    name = f"check_runs_{day:%Y%m%d}"
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass(%s)", [name])
+        if cursor.fetchone()[0] is not None:
+            return None
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('check_runs partitions'))")
+        bounds = (to_ms(day), to_ms(day + timedelta(days=1)))
+        cursor.execute(f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF check_runs FOR VALUES FROM ({bounds[0]}) TO ({bounds[1]})")
+    return name

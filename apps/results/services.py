@@ -1,0 +1,170 @@
+"""Writes what was seen: runs in bulk and once, state intervals, dead letters."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from django.db import connection, transaction
+
+from apps.results.models import HEALTHS, VERDICTS, Certificate, DeadLetter
+from apps.probes.wire import Run
+
+_CONTENT_LIMIT = 20_000
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """A run of a region, and whether its facts are kept in full."""
+
+    run: Run
+    region_id: int
+    keeps_facts: bool
+
+
+_COLUMNS = (
+    ("check_id", "uuid"),
+    ("slot", "bigint"),
+    ("region_id", "smallint"),
+    ("revision", "integer"),
+    ("started_after_ms", "integer"),
+    ("duration_ms", "integer"),
+    ("recorded_after_s", "integer"),
+    ("certificate_id", "integer"),
+    ("dns_ms", "real"),
+    ("connect_ms", "real"),
+    ("tls_ms", "real"),
+    ("first_byte_ms", "real"),
+    ("verdict", "smallint"),
+    ("code", "smallint"),
+    ("reason", "text"),
+    ("facts", "jsonb"),
+)
+_NAMES = ", ".join(name for name, _ in _COLUMNS)
+_INSERT = (
+    f"INSERT INTO check_runs ({_NAMES}) SELECT * FROM unnest({', '.join(f'%s::{kind}[]' for _, kind in _COLUMNS)}) "  # noqa: S608  # literals
+    "ON CONFLICT DO NOTHING"
+)
+
+
+def record_runs(*, rows: Sequence[RecordedRun], now_ms: int) -> int:
+    """Insert what is new, sorted by key (unsorted batches deadlock); a second arrival changes nothing. Returns the count."""
+    if not rows:
+        return 0
+    ordered = sorted(rows, key=lambda row: (row.run.check.int, row.run.slot, row.region_id))
+    columns = list(zip(*(_row(row, now_ms) for row in ordered), strict=True))
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_INSERT, [list(column) for column in columns])
+        return int(cursor.rowcount)
+
+
+def _row(row: RecordedRun, now_ms: int) -> tuple[Any, ...]:
+    run = row.run
+    phases = run.facts.get("phases_ms")
+    phases = phases if isinstance(phases, dict) else {}
+    facts: dict[str, Any] | None = None
+    if row.keeps_facts:
+        facts = {name: value for name, value in run.facts.items() if name != "certificate"}
+        if run.message:
+            facts["message"] = run.message
+    return (
+        run.check,
+        run.slot,
+        row.region_id,
+        run.revision,
+        max(-(2**31), min(run.started_at - run.slot, 2**31 - 1)),
+        run.duration_ms,
+        max(0, min((now_ms - run.slot) // 1000, 2**31 - 1)),
+        _certificate_id(run.facts.get("certificate")),
+        *(_milliseconds(phases.get(name)) for name in ("dns", "connect", "tls", "first_byte")),
+        VERDICTS.index(run.verdict.value),
+        _small(run.facts.get("status")),
+        None if run.reason is None else run.reason.value,
+        None if facts is None else json.dumps(facts),
+    )
+
+
+def _milliseconds(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and 0 <= value < 10**9 else None
+
+
+def _small(value: Any) -> int | None:
+    return value if isinstance(value, int) and 0 <= value < 2**15 else None
+
+
+def _certificate_id(facts: Any) -> int | None:
+    fingerprint = facts.get("fingerprint") if isinstance(facts, dict) else None
+    if not isinstance(fingerprint, str) or len(fingerprint) != 64:
+        return None
+    return _known_certificate(fingerprint, json.dumps(facts))
+
+
+@lru_cache(maxsize=10_000)
+def _known_certificate(fingerprint: str, facts: str) -> int:
+    # Remembered, so it must outlive the batch: looked up before the batch's transaction begins.
+    row, _ = Certificate.objects.get_or_create(fingerprint=fingerprint, defaults={"facts": json.loads(facts)})
+    return row.id
+
+
+def add_dead_letter(
+    *, origin: DeadLetter.Origin, error: str, content: Any, now: datetime, region: str = "", check_id: uuid.UUID | None = None
+) -> None:
+    """Keep what could not be worked on. Any content is made storable."""
+    text = content if isinstance(content, str) else json.dumps(content, default=repr)
+    DeadLetter.objects.create(
+        origin=origin,
+        region=_storable(region)[:40],
+        check_id=check_id,
+        error=_storable(error)[:2_000],
+        content=_storable(text)[:_CONTENT_LIMIT],
+        created_at=now,
+    )
+
+
+def _storable(text: str) -> str:
+    return text.replace("\x00", "\\u0000").encode("utf-8", "backslashreplace").decode()
+
+
+# --- state intervals: each holds until the next row, the last until the check's first slot that is not settled
+
+
+def put_interval(*, check_id: uuid.UUID, start: int, own: str, shown: str) -> None:
+    """All intervals from `start` on are replaced by one."""
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM results_stateinterval WHERE check_id = %s AND start >= %s", [check_id, start])
+        cursor.execute(
+            "INSERT INTO results_stateinterval (check_id, start, own, shown) VALUES (%s, %s, %s, %s)",
+            [check_id, start, HEALTHS.index(own), HEALTHS.index(shown)],
+        )
+
+
+def paint_intervals(*, check_id: uuid.UUID, start: int) -> None:
+    """Shown as down from `start` on, but for what is unknown."""
+    _split_interval(check_id, start)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE results_stateinterval SET shown = %s WHERE check_id = %s AND start >= %s AND own <> 0",
+            [HEALTHS.index("down"), check_id, start],
+        )
+
+
+def unpaint_intervals(*, check_id: uuid.UUID, start: int) -> None:
+    """Each shows its own health again from `start` on."""
+    _split_interval(check_id, start)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE results_stateinterval SET shown = own WHERE check_id = %s AND start >= %s", [check_id, start])
+
+
+def _split_interval(check_id: uuid.UUID, at: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO results_stateinterval (check_id, start, own, shown) "
+            "SELECT check_id, %s, own, shown FROM results_stateinterval WHERE check_id = %s AND start < %s "
+            "ORDER BY start DESC LIMIT 1 ON CONFLICT DO NOTHING",
+            [at, check_id, at],
+        )

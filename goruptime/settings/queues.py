@@ -1,0 +1,43 @@
+"""The core's Celery settings: queues, routes, and what a broker that is slow or away may cost us."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from kombu import Queue
+
+QUEUES = ("tick", "core", "notify")
+ROUTES = {
+    "pipeline.tick": {"queue": "tick"},
+    "pipeline.expand": {"queue": "notify"},
+    "pipeline.deliver": {"queue": "notify"},
+}
+
+broker_url = settings.BROKER_URL
+task_queues = [Queue(name, routing_key=name, durable=True) for name in QUEUES]
+task_default_queue = "core"
+task_routes = ROUTES
+task_serializer = "json"
+accept_content = ["json"]
+task_ignore_result = True
+task_acks_late = False  # a sweep finds what a killed worker held
+worker_prefetch_multiplier = 1
+worker_enable_remote_control = False
+worker_send_task_events = False
+worker_hijack_root_logger = False
+worker_cancel_long_running_tasks_on_connection_loss = False
+broker_connection_retry_on_startup = True
+broker_connection_max_retries = None
+broker_connection_timeout = 3
+broker_transport_options = {
+    "visibility_timeout": 60,
+    "unacked_restore_interval": 5,
+    "unacked_restore_throttle": 1,
+    "unacked_mutex_expire": 10,
+    "socket_connect_timeout": 3,
+    "socket_timeout": 10,
+    "socket_keepalive": True,
+}
+beat_max_loop_interval = 1
+beat_sync_every = 0
+enable_utc = True
+timezone = "UTC"
