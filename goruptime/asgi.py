@@ -7,4 +7,3 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "goruptime.settings")
 
 application = get_asgi_application()
-

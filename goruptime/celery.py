@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 from celery import Celery
+from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "goruptime.settings")
+
+# Its three lines at every start tell of pickle, which is not accepted here.
+warnings.filterwarnings("ignore", category=SecurityWarning)
 
 app = Celery("goruptime")
 app.config_from_object("goruptime.settings.queues")

@@ -89,8 +89,12 @@ def not_found(request: HttpRequest, _exception: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     if _is_for_programs(request):
         return JsonResponse(error_body("internal", "Something failed on our side. It was logged."), status=500)
-    return render(request, "error.html", {"title": "Failed", "sentence": "Something failed on our side. It was logged."}, status=500)
+    return render(
+        request, "error.html", {"title": "Failed", "sentence": "Something failed on our side. It was logged."}, status=500
+    )
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    return JsonResponse(error_body("csrf", "The CSRF token is missing or wrong: send the cookie's value as X-CSRFToken."), status=403)
+    return JsonResponse(
+        error_body("csrf", "The CSRF token is missing or wrong: send the cookie's value as X-CSRFToken."), status=403
+    )

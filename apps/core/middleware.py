@@ -11,7 +11,9 @@ from apps.core.envelope import error_body
 Handler = Callable[[HttpRequest], HttpResponse]
 
 MAX_BODY_BYTES = 1_000_000
-_POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'self'; form-action 'self'; object-src 'none'"
+_POLICY = (
+    "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'self'; form-action 'self'; object-src 'none'"
+)
 
 
 class PolicyHeaders:

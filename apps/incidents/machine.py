@@ -238,9 +238,7 @@ def _counted(state: State, rnd: Round, policy: Policy) -> tuple[tuple[Streak, ..
         return state.streaks, state.counted
     is_gap = state.counted is not None and rnd.slot - state.counted > GAP * policy.interval
     before = NO_STREAKS if is_gap else state.streaks
-    grown = tuple(
-        streak.grown(rnd.slot) if side in kind else _NO_STREAK for kind, streak in zip(_BELONGS, before, strict=True)
-    )
+    grown = tuple(streak.grown(rnd.slot) if side in kind else _NO_STREAK for kind, streak in zip(_BELONGS, before, strict=True))
     return grown, rnd.slot
 
 

@@ -37,15 +37,17 @@ class CheckState(models.Model):
     shown = models.SmallIntegerField(null=True)
     """The healths of the check's last state interval: a steady check writes no interval."""
     extras = ArrayField(models.BigIntegerField(), default=list)
-    reason = models.TextField(null=True)
-    message = models.TextField(null=True)
+    reason = models.TextField(blank=True)
+    message = models.TextField(blank=True)
     told_incident = models.ForeignKey("Incident", models.SET_NULL, null=True, related_name="+")
     event_seq = models.IntegerField(default=0)
 
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(due__gt=F("slot")), name="checkstate_due_after_slot"),
-            models.CheckConstraint(condition=Q(level=0, opened=None) | Q(level__gt=0, opened__isnull=False), name="checkstate_open_with_level"),
+            models.CheckConstraint(
+                condition=Q(level=0, opened=None) | Q(level__gt=0, opened__isnull=False), name="checkstate_open_with_level"
+            ),
             models.CheckConstraint(condition=Q(level__range=(0, 2), told__range=(0, 2)), name="checkstate_levels_known"),
             models.CheckConstraint(condition=Q(streaks__len=8), name="checkstate_four_streaks"),
         ]
@@ -92,7 +94,9 @@ class Incident(models.Model):
                 condition=Q(status="resolved", resolved_at__isnull=False) | (~Q(status="resolved") & Q(resolved_at=None)),
                 name="incident_resolved_has_time",
             ),
-            models.CheckConstraint(condition=Q(resolved_at=None) | Q(resolved_at__gte=F("started_at")), name="incident_is_a_span"),
+            models.CheckConstraint(
+                condition=Q(resolved_at=None) | Q(resolved_at__gte=F("started_at")), name="incident_is_a_span"
+            ),
         ]
         indexes = [
             models.Index(fields=["organization", "-started_at", "id"], name="incident_list"),  # list, newest first

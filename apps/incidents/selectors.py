@@ -37,7 +37,7 @@ def shown_state(*, check: Check, row: CheckState, pause: Pause | None, now: date
     silent_from = unknown_from(state, policy_of(check), to_ms(now))
     if silent_from is not None:
         return ShownState("unknown", from_ms(silent_from), (Reason.NO_RESULT.value, MEANINGS[Reason.NO_RESULT].words))
-    reason = (row.reason, row.message or "") if row.reason else None
+    reason = (row.reason, row.message) if row.reason else None
     return ShownState(state.status, from_ms(row.since), reason)
 
 

@@ -93,7 +93,9 @@ class Check(models.Model):
             models.CheckConstraint(
                 condition=Q(interval_s__gte=MIN_INTERVAL_S, interval_s__lte=MAX_INTERVAL_S), name="check_interval_in_bounds"
             ),
-            models.CheckConstraint(condition=Q(timeout_s__gte=1, timeout_s__lte=F("interval_s")), name="check_timeout_in_interval"),
+            models.CheckConstraint(
+                condition=Q(timeout_s__gte=1, timeout_s__lte=F("interval_s")), name="check_timeout_in_interval"
+            ),
             models.CheckConstraint(condition=Q(fail_after__gte=1, recover_after__gte=1), name="check_counts_positive"),
             models.CheckConstraint(condition=Q(quorum=None) | Q(quorum__gte=1), name="check_quorum_positive"),
             models.CheckConstraint(condition=Q(region_ids__len__gte=1), name="check_has_a_region"),

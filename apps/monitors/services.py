@@ -69,7 +69,19 @@ class CheckFields:
     region_ids: list[int]
 
 
-PROBED = ("kind", "target", "options", "secrets", "interval_s", "timeout_s", "degraded_ms", "fail_after", "recover_after", "quorum", "region_ids")
+PROBED = (
+    "kind",
+    "target",
+    "options",
+    "secrets",
+    "interval_s",
+    "timeout_s",
+    "degraded_ms",
+    "fail_after",
+    "recover_after",
+    "quorum",
+    "region_ids",
+)
 """What the probe or the machine reads: a change raises the revision."""
 RETARGETED = ("kind", "target", "quorum", "region_ids")
 """A change of these makes what was counted meaningless."""
@@ -91,9 +103,13 @@ def judge_spec(spec: CheckSpec, *, policy: AddressPolicy | None = None) -> Check
     if "degraded_ms" in spec.options:
         raise FieldError("options.degraded_ms", "is a field of the check itself: degraded_ms")
     try:
-        options = kind.parse(spec.target, {**spec.options, "degraded_ms": spec.degraded_ms} if spec.degraded_ms is not None else spec.options)
+        options = kind.parse(
+            spec.target, {**spec.options, "degraded_ms": spec.degraded_ms} if spec.degraded_ms is not None else spec.options
+        )
     except OptionError as error:
-        raise FieldError(error.field.removeprefix("options.") if error.field == "options.degraded_ms" else error.field, error.message) from error
+        raise FieldError(
+            error.field.removeprefix("options.") if error.field == "options.degraded_ms" else error.field, error.message
+        ) from error
     address = literal(options.host)
     if address is not None and not (policy or settings.ADDRESS_POLICY).permits(address):
         raise FieldError("target", f"{address} is an address that this deployment does not probe")

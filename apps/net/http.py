@@ -138,9 +138,7 @@ class HttpEngine:
             raise NetError("blocked_address", f"{host} leads to {refused[0]}, an address this deployment does not probe")
         return addresses
 
-    async def _transfer(
-        self, request: Request, url: SplitResult, response: Response, left_s: float, connect_s: float
-    ) -> None:
+    async def _transfer(self, request: Request, url: SplitResult, response: Response, left_s: float, connect_s: float) -> None:
         if left_s <= 0:
             response.error = NetError("connect_timeout", "the time was up before a connection was tried")
             return
@@ -245,13 +243,12 @@ def _read(curl: pycurl.Curl, url: SplitResult, intake: _Intake, response: Respon
     connect, tls, sent = info(pycurl.CONNECT_TIME), info(pycurl.APPCONNECT_TIME), info(pycurl.PRETRANSFER_TIME)
     first, total = info(pycurl.STARTTRANSFER_TIME), info(pycurl.TOTAL_TIME)
     phases = {"connect": connect, "tls": tls - connect if tls else 0.0}
-    phases["first_byte"] = max(0.0, first - sent) if first else 0.0
-    phases["transfer"] = max(0.0, total - first) if first else 0.0
+    if response.status:
+        phases["first_byte"] = max(0.0, first - sent)
+        phases["transfer"] = max(0.0, total - first)
     response.phases_ms = {name: seconds * 1000 for name, seconds in phases.items() if seconds}
     if url.scheme == "https":
-        response.certificates = [
-            value for fields in info(pycurl.INFO_CERTINFO) or () for key, value in fields if key == "Cert"
-        ]
+        response.certificates = [value for fields in info(pycurl.INFO_CERTINFO) or () for key, value in fields if key == "Cert"]
 
 
 # X509_V_ERR_* of OpenSSL: the code, and why a person should care.
@@ -330,7 +327,7 @@ def _tls_failure(number: int, text: str) -> NetError:
     said = text.lower()
     if number == errno.ECONNRESET or "reset by peer" in said:
         return NetError("connection_reset", "the connection was reset during the TLS handshake")
-    if "certificate required" in said or "bad certificate" in said or "handshake failure" in said and "client" in said:
+    if "certificate required" in said or "bad certificate" in said or ("handshake failure" in said and "client" in said):
         return NetError("tls_client_cert", "the server asks for a client certificate")
     if "unsupported protocol" in said or "protocol version" in said:
         return NetError("tls_old_protocol", "the server offers no TLS version that is still safe")

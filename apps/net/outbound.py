@@ -27,9 +27,7 @@ class Answer:
     body: bytes = b""
 
 
-def post(
-    url: str, *, body: bytes, headers: dict[str, str], timeout_s: float, policy: AddressPolicy, ca_file: str = ""
-) -> Answer:
+def post(url: str, *, body: bytes, headers: dict[str, str], timeout_s: float, policy: AddressPolicy, ca_file: str = "") -> Answer:
     """POST `body` and read the answer. Raises NetError when no answer came."""
     answer = Answer()
     chunks: list[bytes] = []

@@ -65,7 +65,9 @@ class Delivery(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["event", "channel"], name="delivery_event_channel_unique"),
-            models.CheckConstraint(condition=~Q(status="sending") | Q(lease_until__isnull=False), name="delivery_sending_has_lease"),
+            models.CheckConstraint(
+                condition=~Q(status="sending") | Q(lease_until__isnull=False), name="delivery_sending_has_lease"
+            ),
             models.CheckConstraint(
                 condition=Q(status__in=["sent", "dead"], finished_at__isnull=False)
                 | (~Q(status__in=["sent", "dead"]) & Q(finished_at=None)),

@@ -43,9 +43,7 @@ def create_channel(*, project: Project, name: str, kind: str, config: Mapping[st
     if kind not in CHANNEL_KINDS:
         raise UnknownKindError(f"is not one of {', '.join(sorted(CHANNEL_KINDS))}")
     kept = CHANNEL_KINDS[kind].parse(config)
-    return Channel.objects.create(
-        organization_id=project.organization_id, project=project, name=name, kind=kind, config=kept
-    )
+    return Channel.objects.create(organization_id=project.organization_id, project=project, name=name, kind=kind, config=kept)
 
 
 def change_channel(*, channel: Channel, name: str, config: Mapping[str, Any], is_enabled: bool) -> Channel:
@@ -101,7 +99,9 @@ def expand_waiting(*, now: datetime) -> int:
 def expand_check(*, check_id: uuid.UUID, now: datetime) -> int:
     """A check's events in their order, under the state's lock: a later one never overtakes."""
     CheckState.objects.select_for_update().get(check_row_id=check_id)
-    events = list(IncidentEvent.objects.filter(check_row_id=check_id, expanded_at=None).select_related("incident").order_by("seq"))
+    events = list(
+        IncidentEvent.objects.filter(check_row_id=check_id, expanded_at=None).select_related("incident").order_by("seq")
+    )
     for event in events:
         _expand(event, now)
     return len(events)
@@ -193,7 +193,7 @@ def deliver(*, delivery_id: uuid.UUID, now: datetime) -> Delivery.Status | None:
 def _note_failure(claimed: Claim, error: SendError, now: datetime) -> Delivery.Status:
     if error.is_permanent or claimed.attempt >= MAX_ATTEMPTS:
         return _finish(claimed, Delivery.Status.DEAD, str(error))
-    pause_s = max(error.retry_after_s or 0.0, pause(claimed.attempt, random.random()))  # noqa: S311  # jitter
+    pause_s = max(error.retry_after_s or 0.0, pause(claimed.attempt, random.random()))  # jitter
     _held(claimed).update(
         status=Delivery.Status.PENDING,
         next_attempt_at=now + timedelta(seconds=min(pause_s, 86_400.0)),
@@ -213,7 +213,10 @@ def _finish(claimed: Claim, status: Delivery.Status, error: str) -> Delivery.Sta
     with transaction.atomic():
         _held(claimed).update(status=status, finished_at=Now(), lease_until=None, error=error[:2_000])
         following = Delivery.objects.filter(
-            check_row_id=delivery.check_row_id, channel_id=delivery.channel_id, seq__gt=delivery.seq, status=Delivery.Status.PENDING
+            check_row_id=delivery.check_row_id,
+            channel_id=delivery.channel_id,
+            seq__gt=delivery.seq,
+            status=Delivery.Status.PENDING,
         )
         following_id = following.order_by("seq").values_list("id", flat=True).first() if delivery.check_row_id else None
         if following_id is not None:
@@ -224,4 +227,3 @@ def _finish(claimed: Claim, status: Delivery.Status, error: str) -> Delivery.Sta
 def _held(claimed: Claim):  # type: ignore[no-untyped-def]  # a queryset
     """The delivery, if it is still ours: another may have claimed it after our lease ended."""
     return Delivery.objects.filter(pk=claimed.delivery.pk, status=Delivery.Status.SENDING, attempts=claimed.attempt)
-

@@ -6,7 +6,6 @@ While the database is away it keeps its message and waits; it never drops and ne
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -56,7 +55,7 @@ class IngestConsumer:
             while not self._stop.is_set():
                 try:
                     connection.drain_events(timeout=1)
-                except (TimeoutError, socket.timeout):
+                except TimeoutError:
                     continue
 
     def _on_message(self, message: Message) -> None:

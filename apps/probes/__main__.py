@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
+
+from celery.exceptions import SecurityWarning
 
 from apps.net.network import Network
 from apps.probes.engine import Engine
@@ -23,6 +26,8 @@ def main() -> int:
         log.error("%s", error)
         return 2
     raise_file_limit()
+    # Its lines at every start as root tell of pickle, which is not accepted here.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     publisher = Publisher(settings.broker_url, transport_options("ingest"))
     engine = Engine(
         region=settings.region,
@@ -36,7 +41,7 @@ def main() -> int:
     log.info("worker %s probes for region %s", engine.worker_id, settings.region)
     flags = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING"]
     try:
-        app.worker_main(["worker", "--pool", "threads", "--concurrency", "1", *flags])
+        app.worker_main(["--quiet", "worker", "--pool", "threads", "--concurrency", "1", *flags])
     except SystemExit as ended:
         return int(ended.code or 0)
     finally:

@@ -127,6 +127,4 @@ def _is_encodable(value: str) -> bool:
 def stored_fields(options: Any, *, without: tuple[str, ...]) -> dict[str, Any]:
     """A frozen options value as plain JSON, less what the target already says."""
     fields = dataclasses.asdict(options)
-    return {
-        name: list(value) if isinstance(value, tuple) else value for name, value in fields.items() if name not in without
-    }
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items() if name not in without}

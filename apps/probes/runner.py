@@ -39,7 +39,7 @@ async def run(job: Job, network: Network) -> Result:
         outcome = Outcome.because(Reason.INTERNAL, f"this worker cannot read the check: {error}")
     except KeyError:
         outcome = Outcome.because(Reason.INTERNAL, f"this worker has no kind {job.kind!r}")
-    except Exception:  # noqa: BLE001  # whatever a probe does, the other jobs of the batch go on
+    except Exception:  # whatever a probe does, the other jobs of the batch go on
         log.exception("check %s: the probe failed", job.check)
         outcome = Outcome.because(Reason.INTERNAL, "the probe failed; the worker's log tells why")
     return Result(outcome, int((loop.time() - started) * 1000))

@@ -27,5 +27,7 @@ def _ensure(day: datetime) -> str | None:
             return None
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('check_runs partitions'))")
         bounds = (to_ms(day), to_ms(day + timedelta(days=1)))
-        cursor.execute(f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF check_runs FOR VALUES FROM ({bounds[0]}) TO ({bounds[1]})")
+        cursor.execute(
+            f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF check_runs FOR VALUES FROM ({bounds[0]}) TO ({bounds[1]})"
+        )
     return name

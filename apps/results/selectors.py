@@ -95,7 +95,9 @@ def shown_spans(*, check_id: uuid.UUID, start: int, end: int) -> list[Span]:
 def _spans(check_id: uuid.UUID, start: int, end: int, column: str) -> list[Span]:
     rows = StateInterval.objects.filter(check_id=check_id)
     first = rows.filter(start__lte=start).order_by("-start").values_list("start", flat=True).first()
-    starts = list(rows.filter(start__gte=start if first is None else first, start__lt=end).order_by("start").values_list("start", column))
+    starts = list(
+        rows.filter(start__gte=start if first is None else first, start__lt=end).order_by("start").values_list("start", column)
+    )
     ends = [begin for begin, _ in starts[1:]] + [end]
     spans = [Span(max(begin, start), until, HEALTHS[state]) for (begin, state), until in zip(starts, ends, strict=True)]
     return [span for span in spans if span.end > span.start]

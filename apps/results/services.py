@@ -12,8 +12,8 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from apps.results.models import HEALTHS, VERDICTS, Certificate, DeadLetter
 from apps.probes.wire import Run
+from apps.results.models import HEALTHS, VERDICTS, Certificate, DeadLetter
 
 _CONTENT_LIMIT = 20_000
 

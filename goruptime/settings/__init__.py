@@ -130,9 +130,7 @@ PRIVATE_TARGETS = env.choice("GORUPTIME_PRIVATE_TARGETS", "allowed" if IS_EMBEDD
 ALLOWED_NETWORKS = env.text("GORUPTIME_ALLOWED_NETWORKS")
 DENIED_NETWORKS = env.text("GORUPTIME_DENIED_NETWORKS")
 try:
-    ADDRESS_POLICY = AddressPolicy.parse(
-        private=PRIVATE_TARGETS == "allowed", allow=ALLOWED_NETWORKS, deny=DENIED_NETWORKS
-    )
+    ADDRESS_POLICY = AddressPolicy.parse(private=PRIVATE_TARGETS == "allowed", allow=ALLOWED_NETWORKS, deny=DENIED_NETWORKS)
 except ValueError as _error:
     raise ImproperlyConfigured(f"GORUPTIME_ALLOWED_NETWORKS or GORUPTIME_DENIED_NETWORKS: {_error}") from _error
 CA_FILE = env.text("GORUPTIME_CA_FILE")
@@ -155,7 +153,10 @@ DEFAULT_FROM_EMAIL = env.text("GORUPTIME_EMAIL_FROM", "GoUpTime <goruptime@local
 # --- API
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["apps.api.authentication.ApiKeyAuthentication", "apps.api.authentication.SessionAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "apps.api.authentication.ApiKeyAuthentication",
+        "apps.api.authentication.SessionAuthentication",
+    ],
     "DEFAULT_PERMISSION_CLASSES": ["apps.api.permissions.RoleAllows"],
     "DEFAULT_THROTTLE_CLASSES": ["apps.api.throttling.CallerThrottle"],
     "DEFAULT_THROTTLE_RATES": {"caller": env.text("GORUPTIME_API_RATE", "6000/min"), "login": "10/min"},

@@ -78,7 +78,7 @@ def database(url: str) -> dict[str, object]:
 
 
 def email(url: str) -> dict[str, object]:
-    """Mail settings from `console:`, `smtp://user:password@host:port`, `smtp+tls://`, `smtps://`, or `anymail+<provider>:?api_key=…`."""
+    """Mail settings from `console:`, `smtp://user:password@host:port`, `smtp+tls://`, `smtps://` or an anymail provider."""
     parts = urlsplit(url)
     if parts.scheme == "console":
         return {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}
@@ -99,4 +99,6 @@ def email(url: str) -> dict[str, object]:
             "EMAIL_BACKEND": f"anymail.backends.{provider}.EmailBackend",
             "ANYMAIL": {**keys, "REQUESTS_TIMEOUT": 15},
         }
-    raise ImproperlyConfigured(f"GORUPTIME_EMAIL_URL: {parts.scheme!r} is not console, smtp, smtp+tls, smtps or anymail+<provider>")
+    raise ImproperlyConfigured(
+        f"GORUPTIME_EMAIL_URL: {parts.scheme!r} is not console, smtp, smtp+tls, smtps or anymail+<provider>"
+    )

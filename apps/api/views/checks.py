@@ -294,7 +294,11 @@ class RunSerializer(serializers.Serializer[CheckRun]):
         """In full for runs that are not up and the first after a change; else the columns that every run keeps."""
         phases = {"dns": run.dns_ms, "connect": run.connect_ms, "tls": run.tls_ms, "first_byte": run.first_byte_ms}
         kept = {name: round(value, 2) for name, value in phases.items() if value is not None}
-        facts: dict[str, Any] = {"phases_ms": kept, "status": run.code, "certificate": self.context["certificates"].get(run.certificate_id)}
+        facts: dict[str, Any] = {
+            "phases_ms": kept,
+            "status": run.code,
+            "certificate": self.context["certificates"].get(run.certificate_id),
+        }
         facts = {name: value for name, value in facts.items() if value} | (run.facts or {})
         facts.pop("message", None)
         return facts
@@ -314,7 +318,9 @@ class CheckRuns(_OneCheck):
     )
     def get(self, request: Request, pk: uuid.UUID) -> Response:
         now = timezone.now()
-        rows: Any = runs_of(check_id=self.check(pk).id).filter(slot__lt=to_ms(_moment(request, "to") or now + timedelta(seconds=10)))
+        rows: Any = runs_of(check_id=self.check(pk).id).filter(
+            slot__lt=to_ms(_moment(request, "to") or now + timedelta(seconds=10))
+        )
         start, verdict, region = _moment(request, "from"), request.query_params.get("verdict"), request.query_params.get("region")
         slugs = dict(Region.objects.values_list("id", "slug"))
         rows = rows.filter(slot__gte=to_ms(start)) if start else rows

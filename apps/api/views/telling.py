@@ -113,7 +113,8 @@ class DeliverySerializer(serializers.ModelSerializer[Delivery]):
     class Meta:
         model = Delivery
         fields = [
-            "id", "channel", "check", "incident", "event", "status", "attempts", "next_attempt_at", "created_at", "finished_at", "error",
+            "id", "channel", "check", "incident", "event", "status", "attempts", "next_attempt_at", "created_at", "finished_at",
+            "error",
         ]  # fmt: skip
 
     def get_incident(self, delivery: Delivery) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -78,10 +79,8 @@ class DataFolder:
         draft = file.with_suffix(f".{os.getpid()}")
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
             json.dump(keys.__dict__, out)
-        try:
-            os.link(draft, file)  # never over a file that another process made meanwhile
-        except FileExistsError:
-            pass
+        with contextlib.suppress(FileExistsError):  # never over a file that another process made meanwhile
+            os.link(draft, file)
         draft.unlink()
         return Keys(**json.loads(file.read_text(encoding="utf-8")))
 

@@ -33,7 +33,7 @@ _LINE_LIMIT = 4_000
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-def _dies_with_us(number: int) -> Callable[[], None]:
+def dies_with_us(number: int) -> Callable[[], None]:
     """For `preexec_fn`: the kernel sends the signal when the supervisor is gone, even by kill -9."""
     parent = os.getpid()
 
@@ -72,7 +72,7 @@ class Child:
             stderr=subprocess.STDOUT,
             cwd="/" if self.identity else ROOT,
             start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops the children in order
-            preexec_fn=_dies_with_us(self.stop_signal),
+            preexec_fn=dies_with_us(self.stop_signal),
             **self.identity,  # type: ignore[arg-type]  # user, group and extra_groups
         )
         self.started_at = time.monotonic()
@@ -125,7 +125,9 @@ class Supervisor:
             child = Child("postgres", server.command, server.environment, signal.SIGINT, server.identity)
             checks.append((child, server.is_ready))
         if not self._environment.get("REDIS_URL") and not self._environment.get("REDIS_URL_FILE"):
-            checks.append((Child("valkey", valkey.command(self._folder), self._environment), lambda: valkey.is_ready(self._folder)))
+            checks.append(
+                (Child("valkey", valkey.command(self._folder), self._environment), lambda: valkey.is_ready(self._folder))
+            )
         self._start_all([child for child, _ in checks])
         for child, is_ready in checks:
             self._wait_for(child, is_ready)
@@ -142,7 +144,12 @@ class Supervisor:
     def _prepare(self) -> dict[str, str]:
         """Migrations, and the region `local`: its worker's environment."""
         done = subprocess.run(
-            [sys.executable, "manage.py", "prepare"], env=self._environment, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
+            [sys.executable, "manage.py", "prepare"],
+            env=self._environment,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
         )
         if done.returncode:
             raise FolderError("The database could not be prepared; the lines above tell why.")
@@ -153,13 +160,13 @@ class Supervisor:
         def celery(queue: str, threads: int) -> list[str]:
             flags = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "WARNING"]
             worker = ["worker", "-Q", queue, "-P", "threads", "-c", str(threads), "-n", f"{queue}@%h"]
-            return [sys.executable, "-m", "celery", "-A", "goruptime", *worker, *flags]
+            return [sys.executable, "-m", "celery", "--quiet", "-A", "goruptime", *worker, *flags]
 
         web = ["--bind", f"127.0.0.1:{self._port}", "--workers", "1", "--config", "python:goruptime.gunicorn"]
         beat = ["beat", "-S", "django_celery_beat.schedulers:DatabaseScheduler", "--pidfile=", "-l", "WARNING"]
         commands = {
             "web": [sys.executable, "-m", "gunicorn", *web, "goruptime.wsgi"],
-            "beat": [sys.executable, "-m", "celery", "-A", "goruptime", *beat],
+            "beat": [sys.executable, "-m", "celery", "--quiet", "-A", "goruptime", *beat],
             "tick": celery("tick", 1),
             "core": celery("core", 2),
             "notify": celery("notify", 8),
@@ -175,7 +182,8 @@ class Supervisor:
 
     def _launch(self, child: Child) -> None:
         child.start()
-        assert child.process is not None and child.process.stdout is not None
+        assert child.process is not None
+        assert child.process.stdout is not None
         os.set_blocking(child.process.stdout.fileno(), False)
         self._selector.register(child.process.stdout, selectors.EVENT_READ, child)
 
@@ -198,7 +206,8 @@ class Supervisor:
                 self._launch(child)
 
     def _reap(self, child: Child, now: float) -> None:
-        assert child.process is not None and child.process.stdout is not None
+        assert child.process is not None
+        assert child.process.stdout is not None
         pipe = child.process.stdout
         if pipe in self._selector.get_map():
             self._read(child, pipe)
@@ -260,13 +269,22 @@ def main() -> int:
     parser.add_argument("--port", type=int, required=True)
     arguments = parser.parse_args()
     folder = DataFolder(Path(arguments.data))
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "GORUPTIME_DATA_DIR": arguments.data, "GORUPTIME_PORT": str(arguments.port)}
+    environment = {
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",
+        "CELERY_SKIP_CHECKS": "true",  # `prepare` has checked; each worker would load every URL for it
+        "MALLOC_ARENA_MAX": "2",  # threads of a worker share their free memory
+        "GORUPTIME_DATA_DIR": arguments.data,
+        "GORUPTIME_PORT": str(arguments.port),
+    }
     try:
         folder.prepare()
         lock = Lock(folder)
         holder = lock.take()
         if holder is not None:
-            sys.stderr.write(f"GoUpTime already runs on {folder.path} (pid {holder}). Stop it first, or set GORUPTIME_DATA_DIR.\n")
+            sys.stderr.write(
+                f"GoUpTime already runs on {folder.path} (pid {holder}). Stop it first, or set GORUPTIME_DATA_DIR.\n"
+            )
             return 1
         return Supervisor(folder, environment, arguments.port).run()
     except (FolderError, OSError) as error:

@@ -158,4 +158,3 @@ def _write_cut(row: CheckState, check: Check, state: State, events: Sequence[Eve
 
 def _send_extra(check: Check, slot: int) -> None:
     wake(DISPATCH_TASK, check=str(check.id), revision=check.revision, slot=slot)
-

@@ -122,7 +122,7 @@ def _write(outcome: _Outcome, now: datetime) -> None:
     write_events(row=row, check=outcome.check, events=outcome.events, why=why, now=now)
     write_state(row, after)
     if after.status == "up":
-        row.reason = row.message = None
+        row.reason = row.message = ""
     elif why is not None:
         row.reason, row.message = why
     if after.status != outcome.before.status:
@@ -143,7 +143,7 @@ def _why(outcome: _Outcome) -> Why | None:
             return found
     if outcome.after.status == "unknown":
         return explain([], "unknown")
-    return (outcome.row.reason, outcome.row.message or "") if outcome.row.reason else None
+    return (outcome.row.reason, outcome.row.message) if outcome.row.reason else None
 
 
 def _advance(rows: Sequence[CheckState]) -> None:

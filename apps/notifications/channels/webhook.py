@@ -73,7 +73,12 @@ def send(config: Mapping[str, Any], message: Message) -> None:
     }
     try:
         answer = post(
-            config["url"], body=body, headers=headers, timeout_s=TIMEOUT_S, policy=settings.ADDRESS_POLICY, ca_file=settings.CA_FILE
+            config["url"],
+            body=body,
+            headers=headers,
+            timeout_s=TIMEOUT_S,
+            policy=settings.ADDRESS_POLICY,
+            ca_file=settings.CA_FILE,
         )
     except NetError as error:
         raise SendError(error.message, is_permanent=error.code == "blocked_address") from error

@@ -106,7 +106,9 @@ async def run(options: Options, deadline: float, network: Network) -> Outcome:
         try:
             request = _redirected(request, response.status, location)
         except OptionError as error:
-            return Outcome.because(Reason.REDIRECT_BLOCKED, f"redirected to {location!r}: {error.message}", _facts(response, hops))
+            return Outcome.because(
+                Reason.REDIRECT_BLOCKED, f"redirected to {location!r}: {error.message}", _facts(response, hops)
+            )
         if (request.method, request.url) in seen:
             return Outcome.because(Reason.REDIRECT_LOOP, f"redirected to {request.url} again", _facts(response, hops))
         seen.add((request.method, request.url))

@@ -20,4 +20,4 @@ class Command(BaseCommand):
         # The supervisor needs no Django: it takes this process over, and its memory is given back.
         path, port = str(settings.DATA_FOLDER.path.absolute()), str(options["port"])
         command = [sys.executable, "-m", "apps.core.embedded.supervisor", "--data", path, "--port", port]
-        os.execv(sys.executable, command)
+        os.execv(sys.executable, command)  # noqa: S606  # no shell is wanted

@@ -12,6 +12,7 @@ from apps.pipeline.consumer import IngestConsumer
 
 class Command(BaseCommand):
     help = "Take the probe workers' results. Several may run."
+    requires_system_checks: list[str] = []
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         stop = threading.Event()

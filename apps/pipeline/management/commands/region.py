@@ -4,9 +4,9 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_slug
-from django.core.exceptions import ValidationError
 
 from apps.monitors.services import ensure_region
 from apps.pipeline.regions import worker_environment

@@ -1,0 +1,69 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 8000
+BIN := $(VENV)/bin
+ORG ?= My organization
+PROJECT ?= My project
+RATE ?= 100
+SECONDS ?= 60
+TLS ?= 0
+
+.PHONY: help
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The environment is made anew when a pinned requirement changes. uv installs it: pip would take six times as long.
+$(VENV)/.%: requirements/%.txt requirements/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (PYTHON=...)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r $<
+	@touch $@
+
+.PHONY: install
+install: $(VENV)/.embedded ## Make the environment that `make run` needs
+
+.PHONY: dev
+dev: $(VENV)/.dev ## Make the environment for checks and tests
+
+.PHONY: run
+run: install ## Run everything (PORT=8000); Ctrl-C stops it
+	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; exec $(BIN)/python manage.py up --port $(PORT)
+
+.PHONY: bootstrap
+bootstrap: install ## Make an account and print an API key: EMAIL= PASSWORD= [ORG= PROJECT=]
+	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; \
+	$(BIN)/python manage.py bootstrap --email '$(EMAIL)' --password '$(PASSWORD)' --org '$(ORG)' --project '$(PROJECT)'
+
+.PHONY: check
+check: dev ## Format, lint, types, imports, migrations, deployment settings
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/python -m tests.deploy_check
+
+.PHONY: format
+format: dev ## Format and mend what ruff can
+	$(BIN)/ruff check --fix --exit-zero --quiet .
+	$(BIN)/ruff format .
+
+.PHONY: test
+test: dev ## The whole suite, on embedded engines of its own
+	$(BIN)/pytest
+
+.PHONY: bench
+bench: dev ## Measure the real processes: RATE=100 SECONDS=60 TLS=0
+	@$(BIN)/python -m benchmarks.pipeline --rate $(RATE) --seconds $(SECONDS) --tls $(TLS)
+
+.PHONY: lock
+lock: dev ## Compile requirements/*.in anew
+	@for name in uv probe base embedded dev; do \
+		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements/$$name.in -o requirements/$$name.txt; \
+	done
