@@ -175,7 +175,7 @@ class HttpEngine:
             text = host.decode() if isinstance(host, bytes) else host
             if not self._policy.permits(text):
                 intake.blocked = text
-                return pycurl.SOCKET_BAD
+                return int(pycurl.SOCKET_BAD)
             return socket.socket(address[0], address[1], address[2])
 
         return opened

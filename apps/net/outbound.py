@@ -47,7 +47,7 @@ def post(url: str, *, body: bytes, headers: dict[str, str], timeout_s: float, po
         text = host.decode() if isinstance(host, bytes) else host
         if not policy.permits(text):
             blocked.append(text)
-            return pycurl.SOCKET_BAD
+            return int(pycurl.SOCKET_BAD)
         return socket.socket(address[0], address[1], address[2])
 
     curl = pycurl.Curl()

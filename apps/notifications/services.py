@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from apps.core.wake import wake
@@ -155,7 +155,7 @@ def waiting_deliveries(*, now: datetime, limit: int = 500) -> Sequence[uuid.UUID
     return list(_in_order().filter(claimable(now)).order_by("next_attempt_at").values_list("id", flat=True)[:limit])
 
 
-def _in_order():  # type: ignore[no-untyped-def]  # an annotated queryset
+def _in_order() -> QuerySet[Delivery]:
     """Deliveries with no unfinished earlier one of the same check and channel."""
     earlier = Delivery.objects.filter(
         check_row_id=OuterRef("check_row_id"), channel_id=OuterRef("channel_id"), seq__lt=OuterRef("seq"), status__in=_UNFINISHED
@@ -224,6 +224,6 @@ def _finish(claimed: Claim, status: Delivery.Status, error: str) -> Delivery.Sta
     return status
 
 
-def _held(claimed: Claim):  # type: ignore[no-untyped-def]  # a queryset
+def _held(claimed: Claim) -> QuerySet[Delivery]:
     """The delivery, if it is still ours: another may have claimed it after our lease ended."""
     return Delivery.objects.filter(pk=claimed.delivery.pk, status=Delivery.Status.SENDING, attempts=claimed.attempt)

@@ -50,8 +50,7 @@ class IngestConsumer:
 
     def _consume(self, connection: Connection) -> None:
         channel = connection.channel()
-        channel.basic_qos(0, 1, False)
-        with Consumer(channel, queues=[QUEUE], on_message=self._on_message, accept=["json"], auto_declare=True):
+        with Consumer(channel, queues=[QUEUE], on_message=self._on_message, accept=["json"], prefetch_count=1):
             while not self._stop.is_set():
                 try:
                     connection.drain_events(timeout=1)
@@ -60,7 +59,7 @@ class IngestConsumer:
 
     def _on_message(self, message: Message) -> None:
         # The body as it came: what is no JSON is a dead letter, not an exception.
-        self._until_done(lambda: self._work_off(message.body))
+        self._until_done(lambda: self._work_off(message.body or ""))
         if not self._stop.is_set():
             message.ack()
 

@@ -46,7 +46,7 @@ def send(due: Sequence[DueCheck], *, now_ms: int) -> int:
                 current_app.send_task(
                     wire.TASK,
                     kwargs=message,
-                    queue=_queue(region.slug),
+                    queue=_queue(region.slug),  # type: ignore[arg-type]  # the stub knows names only
                     producer=producer,
                     ignore_result=True,
                     # No Celery `expires`: it is judged by the worker's own clock, which may be off. The worker judges `sent_at`.

@@ -41,13 +41,13 @@ def main() -> int:
     log.info("worker %s probes for region %s", engine.worker_id, settings.region)
     flags = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING"]
     try:
-        app.worker_main(["--quiet", "worker", "--pool", "threads", "--concurrency", "1", *flags])
+        code: object = app.worker_main(["--quiet", "worker", "--pool", "threads", "--concurrency", "1", *flags])
     except SystemExit as ended:
-        return int(ended.code or 0)
+        code = ended.code
     finally:
         engine.stop()
         publisher.close()
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from apps.probes import wire
 log = logging.getLogger(__name__)
 
 EXCHANGE = Exchange(wire.INGEST_EXCHANGE, type="direct", durable=True)
+_PERSISTENT = 2  # AMQP 0-9-1, basic properties
 _RETRY_S = (0.1, 0.3, 1.0, 2.0)
 
 
@@ -38,7 +39,7 @@ class Publisher:
                         exchange=EXCHANGE,
                         routing_key=wire.INGEST_ROUTING_KEY,
                         serializer="json",
-                        delivery_mode="persistent",
+                        delivery_mode=_PERSISTENT,
                         declare=[],
                     )
             except Exception as error:  # noqa: BLE001  # each broker library has its own errors; all mean "not sent"

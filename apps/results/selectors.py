@@ -51,7 +51,12 @@ _UNSETTLED = """
 def unsettled_votes(*, wanted: Sequence[UnsettledSince], now_ms: int) -> dict[uuid.UUID, list[Vote]]:
     """Every recorded vote of each check after its last settled slot, in the order of slots."""
     votes: dict[uuid.UUID, list[Vote]] = {item.check_id: [] for item in wanted}
-    parameters = [[w.check_id for w in wanted], [w.slot for w in wanted], [w.revision for w in wanted], now_ms + DAY_MS]
+    parameters: list[Any] = [
+        [w.check_id for w in wanted],
+        [w.slot for w in wanted],
+        [w.revision for w in wanted],
+        now_ms + DAY_MS,
+    ]
     with connection.cursor() as cursor:
         cursor.execute(_UNSETTLED, parameters)
         for check_id, slot, region, verdict, after_s, reason, message in cursor.fetchall():

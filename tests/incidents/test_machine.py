@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -212,7 +213,7 @@ def test_for_all_histories_incidents_alternate_and_intervals_cover(
                 told = event.level.name.lower()
         assert (state.opened is not None) == is_open == (state.level > Level.GOOD)
     spans = book.spans()
-    assert all(before[1] == after[0] for before, after in zip(spans, spans[1:], strict=False))
+    assert all(before[1] == after[0] for before, after in pairwise(spans))
     assert not rounds or (spans[0][0], spans[-1][1]) == (0, len(rounds) * 1_000)
     for index, (verdict_, _) in enumerate(rounds):
         shown = next(s for start, until, s in spans if start <= index * 1_000 < until)

@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypedDict
 
 from apps.core.embedded.folder import DataFolder, FolderError
 
@@ -40,6 +41,14 @@ _SETTINGS = {
     "log_min_messages": "warning",
     "autovacuum_naptime": "20s",
 }
+
+
+class Identity(TypedDict, total=False):
+    """How `subprocess` becomes another user; empty for ourselves."""
+
+    user: int
+    group: int
+    extra_groups: list[int]
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,7 @@ class Postgres:
         return {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "PGHOST": str(self.sockets), "PGUSER": ROLE, "TZ": "UTC"}
 
     @property
-    def identity(self) -> dict[str, str | int | list[str]]:
+    def identity(self) -> Identity:
         """How `subprocess` becomes the server's user."""
         if self.user is None:
             return {}

@@ -52,7 +52,7 @@ class Child:
     command: list[str]
     environment: Mapping[str, str]
     stop_signal: int = signal.SIGTERM
-    identity: dict[str, str | int | list[str]] = field(default_factory=dict)
+    identity: postgres.Identity = field(default_factory=postgres.Identity)
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     starts_at: float = 0.0
@@ -73,7 +73,7 @@ class Child:
             cwd="/" if self.identity else ROOT,
             start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops the children in order
             preexec_fn=dies_with_us(self.stop_signal),
-            **self.identity,  # type: ignore[arg-type]  # user, group and extra_groups
+            **self.identity,
         )
         self.started_at = time.monotonic()
 
@@ -197,7 +197,7 @@ class Supervisor:
 
     def _turn(self) -> None:
         for key, _ in self._selector.select(timeout=0.1):
-            self._read(key.data, key.fileobj)  # type: ignore[arg-type]  # a pipe, registered by _launch
+            self._read(key.data, key.fileobj)
         now = time.monotonic()
         for child in self._children:
             if child.process is not None and child.process.poll() is not None:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 
@@ -157,7 +158,7 @@ def _advance(rows: Sequence[CheckState]) -> None:
     """
     ids = [row.check_row_id for row in rows]
     streaks = ["{" + ",".join("NULL" if part is None else str(part) for part in row.streaks) + "}" for row in rows]
-    columns = [ids, [r.due for r in rows], [r.slot for r in rows], [r.counted for r in rows], streaks]
+    columns: list[Any] = [ids, [r.due for r in rows], [r.slot for r in rows], [r.counted for r in rows], streaks]
     with connection.cursor() as cursor:
         cursor.execute(statement, columns)
 

@@ -1,0 +1,163 @@
+"""Starts `manage.py up`, speaks to its API, and ends its children by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+_INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
+MARKS = {
+    "web": "gunicorn",
+    "beat": "celery --quiet -A goruptime beat",
+    "tick": "-Q tick",
+    "core": "-Q core",
+    "notify": "-Q notify",
+    "ingest": "manage.py ingest",
+    "probe": "-m apps.probes",
+    "postgres": "bin/postgres",
+    "valkey": "valkey-server",
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def eventually(what: Callable[[], Any], within_s: float, pause_s: float = 0.1) -> Any:
+    """The first true answer of `what`; an AssertionError with its last answer when time is up."""
+    until = time.monotonic() + within_s
+    while True:
+        answer = what()
+        if answer:
+            return answer
+        assert time.monotonic() < until, f"not within {within_s} s: {answer!r}"
+        time.sleep(pause_s)
+
+
+class Stack:
+    def __init__(self, **environment: str) -> None:
+        self.home = Path(tempfile.mkdtemp(prefix="goruptime-e2e-"))
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        self.environment = {**inherited, "GORUPTIME_DATA_DIR": str(self.home / "data"), **environment}
+        self.key = ""
+        self.project = ""
+        self._process: subprocess.Popen[bytes] | None = None
+        self.log = self.home / "log.txt"
+
+    # --- processes
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            command = [sys.executable, "manage.py", "up", "--port", str(self.port)]
+            self._process = subprocess.Popen(
+                command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+        eventually(lambda: self.call("GET", "/readyz")[0] == 200, 60)
+
+    def stop(self) -> int:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+        return self._process.wait(60)
+
+    def remove(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.stop()
+        note = self.home / "data" / "postgres.location"
+        if note.exists():
+            shutil.rmtree(note.read_text().strip(), ignore_errors=True)
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def children(self) -> dict[str, int]:
+        """The supervisor's children by name."""
+        found: dict[str, int] = {}
+        for child in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
+            try:
+                command = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            found |= {name: int(child) for name, mark in MARKS.items() if mark in command}
+        return found
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> int:
+        pid = self.children()[name]
+        os.kill(pid, number)
+        return pid
+
+    def manage(self, *arguments: str) -> dict[str, Any]:
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments], cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    # --- the API
+
+    def bootstrap(self) -> None:
+        names = ("--email", "owner@example.org", "--password", "correct horse", "--org", "Acme", "--project", "Web")
+        made = self.manage("bootstrap", *names)
+        self.key, self.project = made["api_key"], made["project_id"]
+
+    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json", "X-API-Key": self.key}
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as response:
+                return response.status, _parsed(response.read())
+        except urllib.error.HTTPError as error:
+            return error.code, _parsed(error.read())
+        except OSError:
+            return 0, None
+
+    def get(self, path: str) -> Any:
+        status, body = self.call("GET", f"/api/v1/{path}")
+        assert status == 200, (path, status, body)
+        return body
+
+    def post(self, path: str, body: Any = None) -> Any:
+        status, answer = self.call("POST", f"/api/v1/{path}", body if body is not None else {})
+        assert status in (200, 201, 202), (path, status, answer)
+        return answer
+
+    def all(self, path: str) -> list[Any]:
+        """Every row of a list."""
+        rows: list[Any] = []
+        page = self.get(f"{path}{'&' if '?' in path else '?'}limit=200")
+        while True:
+            rows += page["results"]
+            if not page["next"]:
+                return rows
+            page = self.get(page["next"].partition("/api/v1/")[2])
+
+    def is_live(self, region: str = "local") -> bool:
+        return any(row["slug"] == region and row["is_live"] for row in self.get("regions/")["results"])
+
+
+def _parsed(data: bytes) -> Any:
+    try:
+        return json.loads(data) if data else None
+    except ValueError:
+        return data
