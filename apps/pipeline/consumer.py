@@ -10,12 +10,12 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, close_old_connections, connections
+from django.db import InterfaceError, OperationalError, connections
 from django.utils import timezone
 from kombu import Connection, Consumer, Queue
 from kombu.message import Message
 
-from apps.pipeline.ingest import FactsMemory, ingest
+from apps.pipeline.ingest import Memory, ingest
 from apps.probes.publisher import EXCHANGE
 from apps.probes.wire import INGEST_ROUTING_KEY
 from apps.probes.worker import transport_options
@@ -32,7 +32,7 @@ class IngestConsumer:
     def __init__(self, broker_url: str, stop: threading.Event) -> None:
         self._url = broker_url
         self._stop = stop
-        self._memory = FactsMemory()
+        self._memory = Memory()
         self._options = {**transport_options("ingest"), "unacked_restore_throttle": 20}
 
     def run(self) -> None:
@@ -87,7 +87,6 @@ class IngestConsumer:
             else:
                 if attempt:
                     log.info("the database takes results again")
-                close_old_connections()
                 return
 
     def _pause(self, attempt: int) -> None:

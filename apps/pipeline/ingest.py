@@ -8,7 +8,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import DataError
@@ -26,15 +26,38 @@ log = logging.getLogger(__name__)
 
 OLDEST_MS, NEWEST_MS = 86_400_000, 5_000
 _REMEMBERED = 200_000
+_REGION_KEPT = timedelta(seconds=2)
+_HEARD_STEP_MS = 1_000
 
 
 @dataclass
-class FactsMemory:
-    """Whose full facts are kept: runs that are not up, and the first after a change as far as this process saw."""
+class Memory:
+    """What a consumer keeps between messages: nothing that correctness needs."""
 
+    regions: dict[str, tuple[datetime, Region]] = field(default_factory=dict)
+    heard: dict[int, int] = field(default_factory=dict)
     seen: OrderedDict[tuple[uuid.UUID, int], tuple[int, str]] = field(default_factory=OrderedDict)
 
+    def region(self, slug: str, now: datetime) -> Region | None:
+        """A region as it was at most two seconds ago."""
+        kept = self.regions.get(slug)
+        if kept is None or not timedelta(0) <= now - kept[0] < _REGION_KEPT:
+            row = Region.objects.filter(slug=slug).first()
+            if row is None:
+                return None
+            kept = self.regions[slug] = (now, row)
+        return kept[1]
+
+    def is_news(self, region_id: int, sent_at: int) -> bool:
+        """Whether a message is worth a note of its region: a second does not matter to a silence of fifteen."""
+        before = self.heard.get(region_id)
+        if before is not None and 0 <= sent_at - before < _HEARD_STEP_MS:
+            return False
+        self.heard[region_id] = sent_at
+        return True
+
     def keeps(self, run: wire.Run, region_id: int) -> bool:
+        """Full facts are kept of runs that are not up, and of the first after a change as far as this process saw."""
         key, now = (run.check, region_id), (run.revision, run.verdict.value)
         before = self.seen.pop(key, None)
         self.seen[key] = now
@@ -43,11 +66,11 @@ class FactsMemory:
         return run.verdict != Verdict.UP or before != now
 
 
-def ingest(raw: Any, *, memory: FactsMemory, now: datetime) -> None:
+def ingest(raw: Any, *, memory: Memory, now: datetime) -> None:
     """Work one message off. What cannot be used becomes a dead letter; only a database that is away raises."""
     try:
         envelope = wire.parse_envelope(_decoded(raw))
-        region = _region(envelope)
+        region = _region(envelope, memory, now)
         body = wire.parse_body(envelope.body)
         report = _report(body) if body["type"] == "heartbeat" else None
         rows = body.get("runs", []) if body["type"] == "runs" else []
@@ -58,7 +81,8 @@ def ingest(raw: Any, *, memory: FactsMemory, now: datetime) -> None:
     except wire.WireError as error:
         add_dead_letter(origin=DeadLetter.Origin.MESSAGE, error=str(error), content=raw, now=now, region=_named_region(raw))
         return
-    hear_region(region_id=region.id, sent_at=envelope.sent_at, report=report, now=now)
+    if report is not None or memory.is_news(region.id, envelope.sent_at):
+        hear_region(region_id=region.id, sent_at=envelope.sent_at, report=report, now=now)
     runs = _judged(rows, region, memory, now)
     _record(runs, region, now)
     if runs:
@@ -79,8 +103,8 @@ def _named_region(raw: Any) -> str:
     return named if isinstance(named, str) else ""
 
 
-def _region(envelope: wire.Envelope) -> Region:
-    region = Region.objects.filter(slug=envelope.region).first()
+def _region(envelope: wire.Envelope, memory: Memory, now: datetime) -> Region:
+    region = memory.region(envelope.region, now)
     if region is None or not region.is_enabled:
         raise wire.WireError("the region is not known or not enabled")
     if envelope.key_id != region.key_id or not envelope.is_signed_with(region.key):
@@ -97,7 +121,7 @@ def _report(body: dict[str, Any]) -> WorkerReport:
     return WorkerReport(body.get("is_settled") is True, numbers["offset_ms"] or 0, numbers["in_flight"] or 0, counts)
 
 
-def _judged(rows: Sequence[Any], region: Region, memory: FactsMemory, now: datetime) -> list[RecordedRun]:
+def _judged(rows: Sequence[Any], region: Region, memory: Memory, now: datetime) -> list[RecordedRun]:
     """The rows that may be recorded; each of the others becomes a dead letter."""
     parsed: list[tuple[Any, wire.Run]] = []
     for row in rows:

@@ -7,6 +7,7 @@ a heartbeat proves that the very loop that probes is alive.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -20,15 +21,18 @@ from typing import Any
 from apps.net.network import Network
 from apps.probes import runner, wire
 from apps.probes.clock import CoreClock
+from apps.probes.reasons import Verdict
 
 log = logging.getLogger(__name__)
 
-FLUSH_S = 0.03
+FLUSH_S = 0.2
+"""For results that only say the same again; one that says something new leaves at once."""
 HEARTBEAT_S = 5.0
 LATEST_START_MS = 2_000
 _STARTED_EARLY_MS = 15_000
 _BUFFERED_RUNS = 200_000
 _STOP_S = 12.0
+_REMEMBERED = 200_000
 
 Publish = Callable[[dict[str, Any]], None]
 """Sends one envelope; blocks until the broker has it, and retries for as long as that takes."""
@@ -61,7 +65,9 @@ class Engine:
         self._results: deque[dict[str, Any]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
-        self._wake = asyncio.Event()
+        self._ending = asyncio.Event()
+        self._news = asyncio.Event()
+        self._verdicts: dict[str, Verdict] = {}
         self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
 
     # --- called from other threads
@@ -101,7 +107,7 @@ class Engine:
     async def _main(self) -> None:
         flusher = self._loop.create_task(self._flush_forever())
         heart = self._loop.create_task(self._beat_forever())
-        await self._wake.wait()
+        await self._ending.wait()
         heart.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_STOP_S - 4)
@@ -119,7 +125,7 @@ class Engine:
 
     def _begin_stop(self) -> None:
         self._stopping = True
-        self._wake.set()
+        self._ending.set()
 
     def _accept(self, raws: list[dict[str, Any]]) -> None:
         now = self.clock.now_ms()
@@ -167,6 +173,7 @@ class Engine:
         outcome = result.outcome
         if job.trial is not None:
             self._results.append({"trial": job.trial, **_answer(result)})
+            self._news.set()
             return
         run = wire.Run(
             check=uuid.UUID(job.check),
@@ -183,12 +190,23 @@ class Engine:
             self._results.popleft()
             self.dropped["unsent"] += 1
         self._results.append(wire.run_body(run))
+        if self._verdicts.get(job.check) != outcome.verdict:
+            self._remember(job.check, outcome.verdict)
+            self._news.set()
+
+    def _remember(self, check: str, verdict: Verdict) -> None:
+        if len(self._verdicts) >= _REMEMBERED:
+            self._verdicts.clear()
+        self._verdicts[check] = verdict
 
     # --- what leaves
 
     async def _flush_forever(self) -> None:
         while True:
-            await asyncio.sleep(FLUSH_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_S):
+                    await self._news.wait()
+            self._news.clear()
             while self._results:
                 await self._send_runs()
 

@@ -1,0 +1,258 @@
+"""The whole pipeline at a rate: `make bench RATE=100 SECONDS=60 TLS=0`. Real processes, data of their own, targets on loopback."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import trustme
+
+from tests.e2e.peers import Receiver
+from tests.e2e.stack import ROOT, Stack, eventually
+
+INTERVAL_S = 10
+WARM_UP_S = 15
+DRAIN_S = 8
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Target:
+    """The target process."""
+
+    def __init__(self, certificate: str) -> None:
+        command = [sys.executable, "-m", "benchmarks.target", *(["--cert", certificate] if certificate else [])]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        scheme = "https" if certificate else "http"
+        self.url = f"{scheme}://127.0.0.1:{self._line()}"
+
+    def say(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def count(self) -> int:
+        self.say("count")
+        return int(self._line())
+
+    def _line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(10)
+
+
+@dataclass(frozen=True)
+class Usage:
+    cpu_s: dict[str, float]
+    rss_mb: dict[str, float]
+
+
+def usage(stack: Stack) -> Usage:
+    """CPU seconds and resident memory of the supervisor's whole tree, by the name of its first child."""
+    parents: dict[int, list[int]] = defaultdict(list)
+    stats: dict[int, list[str]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        stats[int(folder.name)] = fields
+        parents[int(fields[1])].append(int(folder.name))
+    cpu: dict[str, float] = {}
+    rss: dict[str, float] = {}
+    for name, pid in [*stack.children().items(), ("supervisor", stack.pid)]:
+        tree = [pid]
+        if name != "supervisor":
+            for member in tree:
+                tree += parents[member]
+        # utime, stime and those of children that ended
+        cpu[name] = sum(sum(map(int, stats[p][11:15])) for p in tree if p in stats) / _TICKS
+        rss[name] = sum(int(stats[p][21]) for p in tree if p in stats) * os.sysconf("SC_PAGE_SIZE") / 1e6
+    return Usage(cpu, rss)
+
+
+def percentiles(values: list[float]) -> dict[str, float | None]:
+    ordered = sorted(values)
+    if not ordered:
+        return dict.fromkeys(("p50", "p95", "p99", "max"))
+    at = {
+        name: ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+        for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+    }
+    return {name: round(value, 1) for name, value in {**at, "max": ordered[-1]}.items()}
+
+
+def flip_until(target: Target, checks: int, until: float) -> None:
+    """One check a second goes down for an interval and a half, so that messages flow all the while."""
+    heals: list[tuple[float, int]] = []
+    for index in random.sample(range(checks), min(checks, int(until - time.time()))):
+        now = time.time()
+        if now > until - 2.5 * INTERVAL_S:
+            break
+        target.say(f"down /{index}")
+        heals.append((now + 1.5 * INTERVAL_S, index))
+        while heals and heals[0][0] <= now:
+            target.say(f"up /{heals.pop(0)[1]}")
+        time.sleep(1)
+    for at, index in heals:
+        time.sleep(max(0.0, at - time.time()))
+        target.say(f"up /{index}")
+    time.sleep(max(0.0, until - time.time()))
+
+
+def measure(rate: int, seconds: int, tls: bool) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        certificate, environment = "", {}
+        if tls:
+            authority = trustme.CA()
+            authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(f"{folder}/site.pem")
+            authority.cert_pem.write_to_path(f"{folder}/ca.pem")
+            certificate, environment = f"{folder}/site.pem", {"GORUPTIME_CA_FILE": f"{folder}/ca.pem"}
+        stack, target, receiver = Stack(**environment), Target(certificate), Receiver()
+        try:
+            return _measured(stack, target, receiver, rate, seconds, tls)
+        finally:
+            target.close()
+            receiver.close()
+            stack.remove()
+
+
+def _measured(stack: Stack, target: Target, receiver: Receiver, rate: int, seconds: int, tls: bool) -> dict[str, Any]:
+    stack.start()
+    stack.bootstrap()
+    eventually(stack.is_live, 60)
+    stack.post("channels/", {"name": "bench", "kind": "webhook", "config": {"url": receiver.url, "secret": receiver.SECRET}})
+    checks = rate * INTERVAL_S
+    seeding = [sys.executable, "-m", "benchmarks.seed", stack.project, target.url, str(checks), str(INTERVAL_S)]
+    subprocess.run(seeding, cwd=ROOT, env=stack.environment, check=True)
+    time.sleep(WARM_UP_S)
+    before, start = usage(stack), time.time()
+    flip_until(target, checks, start + seconds)
+    after, end = usage(stack), time.time()
+    time.sleep(DRAIN_S)
+    with psycopg.connect(_database_url(stack)) as database:
+        facts = _facts(database, int(start * 1000), int(end * 1000), target.count())
+        ends = dict(database.execute(_FAILED_ENDS).fetchall())
+    messages = [
+        (at * 1000 - ends[m["incident"]["id"]])
+        for at, m in receiver.got
+        if m["incident"]["id"] in ends and m["event"] == "incident.opened"
+    ]
+    cpu = {name: after.cpu_s[name] - before.cpu_s.get(name, 0.0) for name in after.cpu_s}
+    thousands = facts["slots"]["ran"] / 1000 or 1
+    return {
+        "rate": rate,
+        "seconds": seconds,
+        "tls": int(tls),
+        "commit": _commit(),
+        "machine": _machine(),
+        "slots": facts["slots"],
+        "lateness_ms": percentiles(facts["lateness"]),
+        "end_to_end_ms": {**percentiles(messages), "count": len(messages)},
+        "cpu_s_per_1000": {
+            "total": round(sum(cpu.values()) / thousands, 3),
+            "by_process": {name: round(value / thousands, 3) for name, value in sorted(cpu.items())},
+        },
+        "rss_mb": {
+            "total": round(sum(after.rss_mb.values())),
+            "by_process": {name: round(value) for name, value in sorted(after.rss_mb.items())},
+        },
+    }
+
+
+_FAILED_ENDS = """
+    SELECT i.id::text, (SELECT slot + started_after_ms + duration_ms FROM check_runs r
+        WHERE r.check_id = i.check_row_id AND r.slot = (extract(epoch FROM i.started_at) * 1000)::bigint) FROM incidents_incident i
+"""
+
+
+def _facts(database: Any, start: int, end: int, requests: int) -> dict[str, Any]:
+    """Slots by arithmetic, against the runs that are there."""
+    due = database.execute(
+        "SELECT sum((%(end)s - 1 - phase_ms) / (interval_s * 1000) - (%(start)s - 1 - phase_ms) / (interval_s * 1000)) FROM monitors_check",
+        {"start": start, "end": end},
+    ).fetchone()[0]
+    rows = database.execute(
+        "SELECT started_after_ms, verdict FROM check_runs WHERE slot >= %s AND slot < %s", [start, end]
+    ).fetchall()
+    total = database.execute("SELECT count(*) FROM check_runs").fetchone()[0]
+    dropped = database.execute("SELECT dropped FROM monitors_region").fetchone()[0]
+    return {
+        "lateness": [float(row[0]) for row in rows],
+        "slots": {
+            "due": int(due),
+            "ran": len(rows),
+            "unknown": sum(row[1] == 0 for row in rows),
+            "dropped": sum(dropped.values()),
+            "twice": max(0, requests - total),
+        },
+    }
+
+
+def _database_url(stack: Stack) -> str:
+    code = "from django.conf import settings; print(settings.DATA_FOLDER.database_url)"
+    done = subprocess.run(
+        [sys.executable, "manage.py", "shell", "-v", "0", "-c", code],
+        cwd=ROOT,
+        env=stack.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def _commit() -> str:
+    done = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
+def _machine() -> str:
+    model = next(
+        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), ""
+    )
+    return f"{os.cpu_count()} × {model or platform.machine()}, {platform.system()}, Python {platform.python_version()}"
+
+
+def table(result: dict[str, Any]) -> str:
+    slots, late, whole = result["slots"], result["lateness_ms"], result["end_to_end_ms"]
+    lines = [
+        f"{result['rate']} checks a second for {result['seconds']} s, {'TLS' if result['tls'] else 'plain'}, on {result['machine']}",
+        f"slots         due {slots['due']}  ran {slots['ran']}  unknown {slots['unknown']}  dropped {slots['dropped']}  twice {slots['twice']}",
+        f"lateness      p50 {late['p50']} ms  p95 {late['p95']} ms  p99 {late['p99']} ms  max {late['max']} ms",
+        f"run → message p50 {whole['p50']} ms  p95 {whole['p95']} ms  p99 {whole['p99']} ms  max {whole['max']} ms  ({whole['count']} messages)",
+        f"{'process':<12} {'CPU s / 1,000':>14} {'RSS MB':>8}",
+    ]
+    cpu, rss = result["cpu_s_per_1000"], result["rss_mb"]
+    lines += [f"{name:<12} {value:>14.3f} {rss['by_process'][name]:>8}" for name, value in cpu["by_process"].items()]
+    return "\n".join([*lines, f"{'total':<12} {cpu['total']:>14.3f} {rss['total']:>8}"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rate", type=int, default=100)
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--tls", type=int, choices=(0, 1), default=0)
+    arguments = parser.parse_args()
+    result = measure(arguments.rate, arguments.seconds, bool(arguments.tls))
+    print(table(result))
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

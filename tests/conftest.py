@@ -1,0 +1,100 @@
+"""The cast that every test knows: Alice owns Acme, Bob views it, Charlie owns another organization."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from apps.core.clock import to_ms
+from apps.monitors.models import Region
+from apps.monitors.services import ensure_region
+from apps.orgs.models import Membership, Organization, Project, Role, User
+from apps.orgs.services import create_api_key
+from apps.results.partitions import ensure_partitions
+
+NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
+NOW_MS = to_ms(NOW)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    with django_db_blocker.unblock():
+        ensure_partitions(now=NOW)
+        ensure_partitions(now=datetime.now(UTC))
+
+
+@pytest.fixture(autouse=True)
+def _no_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, dict[str, Any]]]]:
+    """Wake-ups are kept instead of sent: the broker is the end-to-end tests' subject."""
+    woken: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr("apps.core.wake._send", lambda task, kwargs: woken.append((task, kwargs)))
+    return woken
+
+
+@pytest.fixture
+def woken(_no_broker: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
+    return _no_broker
+
+
+@dataclass(frozen=True)
+class Cast:
+    organization: Organization
+    project: Project
+    other: Organization
+    others_project: Project
+    alice: User
+    bob: User
+    charlie: User
+    regions: dict[str, Region]
+
+
+def make_live(region: Region, at_ms: int, *, since_ms: int | None = None) -> None:
+    """Heard all the while until `at_ms`."""
+    region.heard_at_ms, region.last_sent_ms = at_ms, at_ms
+    region.silent_from_ms = region.silent_until_ms = None
+    if since_ms is not None:
+        region.silent_from_ms, region.silent_until_ms = 0, since_ms
+    region.save()
+
+
+@pytest.fixture
+def cast(db: None) -> Cast:
+    acme, other = Organization.objects.create(name="Acme"), Organization.objects.create(name="Other")
+    people = {name: User.objects.create_user(f"{name}@example.org", "correct horse") for name in ("alice", "bob", "charlie")}
+    Membership.objects.create(organization=acme, user=people["alice"], role=Role.OWNER)
+    Membership.objects.create(organization=acme, user=people["bob"], role=Role.VIEWER)
+    Membership.objects.create(organization=other, user=people["charlie"], role=Role.OWNER)
+    web, theirs = Project.objects.create(organization=acme, name="Web"), Project.objects.create(organization=other, name="Theirs")
+    regions = {slug: ensure_region(slug=slug) for slug in ("eu", "us")}
+    for region in regions.values():
+        make_live(region, NOW_MS)
+    return Cast(acme, web, other, theirs, **people, regions=regions)
+
+
+class Api:
+    """A client that speaks JSON as somebody."""
+
+    def __init__(self, **headers: str) -> None:
+        self._client = Client(headers=headers or None)
+
+    def __call__(self, method: str, path: str, body: Any = None) -> Any:
+        options: dict[str, Any] = {} if body is None else {"data": body, "content_type": "application/json"}
+        return getattr(self._client, method.lower())(f"/api/v1/{path}", **options)
+
+
+@pytest.fixture
+def api(cast: Cast) -> Api:
+    """With a member's key of Acme's project."""
+    _, key = create_api_key(project=cast.project, name="tests", role=Role.ADMIN)
+    return Api(**{"X-API-Key": key})
+
+
+@pytest.fixture
+def stranger(cast: Cast) -> Api:
+    _, key = create_api_key(project=cast.others_project, name="tests", role=Role.ADMIN)
+    return Api(**{"X-API-Key": key})
