@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import DataError
+from django.db import DatabaseError, DataError, InterfaceError, OperationalError
 
 from apps.core.clock import to_ms
 from apps.incidents.services.evaluate import evaluate_checks
@@ -86,7 +86,7 @@ def ingest(raw: Any, *, memory: Memory, now: datetime) -> None:
     runs = _judged(rows, region, memory, now)
     _record(runs, region, now)
     if runs:
-        evaluate_checks(check_ids={row.run.check for row in runs}, now=now)
+        _evaluate(sorted({row.run.check for row in runs}), now)
 
 
 def _decoded(raw: Any) -> Any:
@@ -158,6 +158,21 @@ def _record(rows: list[RecordedRun], region: Region, now: datetime) -> None:
         middle = len(rows) // 2
         _record(rows[:middle], region, now)
         _record(rows[middle:], region, now)
+
+
+def _evaluate(check_ids: list[uuid.UUID], now: datetime) -> None:
+    """All at once; should their common statement fail on data, halves, down to the check that cannot be written."""
+    try:
+        evaluate_checks(check_ids=check_ids, now=now)
+    except (OperationalError, InterfaceError):
+        raise
+    except DatabaseError as error:
+        if len(check_ids) == 1:
+            add_dead_letter(origin=DeadLetter.Origin.EVALUATION, error=repr(error), content="", now=now, check_id=check_ids[0])
+            return
+        middle = len(check_ids) // 2
+        _evaluate(check_ids[:middle], now)
+        _evaluate(check_ids[middle:], now)
 
 
 def _letter(row: Any, error: str, region: Region, now: datetime) -> None:

@@ -133,13 +133,31 @@ def _storable(text: str) -> str:
 # --- state intervals: each holds until the next row, the last until the check's first slot that is not settled
 
 
-def put_interval(*, check_id: uuid.UUID, start: int, own: str, shown: str) -> None:
-    """All intervals from `start` on are replaced by one."""
+@dataclass(frozen=True)
+class NewInterval:
+    """The health of a check from `start` on."""
+
+    check_id: uuid.UUID
+    start: int
+    own: str
+    shown: str
+
+
+def put_intervals(intervals: Sequence[NewInterval]) -> None:
+    """Begin intervals. Nothing later stands there: a round is settled once, and the ones before it are."""
+    if not intervals:
+        return
+    columns: list[Any] = [
+        [i.check_id for i in intervals],
+        [i.start for i in intervals],
+        [HEALTHS.index(i.own) for i in intervals],
+        [HEALTHS.index(i.shown) for i in intervals],
+    ]
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM results_stateinterval WHERE check_id = %s AND start >= %s", [check_id, start])
         cursor.execute(
-            "INSERT INTO results_stateinterval (check_id, start, own, shown) VALUES (%s, %s, %s, %s)",
-            [check_id, start, HEALTHS.index(own), HEALTHS.index(shown)],
+            "INSERT INTO results_stateinterval (check_id, start, own, shown) "
+            "SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::smallint[], %s::smallint[])",
+            columns,
         )
 
 

@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from apps.core.embedded.supervisor import dies_with_us
+
 ROOT = Path(__file__).resolve().parents[2]
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
 MARKS = {
@@ -67,7 +69,13 @@ class Stack:
         with self.log.open("ab") as log:
             command = [sys.executable, "manage.py", "up", "--port", str(self.port)]
             self._process = subprocess.Popen(
-                command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                command,
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                preexec_fn=dies_with_us(signal.SIGTERM),
             )
         eventually(lambda: self.call("GET", "/readyz")[0] == 200, 60)
 

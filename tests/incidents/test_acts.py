@@ -26,7 +26,9 @@ def spec_of(world: World, **changes: object) -> CheckSpec:
     return CheckSpec(**values)  # type: ignore[arg-type]  # the fields of a spec
 
 
-def test_a_check_begins_with_a_state_row_and_an_extra_slot_now(cast: Cast, woken: list[object], django_capture_on_commit_callbacks: object) -> None:
+def test_a_check_begins_with_a_state_row_and_an_extra_slot_now(
+    cast: Cast, woken: list[object], django_capture_on_commit_callbacks: object
+) -> None:
     with django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]  # pytest-django's fixture
         world = World(cast)
     row = world.row()

@@ -147,7 +147,9 @@ def test_the_sweep_finds_votes_that_nobody_evaluated(cast: Cast) -> None:
 def test_intervals_have_no_overlap_and_no_hole(cast: Cast) -> None:
     world = World(cast, fail_after=2, recover_after=2)
     world.vote(world.first, eu="up")
-    for slot, verdict in zip(world.slots(9), ["down", "down", "unknown", "down", "up", "up", "degraded", "degraded", "up"], strict=True):
+    for slot, verdict in zip(
+        world.slots(9), ["down", "down", "unknown", "down", "up", "up", "degraded", "degraded", "up"], strict=True
+    ):
         world.vote(slot, eu=verdict)
     starts = list(StateInterval.objects.filter(check_id=world.check.id).order_by("start").values_list("start", "shown"))
     assert starts[0][0] == world.first

@@ -17,7 +17,10 @@ from apps.probes.wire import Run
 from apps.results.services import RecordedRun, record_runs
 from tests.conftest import NOW, NOW_MS, Cast, make_live
 
-REASONS = {Verdict.DOWN: (Reason.CONNECT_REFUSED, "127.0.0.1:1 refused the connection"), Verdict.DEGRADED: (Reason.TOO_SLOW, "slow")}
+REASONS = {
+    Verdict.DOWN: (Reason.CONNECT_REFUSED, "127.0.0.1:1 refused the connection"),
+    Verdict.DEGRADED: (Reason.TOO_SLOW, "slow"),
+}
 
 
 class World:

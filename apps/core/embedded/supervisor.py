@@ -11,6 +11,7 @@ import ctypes
 import json
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
@@ -286,7 +287,10 @@ def main() -> int:
                 f"GoUpTime already runs on {folder.path} (pid {holder}). Stop it first, or set GORUPTIME_DATA_DIR.\n"
             )
             return 1
-        return Supervisor(folder, environment, arguments.port).run()
+        try:
+            return Supervisor(folder, environment, arguments.port).run()
+        finally:
+            shutil.rmtree(folder.runtime, ignore_errors=True)  # sockets of servers that have ended
     except (FolderError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -16,18 +15,27 @@ from apps.monitors.models import Check
 from apps.probes.reasons import MEANINGS, Reason
 from apps.results.models import HEALTHS
 from apps.results.selectors import down_ms
-from apps.results.services import paint_intervals, put_interval, unpaint_intervals
+from apps.results.services import NewInterval, paint_intervals, put_intervals, unpaint_intervals
 
 _SEVERITY = {Level.WARN: Severity.WARN, Level.DOWN: Severity.DOWN}
 EXPAND_TASK = "pipeline.expand"
 
 
-def is_plain(row: CheckState, events: Sequence[Event]) -> bool:
-    """Whether the events change nothing but the state row: the health of the last interval goes on."""
-    if row.own is None or row.shown is None:
-        return False
-    going_on = (HEALTHS[row.own], HEALTHS[row.shown])
-    return all(isinstance(event, Put) and (event.own, event.shown) == going_on for event in events)
+def only_time_passed(events: Sequence[Event]) -> bool:
+    """Whether no incident is touched and nothing is told: such changes of many checks are written together."""
+    return all(isinstance(event, Put) for event in events)
+
+
+def new_intervals(*, row: CheckState, events: Sequence[Event]) -> list[NewInterval]:
+    """The intervals that begin with these events; a health that goes on begins none. Sets the row's last healths."""
+    begun = []
+    for event in events:
+        if isinstance(event, Put):
+            health = (HEALTHS.index(event.own), HEALTHS.index(event.shown))
+            if health != (row.own, row.shown):
+                begun.append(NewInterval(row.check_row_id, event.slot, event.own, event.shown))
+                row.own, row.shown = health
+    return begun
 
 
 def write_events(*, row: CheckState, check: Check, events: Sequence[Event], why: Why | None, now: datetime) -> None:
@@ -36,7 +44,7 @@ def write_events(*, row: CheckState, check: Check, events: Sequence[Event], why:
     for event in events:
         match event:
             case Put():
-                _put(row, check.id, event)
+                put_intervals(new_intervals(row=row, events=[event]))
             case Paint(start):
                 paint_intervals(check_id=check.id, start=start)
                 row.shown = HEALTHS.index("down") if row.own else row.own
@@ -52,13 +60,6 @@ def write_events(*, row: CheckState, check: Check, events: Sequence[Event], why:
             case Notice(level):
                 _tell(row, check, told, level, now)
                 told = level
-
-
-def _put(row: CheckState, check_id: uuid.UUID, event: Put) -> None:
-    health = (HEALTHS.index(event.own), HEALTHS.index(event.shown))
-    if health != (row.own, row.shown):
-        put_interval(check_id=check_id, start=event.slot, own=event.own, shown=event.shown)
-        row.own, row.shown = health
 
 
 def open_incident_of(check: Check) -> Incident | None:

@@ -17,13 +17,13 @@ from apps.incidents.machine import Event, Paint, State, Unpaint, derive, is_of_s
 from apps.incidents.models import CheckState
 from apps.incidents.reasons import Why, explain
 from apps.incidents.rows import policy_of, state_of, write_state
-from apps.incidents.services.changes import is_plain, write_events
+from apps.incidents.services.changes import new_intervals, only_time_passed, write_events
 from apps.monitors.liveness import Liveness
 from apps.monitors.models import Check
 from apps.monitors.selectors import region_liveness
 from apps.results.models import DeadLetter
 from apps.results.selectors import UnsettledSince, Vote, unsettled_votes
-from apps.results.services import add_dead_letter
+from apps.results.services import NewInterval, add_dead_letter, put_intervals
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,8 @@ def evaluate_checks(*, check_ids: Collection[uuid.UUID], now: datetime) -> int:
     now_ms = to_ms(now)
     votes = unsettled_votes(wanted=wanted, now_ms=now_ms)
     liveness = region_liveness()
-    plain: list[CheckState] = []
+    together: list[CheckState] = []
+    intervals: list[NewInterval] = []
     moved = 0
     for row in active:
         check = checks[row.check_row_id]
@@ -65,9 +66,10 @@ def evaluate_checks(*, check_ids: Collection[uuid.UUID], now: datetime) -> int:
             outcome = _derive(row, check, votes[check.id], liveness, now_ms)
             if outcome.after == outcome.before:
                 continue
-            if _is_steady(outcome):
-                write_state(row, outcome.after)
-                plain.append(row)
+            if only_time_passed(outcome.events):
+                intervals += new_intervals(row=row, events=outcome.events)
+                _note(outcome)
+                together.append(row)
             else:
                 with transaction.atomic():
                     _write(outcome, now)
@@ -77,7 +79,8 @@ def evaluate_checks(*, check_ids: Collection[uuid.UUID], now: datetime) -> int:
         except Exception as error:
             log.exception("check %s could not be evaluated", check.id)
             _letter(check, error, now)
-    _advance(plain)
+    put_intervals(intervals)
+    _advance(together)
     return moved
 
 
@@ -109,18 +112,16 @@ def _live_at(region_ids: Sequence[int], liveness: Mapping[int, Liveness]) -> Cal
     return lambda slot: [region for region in region_ids if region in liveness and liveness[region].is_live(slot)]
 
 
-def _is_steady(outcome: _Outcome) -> bool:
-    """Nothing to write but how far the check got."""
-    row, status = outcome.row, outcome.after.status
-    if status != outcome.before.status or not is_plain(row, outcome.events):
-        return False
-    return status == "up" or _why(outcome) == (row.reason, row.message)
-
-
 def _write(outcome: _Outcome, now: datetime) -> None:
+    write_events(row=outcome.row, check=outcome.check, events=outcome.events, why=_why(outcome), now=now)
+    _note(outcome)
+    outcome.row.save()
+
+
+def _note(outcome: _Outcome) -> None:
+    """The new state onto the row, with the words for it."""
     row, after = outcome.row, outcome.after
-    why = _why(outcome)
-    write_events(row=row, check=outcome.check, events=outcome.events, why=why, now=now)
+    why = None if after.status == "up" else _why(outcome)
     write_state(row, after)
     if after.status == "up":
         row.reason = row.message = ""
@@ -129,7 +130,6 @@ def _write(outcome: _Outcome, now: datetime) -> None:
     if after.status != outcome.before.status:
         turns = [event.start for event in outcome.events if isinstance(event, (Paint, Unpaint))]
         row.since = turns[-1] if turns else after.slot
-    row.save()
 
 
 def _why(outcome: _Outcome) -> Why | None:
@@ -147,20 +147,34 @@ def _why(outcome: _Outcome) -> Why | None:
     return (outcome.row.reason, outcome.row.message) if outcome.row.reason else None
 
 
+_ADVANCED = (
+    ("due", "bigint"),
+    ("slot", "bigint"),
+    ("counted", "bigint"),
+    ("status", "text"),
+    ("since", "bigint"),
+    ("own", "smallint"),
+    ("shown", "smallint"),
+    ("reason", "text"),
+    ("message", "text"),
+    ("streaks", "text"),
+)
+
+
 def _advance(rows: Sequence[CheckState]) -> None:
-    """Steady checks, all in one statement."""
+    """Checks without an incident to write, all in one statement."""
     if not rows:
         return
-    statement = """
-        UPDATE incidents_checkstate AS s SET due = n.due, slot = n.slot, counted = n.counted, streaks = n.streaks::bigint[]
-        FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[]) AS n (id, due, slot, counted, streaks)
-        WHERE s.check_row_id = n.id
-    """
-    ids = [row.check_row_id for row in rows]
-    streaks = ["{" + ",".join("NULL" if part is None else str(part) for part in row.streaks) + "}" for row in rows]
-    columns: list[Any] = [ids, [r.due for r in rows], [r.slot for r in rows], [r.counted for r in rows], streaks]
+    names = ", ".join(name for name, _ in _ADVANCED)
+    values = ", ".join(f"n.{name}::bigint[]" if name == "streaks" else f"n.{name}" for name, _ in _ADVANCED)
+    statement = (
+        f"UPDATE incidents_checkstate AS s SET ({names}) = ROW ({values}) "  # noqa: S608  # literals
+        f"FROM unnest(%s::uuid[], {', '.join(f'%s::{kind}[]' for _, kind in _ADVANCED)}) AS n (id, {names}) WHERE s.check_row_id = n.id"
+    )
+    columns: list[Any] = [[getattr(row, name) for row in rows] for name, _ in _ADVANCED]
+    columns[-1] = ["{" + ",".join("NULL" if part is None else str(part) for part in row.streaks) + "}" for row in rows]
     with connection.cursor() as cursor:
-        cursor.execute(statement, columns)
+        cursor.execute(statement, [[row.check_row_id for row in rows], *columns])
 
 
 def _letter(check: Check, error: Exception, now: datetime) -> None:

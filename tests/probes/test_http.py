@@ -1,0 +1,304 @@
+"""The kind `http` against real servers: every failure is called by its name, none holds a worker beyond its deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import ssl
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import trustme
+
+from apps.net.guard import AddressPolicy
+from apps.net.network import Network
+from apps.probes import runner
+from apps.probes.contract import OptionError
+from apps.probes.kinds.http import parse
+from apps.probes.wire import Job
+from tests.probes import servers
+from tests.probes.servers import Handler, http, says, served
+
+LOCAL = AddressPolicy(private=True)
+
+
+async def probe(url: str, policy: AddressPolicy = LOCAL, timeout_ms: int = 1_000, ca_file: str = "", **options: Any) -> Any:
+    network = Network(policy, ca_file=ca_file)
+    try:
+        return await runner.run(Job("c", 1, 0, "http", url, options, timeout_ms), network)
+    finally:
+        await network.close()
+
+
+def against(handler: Handler, path: str = "/", timeout_ms: int = 1_000, **options: Any) -> Any:
+    async def main() -> Any:
+        async with served(handler) as port:
+            return await probe(f"http://127.0.0.1:{port}{path}", timeout_ms=timeout_ms, **options)
+
+    return asyncio.run(main())
+
+
+def test_a_good_answer_is_up_with_its_phases() -> None:
+    outcome = against(says(http())).outcome
+    assert outcome.verdict == "up"
+    assert (outcome.facts["status"], outcome.facts["size"], outcome.facts["address"]) == (200, 5, "127.0.0.1")
+    assert {"connect", "first_byte"} <= set(outcome.facts["phases_ms"])
+
+
+FAULTS: list[tuple[str, Handler, dict[str, Any], str, str]] = [
+    ("status", says(http("500 Oh no")), {}, "down", "http_status"),
+    ("missing", says(http("404 Not Found")), {}, "down", "http_status"),
+    ("limited", says(http("429 Too Many")), {}, "down", "rate_limited"),
+    ("credentials", says(http("401 No")), {"headers": {"Authorization": "Basic x"}}, "down", "auth_failed"),
+    ("defaced", says(http(body=b"hacked")), {"keyword": "hello"}, "down", "body_mismatch"),
+    ("stall", servers.stalls, {}, "down", "read_timeout"),
+    ("drip", servers.drips, {}, "down", "read_timeout"),
+    ("reset", servers.resets, {}, "down", "connection_reset"),
+    ("silent close", says(b""), {}, "down", "connection_closed"),
+    ("truncated", says(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort"), {}, "down", "truncated_body"),
+    ("not http", says(b"SSH-2.0-OpenSSH_9.2\r\n"), {}, "down", "protocol_error"),
+    ("bad chunks", says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello"), {}, "down", "protocol_error"),
+    ("endless head", servers.floods_headers, {}, "down", "protocol_error"),
+    ("bad gzip", says(http("200 OK", b"not gzip", "Content-Encoding: gzip")), {}, "down", "protocol_error"),
+]
+
+
+@pytest.mark.parametrize(("handler", "options", "verdict", "reason"), [f[1:] for f in FAULTS], ids=[f[0] for f in FAULTS])
+def test_a_fault_is_called_by_its_name_within_the_deadline(
+    handler: Handler, options: dict[str, Any], verdict: str, reason: str
+) -> None:
+    started = time.monotonic()
+    result = against(handler, **options)
+    assert (result.outcome.verdict, result.outcome.reason) == (verdict, reason), result.outcome.message
+    assert time.monotonic() - started < 2.0
+
+
+def test_a_slow_answer_is_degraded_with_its_figures() -> None:
+    async def slowly(_request: bytes, _reader: object, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.05)
+        writer.write(http())
+
+    outcome = against(slowly, degraded_ms=10).outcome
+    assert (outcome.verdict, outcome.reason) == ("degraded", "too_slow")
+    assert "<= 10 ms" in outcome.message
+
+
+def test_endless_bodies_and_bombs_are_cut_at_the_cap() -> None:
+    assert against(servers.floods, timeout_ms=3_000).outcome.facts["is_capped"]
+    bomb = against(says(http("200 OK", gzip.compress(b"\0" * 50_000_000), "Content-Encoding: gzip")), timeout_ms=3_000).outcome
+    assert bomb.verdict == "up"
+    assert bomb.facts["size"] < 2_000_000
+
+
+def test_a_refused_connection_and_an_unknown_name() -> None:
+    refused = asyncio.run(probe(f"http://127.0.0.1:{servers.unused_port()}/")).outcome
+    assert (refused.verdict, refused.reason) == ("down", "connect_refused")
+
+
+def test_the_next_address_is_tried_when_one_refuses() -> None:
+    """`localhost` has two addresses in the hosts file of this test; only the second one listens."""
+
+    async def main() -> Any:
+        from apps.net.resolver import Resolver
+
+        class Two(Resolver):
+            async def resolve(self, *_: object) -> list[str]:
+                return ["127.0.0.2", "127.0.0.1"]
+
+        async with served(says(http())) as port:
+            network = Network(LOCAL, resolver=Two())
+            try:
+                return await runner.run(Job("c", 1, 0, "http", f"http://localhost:{port}/", {}, 1_000), network)
+            finally:
+                await network.close()
+
+    outcome = asyncio.run(main()).outcome
+    assert (outcome.verdict, outcome.facts["address"]) == ("up", "127.0.0.1")
+
+
+# --- redirects
+
+
+def redirecting(to: str) -> Handler:
+    async def handle(request: bytes, _reader: object, writer: asyncio.StreamWriter) -> None:
+        path = request.split(b" ")[1].decode()
+        if path == "/end":
+            writer.write(http(body=request))
+        else:
+            writer.write(http("302 Found", b"", f"Location: {to}"))
+
+    return handle
+
+
+def test_redirects_are_followed_and_told() -> None:
+    outcome = against(redirecting("/end"), keyword="GET /end").outcome
+    assert outcome.verdict == "up"
+    assert [hop["status"] for hop in outcome.facts["redirects"]] == [302]
+
+
+@pytest.mark.parametrize(
+    ("to", "options", "reason"),
+    [
+        ("/", {}, "redirect_loop"),
+        ("/other", {"max_redirects": 1}, "redirect_too_many"),
+        ("file:///etc/passwd", {}, "redirect_blocked"),
+        ("gopher://127.0.0.1/", {}, "redirect_blocked"),
+        ("http://2130706433/", {}, "redirect_blocked"),
+        ("/end", {"max_redirects": 0}, "http_status"),
+    ],
+)
+def test_a_redirect_that_leads_astray(to: str, options: dict[str, Any], reason: str) -> None:
+    assert against(redirecting(to), **options).outcome.reason == reason
+
+
+def test_a_redirect_into_a_refused_range_is_blocked_at_connect() -> None:
+    policy = AddressPolicy.parse(private=False, allow="127.0.0.1/32")
+
+    async def main() -> Any:
+        async with served(redirecting("http://127.0.0.9:1/")) as port:
+            return await probe(f"http://127.0.0.1:{port}/", policy)
+
+    assert asyncio.run(main()).outcome.reason == "redirect_blocked"
+
+
+def test_a_refused_address_is_never_connected_to() -> None:
+    async def main() -> Any:
+        async with served(says(http())) as port:
+            return await probe(f"http://127.0.0.1:{port}/", AddressPolicy())
+
+    outcome = asyncio.run(main()).outcome
+    assert (outcome.verdict, outcome.reason) == ("down", "blocked_address")
+
+
+def test_credentials_stay_with_their_origin() -> None:
+    async def main() -> Any:
+        async with served(says(http(body=b"end"))) as other:
+            seen: list[bytes] = []
+
+            async def echo(request: bytes, _reader: object, writer: asyncio.StreamWriter) -> None:
+                seen.append(request)
+                writer.write(http())
+
+            async with served(echo) as last, served(redirecting(f"http://127.0.0.1:{last}/end")) as first:
+                await probe(
+                    f"http://127.0.0.1:{first}/", headers={"Authorization": "Bearer secret", "X-Api-Token": "t", "Accept": "a/b"}
+                )
+            assert other
+            return seen[0]
+
+    seen = asyncio.run(main())
+    assert b"secret" not in seen
+    assert b"X-Api-Token" not in seen
+    assert b"Accept: a/b" in seen
+
+
+# --- TLS
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[trustme.CA, str]:
+    ca = trustme.CA()
+    path = tmp_path_factory.mktemp("ca") / "ca.pem"
+    ca.cert_pem.write_to_path(str(path))
+    return ca, str(path)
+
+
+def tls_server(ca: trustme.CA, *names: str, **options: Any) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert(*names, **options).configure_cert(context)
+    return context
+
+
+def over_tls(context: ssl.SSLContext, ca_file: str, **options: Any) -> Any:
+    async def main() -> Any:
+        async with served(says(http()), context) as port:
+            return await probe(f"https://127.0.0.1:{port}/", ca_file=ca_file, timeout_ms=3_000, **options)
+
+    return asyncio.run(main()).outcome
+
+
+def test_a_certificate_is_a_fact(authority: tuple[trustme.CA, str]) -> None:
+    outcome = over_tls(tls_server(authority[0], "127.0.0.1"), authority[1])
+    assert outcome.verdict == "up", outcome.message
+    certificate = outcome.facts["certificate"]
+    assert certificate["names"] == ["127.0.0.1"]
+    assert len(certificate["fingerprint"]) == 64
+    assert outcome.facts["phases_ms"]["tls"] > 0
+
+
+PAST, FUTURE = datetime.now(UTC) - timedelta(days=2), datetime.now(UTC) + timedelta(days=2)
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "reason"),
+    [
+        (["other.example"], {}, "tls_hostname_mismatch"),
+        (["127.0.0.1"], {"not_before": PAST - timedelta(days=9), "not_after": PAST}, "tls_expired"),
+        (["127.0.0.1"], {"not_before": FUTURE}, "tls_not_yet_valid"),
+    ],
+)
+def test_a_bad_certificate_is_down_and_shown(
+    authority: tuple[trustme.CA, str], names: list[str], options: dict[str, Any], reason: str
+) -> None:
+    context = tls_server(authority[0], *names, **options)
+    outcome = over_tls(context, authority[1])
+    assert (outcome.verdict, outcome.reason) == ("down", reason), outcome.message
+    assert outcome.facts["certificate"]["names"] == names
+    assert over_tls(context, authority[1], verify_tls=False).verdict == "up"
+
+
+def test_an_unknown_authority_is_not_trusted(authority: tuple[trustme.CA, str]) -> None:
+    outcome = over_tls(tls_server(trustme.CA(), "127.0.0.1"), authority[1])
+    assert outcome.reason in ("tls_unknown_ca", "tls_incomplete_chain"), outcome.message
+
+
+def test_tls_spoken_to_a_plain_server_is_a_failed_handshake(authority: tuple[trustme.CA, str]) -> None:
+    async def main() -> Any:
+        async with served(says(http())) as port:
+            return await probe(f"https://127.0.0.1:{port}/", ca_file=authority[1])
+
+    assert asyncio.run(main()).outcome.reason in ("tls_handshake", "connection_closed", "connection_reset")
+
+
+# --- options
+
+
+@pytest.mark.parametrize(
+    ("target", "raw", "field"),
+    [
+        ("ftp://x/", {}, "target"),
+        ("http://", {}, "target"),
+        ("http://user:pw@example.org/", {}, "target"),
+        ("http://example.org:99999/", {}, "target"),
+        ("http://0x7f.1/", {}, "target"),
+        ("http://[::1", {}, "target"),
+        ("http://exa mple.org/", {}, "target"),
+        ("http://e.org/", {"method": "BREW"}, "options.method"),
+        ("http://e.org/", {"headers": {"a b": "c"}}, "options.headers"),
+        ("http://e.org/", {"headers": {"a": "b\r\nc: d"}}, "options.headers"),
+        ("http://e.org/", {"headers": ["a"]}, "options.headers"),
+        ("http://e.org/", {"accepted_statuses": ["2xx"]}, "options.accepted_statuses"),
+        ("http://e.org/", {"accepted_statuses": ["300-200"]}, "options.accepted_statuses"),
+        ("http://e.org/", {"accepted_statuses": []}, "options.accepted_statuses"),
+        ("http://e.org/", {"max_redirects": True}, "options.max_redirects"),
+        ("http://e.org/", {"max_redirects": 99}, "options.max_redirects"),
+        ("http://e.org/", {"max_redirects": None}, "options.max_redirects"),
+        ("http://e.org/", {"verify_tls": "yes"}, "options.verify_tls"),
+        ("http://e.org/", {"body": "x"}, "options.body"),
+        ("http://e.org/", {"keyword": "\ud800"}, "options.keyword"),
+        ("http://e.org/", {"keyword": "x", "method": "HEAD"}, "options.keyword"),
+        ("http://e.org/", {"colour": "red"}, "options.colour"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_by_its_name(target: str, raw: dict[str, Any], field: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        parse(target, raw)
+    assert caught.value.field == field
+
+
+def test_options_survive_being_stored() -> None:
+    raw = {"method": "POST", "body": "x", "accepted_statuses": [200, "404-410"], "headers": {"A": "b"}, "max_redirects": 0}
+    options = parse("https://e.org/a?b=c", raw)
+    assert parse("https://e.org/a?b=c", options.stored()) == options
