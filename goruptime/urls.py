@@ -8,5 +8,6 @@ urlpatterns = [
     path("api/v1/", include("apps.api.urls")),
 ]
 
+handler400 = "apps.api.errors.bad_request"
 handler404 = "apps.api.errors.not_found"
 handler500 = "apps.api.errors.server_error"

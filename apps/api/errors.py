@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.exceptions import RequestDataTooBig
-from django.db import InterfaceError, OperationalError
+from django.core.exceptions import ObjectDoesNotExist, RequestDataTooBig
+from django.db import IntegrityError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from rest_framework import exceptions, status
@@ -44,6 +44,10 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
         return _answer(409, error.code, str(error))
     if isinstance(error, RequestDataTooBig):
         return _answer(413, "payload_too_large", "The body is too large.")
+    if isinstance(error, ObjectDoesNotExist):  # it went while this request waited for its lock
+        return _answer(404, "not_found", "There is nothing here.")
+    if isinstance(error, IntegrityError):
+        return _answer(409, "conflict", "Another request changed the same at the same moment. Try again.")
     if isinstance(error, (OperationalError, InterfaceError)):
         return _answer(503, "unavailable", "The database is not available. Try again.")
     if isinstance(error, exceptions.ValidationError):
@@ -80,10 +84,16 @@ def _is_for_programs(request: HttpRequest) -> bool:
     return request.path.startswith("/api/")
 
 
-def not_found(request: HttpRequest, _exception: Exception) -> HttpResponse:
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if _is_for_programs(request):
         return JsonResponse(error_body("not_found", "There is nothing here."), status=status.HTTP_404_NOT_FOUND)
     return render(request, "error.html", {"title": "Not found", "sentence": "There is no page at this address."}, status=404)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if _is_for_programs(request):
+        return JsonResponse(error_body("bad_request", "The request cannot be understood."), status=400)
+    return render(request, "error.html", {"title": "Bad request", "sentence": "The request cannot be understood."}, status=400)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -1,17 +1,26 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 
 
 class BoundedJSONParser(JSONParser):
-    """JSON whose nesting would exhaust the stack is malformed, not an error of ours."""
+    """Strict JSON. What no UTF-8 text can hold, or would exhaust the stack, is malformed and not an error of ours."""
 
     def parse(self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         try:
-            return super().parse(stream, media_type, parser_context)
-        except RecursionError as error:
-            raise ParseError("The JSON is nested too deeply.") from error
+            text = stream.read().decode()
+            parsed = json.loads(text, parse_constant=_refuse)
+            if "\\u" in text:
+                json.dumps(parsed, ensure_ascii=False).encode()
+        except (ValueError, RecursionError) as error:
+            raise ParseError(f"The body is not JSON: {str(error) or 'it is nested too deeply'}.") from error
+        return parsed
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON number")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -33,11 +34,29 @@ class CallerThrottle(_Lenient):
         caller = request.auth
         if not isinstance(caller, Caller):
             return None
-        return f"throttle:{caller.key.pk if caller.key else caller.user and caller.user.pk}"
+        return f"throttle:{self.scope}:{caller.key.pk if caller.key else caller.user and caller.user.pk}"
+
+
+class ChannelTestThrottle(CallerThrottle):
+    """A test goes out to somebody: it must not become a relay."""
+
+    scope = "channel_test"
+
+
+class AccountThrottle(_Lenient):
+    """Guesses at one account, from wherever they come."""
+
+    scope = "account"
+
+    def get_cache_key(self, request: Request, _view: APIView) -> str | None:
+        email = request.data.get("email") if isinstance(request.data, dict) else None
+        if not isinstance(email, str):
+            return None
+        return f"throttle:account:{hashlib.sha256(email.strip().lower().encode(errors='replace')).hexdigest()}"
 
 
 class LoginThrottle(_Lenient):
-    """By address and by account: neither one attacker nor one account takes many guesses."""
+    """Guesses from one address, at whatever account."""
 
     scope = "login"
 

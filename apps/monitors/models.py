@@ -12,6 +12,8 @@ from apps.core.crypto import EncryptedJSONField
 from apps.orgs.models import Organization, Project
 
 MIN_INTERVAL_S, MAX_INTERVAL_S = 5, 86_400
+MAX_TIMEOUT_S = 60
+"""A run holds a socket of its worker for so long."""
 
 
 class Region(models.Model):
@@ -94,7 +96,8 @@ class Check(models.Model):
                 condition=Q(interval_s__gte=MIN_INTERVAL_S, interval_s__lte=MAX_INTERVAL_S), name="check_interval_in_bounds"
             ),
             models.CheckConstraint(
-                condition=Q(timeout_s__gte=1, timeout_s__lte=F("interval_s")), name="check_timeout_in_interval"
+                condition=Q(timeout_s__gte=1, timeout_s__lte=F("interval_s")) & Q(timeout_s__lte=MAX_TIMEOUT_S),
+                name="check_timeout_in_interval",
             ),
             models.CheckConstraint(condition=Q(fail_after__gte=1, recover_after__gte=1), name="check_counts_positive"),
             models.CheckConstraint(condition=Q(quorum=None) | Q(quorum__gte=1), name="check_quorum_positive"),

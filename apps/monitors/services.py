@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import transaction
 
 from apps.core.clock import to_ms
-from apps.monitors.models import MAX_INTERVAL_S, MIN_INTERVAL_S, Check, DispatchCursor, Pause, Region, Resource
+from apps.monitors.models import MAX_INTERVAL_S, MAX_TIMEOUT_S, MIN_INTERVAL_S, Check, DispatchCursor, Pause, Region, Resource
 from apps.monitors.schedule import due_span, phase_of
 from apps.monitors.selectors import liveness_of
 from apps.net.guard import AddressPolicy, literal
@@ -95,8 +95,8 @@ def judge_spec(spec: CheckSpec, *, policy: AddressPolicy | None = None) -> Check
     if not MIN_INTERVAL_S <= spec.interval_s <= MAX_INTERVAL_S:
         raise FieldError("interval_s", f"must be from {MIN_INTERVAL_S} to {MAX_INTERVAL_S}")
     timeout_s = min(10, spec.interval_s) if spec.timeout_s is None else spec.timeout_s
-    if not 1 <= timeout_s <= spec.interval_s:
-        raise FieldError("timeout_s", f"must be from 1 to the interval, {spec.interval_s}")
+    if not 1 <= timeout_s <= min(spec.interval_s, MAX_TIMEOUT_S):
+        raise FieldError("timeout_s", f"must be from 1 to {min(spec.interval_s, MAX_TIMEOUT_S)}, and not above the interval")
     for name, value in (("fail_after", spec.fail_after), ("recover_after", spec.recover_after)):
         if not 1 <= value <= 100:
             raise FieldError(name, "must be from 1 to 100")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
+from urllib.parse import quote, urlsplit
 
 from apps.net.errors import BadHostError
 
@@ -12,6 +14,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_CLOUD_PLATFORM = ipaddress.IPv4Address("168.63.129.16")  # public by number, reachable from inside Azure alone
 _MEMO_LIMIT = 50_000
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
 # What inet_aton(3) accepts beyond dotted quads (2130706433, 0x7f.1, 0177.0.0.1, 127.1): an address in disguise.
@@ -68,6 +71,10 @@ class AddressPolicy:
             return True
         # Loopback and link-local IPv6 addresses lie in ranges that the registry also calls reserved.
         local = address.is_loopback or address.is_link_local
+        if isinstance(address, ipaddress.IPv6Address) and address.is_site_local and not self.private:
+            return False
+        if address == _CLOUD_PLATFORM and not self.private:
+            return False
         if address.is_multicast or address.is_unspecified or (address.is_reserved and not local):
             return False
         return self.private or (address.is_global and not local)
@@ -81,6 +88,23 @@ def _networks(text: str) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
+_SAFE = "%/:?#[]@!$&'()*+,;=~"
+
+
+def sendable(url: str) -> str:
+    """The URL in ASCII: the host canonical, path and query percent-encoded (RFC 3986), no fragment.
+
+    Raises BadHostError; ValueError when it is no URL at all.
+    """
+    parts = urlsplit(url)
+    host = canonical_host(parts.hostname or "")
+    authority = f"[{host}]" if ":" in host else host
+    port = f":{parts.port}" if parts.port is not None else ""
+    query = f"?{quote(parts.query, safe=_SAFE)}" if parts.query else ""
+    return f"{parts.scheme}://{authority}{port}{quote(parts.path, safe=_SAFE) or '/'}{query}"
+
+
+@lru_cache(maxsize=20_000)
 def literal(host: str) -> str | None:
     """The canonical form of a literal address, or None for a name."""
     try:
@@ -89,6 +113,7 @@ def literal(host: str) -> str | None:
         return None
 
 
+@lru_cache(maxsize=20_000)
 def canonical_host(host: str) -> str:
     """The host as it is looked up: a literal address, or a lower-case ASCII name (IDNA) without a trailing dot.
 

@@ -19,7 +19,7 @@ import certifi
 import pycurl
 
 from apps.net.errors import NetError
-from apps.net.guard import AddressPolicy, canonical_host
+from apps.net.guard import AddressPolicy, canonical_host, sendable
 from apps.net.resolver import Family, Resolver
 
 MIN_CURL = (8, 23)  # older ones join a hung resolver thread inside the loop
@@ -113,6 +113,7 @@ class HttpEngine:
             response.phases_ms = {"dns": (loop.time() - started) * 1000}
             return response
         dns_ms = (loop.time() - started) * 1000
+        first_failure: NetError | None = None
         for tried, address in enumerate(addresses, start=1):
             response = Response(request.url, address)
             left = until - loop.time()
@@ -120,8 +121,10 @@ class HttpEngine:
             connect_s = left / (len(addresses) - tried + 1)
             await self._transfer(request, url, response, left, connect_s)
             response.phases_ms = {"dns": dns_ms, **response.phases_ms}
-            if response.error is None or response.error.code not in _NEXT_ADDRESS or until <= loop.time():
-                break
+            if response.error is None or response.error.code not in NEXT_ADDRESS or until <= loop.time():
+                return response
+            first_failure = telling(first_failure, response.error)
+        response.error = first_failure
         return response
 
     async def close(self) -> None:
@@ -184,10 +187,7 @@ class HttpEngine:
 def _configure(curl: pycurl.Curl, request: Request, url: SplitResult, address: str, ca_file: str) -> None:
     put = curl.setopt
     port = url.port or (443 if url.scheme == "https" else 80)
-    host = canonical_host(url.hostname or "")
-    authority = f"[{host}]" if ":" in host else host
-    path = (url.path or "/") + (f"?{url.query}" if url.query else "")
-    put(pycurl.URL, f"{url.scheme}://{authority}:{port}{path}")
+    put(pycurl.URL, sendable(request.url))
     put(pycurl.CONNECT_TO, [f"::[{address}]:{port}" if ":" in address else f"::{address}:{port}"])
     put(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
     put(pycurl.NOSIGNAL, 1)
@@ -233,7 +233,7 @@ def _read(curl: pycurl.Curl, url: SplitResult, intake: _Intake, response: Respon
     response.status = info(pycurl.RESPONSE_CODE)
     response.http_version = _VERSIONS.get(info(pycurl.INFO_HTTP_VERSION), "")
     response.headers = [
-        (name.decode("latin-1").strip(), value.decode("latin-1").strip())
+        (name.decode("latin-1").strip(), _text(value).strip())
         for name, colon, value in (line.partition(b":") for line in intake.lines)
         if colon
     ]
@@ -251,6 +251,14 @@ def _read(curl: pycurl.Curl, url: SplitResult, intake: _Intake, response: Respon
         response.certificates = [value for fields in info(pycurl.INFO_CERTINFO) or () for key, value in fields if key == "Cert"]
 
 
+def _text(value: bytes) -> str:
+    """A header's value: UTF-8 where it is, as servers send it in Location; else Latin-1 (RFC 9110, 5.5)."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
 # X509_V_ERR_* of OpenSSL: the code, and why a person should care.
 _VERIFY = {
     9: ("tls_not_yet_valid", "the certificate is not valid yet"),
@@ -265,7 +273,7 @@ _VERIFY = {
     67: ("tls_weak_key", "a key in the chain is too weak"),
     68: ("tls_weak_key", "the certificate's signature is too weak"),
 }
-_NEXT_ADDRESS = frozenset({"connect_refused", "connect_timeout", "network_unreachable"})
+NEXT_ADDRESS = frozenset({"connect_refused", "connect_timeout", "network_unreachable", "internal"})
 _UNREACHABLE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL})
 _PROTOCOL = frozenset({1, 8, 16, 61, 92, 95, 100})
 _OURS = frozenset({2, 3, 27, 43, 77})
@@ -310,8 +318,18 @@ def _timed_out(curl: pycurl.Curl, url: SplitResult, where: str, left_s: float, c
     return NetError("read_timeout", f"{where} had not answered in full after {left_s * 1000:.0f} ms")
 
 
+def telling(before: NetError | None, now: NetError) -> NetError:
+    """Of two addresses' failures the one that says more: what a target did counts before a family that we cannot reach."""
+    return now if before is None or before.code in _SAYS_LITTLE else before
+
+
+_SAYS_LITTLE = frozenset({"internal", "network_unreachable"})
+
+
 def connect_failure(number: int, where: str) -> NetError:
     """The reason behind an errno of connect(2)."""
+    if number in (errno.ENETUNREACH, errno.EADDRNOTAVAIL) and where.startswith("["):
+        return NetError("internal", f"this probe worker has no IPv6 route, and {where} is an IPv6 address")
     if number == errno.ECONNREFUSED:
         return NetError("connect_refused", f"{where} refused the connection")
     if number == errno.ETIMEDOUT:

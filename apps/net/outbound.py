@@ -13,7 +13,7 @@ import certifi
 import pycurl
 
 from apps.net.errors import NetError
-from apps.net.guard import AddressPolicy
+from apps.net.guard import AddressPolicy, sendable
 from apps.net.http import USER_AGENT
 
 _ANSWER_CAP = 65_536
@@ -52,7 +52,7 @@ def post(url: str, *, body: bytes, headers: dict[str, str], timeout_s: float, po
 
     curl = pycurl.Curl()
     try:
-        curl.setopt(pycurl.URL, url)
+        curl.setopt(pycurl.URL, sendable(url))
         curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         curl.setopt(pycurl.PROXY, "")
         curl.setopt(pycurl.NOSIGNAL, 1)

@@ -21,6 +21,7 @@ Family = Literal["auto", "ipv4", "ipv6"]
 
 _CHANNEL_LIFE_S = 1.0
 _TRY_S, _TRIES = 2.0, 2
+_GRACE_S = 0.05
 _RECORDS: dict[Family, tuple[Literal["A", "AAAA"], ...]] = {
     # IPv4 first: many probe hosts have an IPv6 stack and no route, and a black hole would eat the deadline.
     "auto": ("A", "AAAA"),
@@ -95,7 +96,7 @@ class Resolver:
         channel = self._fresh_channel()
         try:
             async with asyncio.timeout(timeout_s):
-                answers = await asyncio.gather(*(channel.query_dns(host, r) for r in wanted), return_exceptions=True)
+                answers = await _ask(channel, host, wanted)
         except TimeoutError:
             raise NetError("dns_timeout", f"no answer for {host} within {timeout_s * 1000:.0f} ms") from None
         addresses = [a for answer in answers if not isinstance(answer, BaseException) for a in _addresses(answer)]
@@ -124,6 +125,20 @@ class Resolver:
         # Closing cancels what is still asked on the channel: wait until the slowest look-up has had its tries.
         await asyncio.sleep(_TRY_S * (_TRIES + 1))
         await channel.close()
+
+
+async def _ask(channel: aiodns.DNSResolver, host: str, records: Sequence[Literal["A", "AAAA"]]) -> list[Any]:
+    """Answers and errors; once one record has an answer, the other gets a short grace (RFC 8305, section 3)."""
+    queries = [asyncio.ensure_future(channel.query_dns(host, record)) for record in records]
+    try:
+        done, waiting = await asyncio.wait(queries, return_when=asyncio.FIRST_COMPLETED)
+        found = any(query.exception() is None and _addresses(query.result()) for query in done)
+        if waiting:
+            done |= (await asyncio.wait(waiting, timeout=_GRACE_S if found else None))[0]
+        return [query.exception() or query.result() for query in queries if query in done]
+    finally:
+        for query in queries:
+            query.cancel()
 
 
 def _addresses(answer: Any) -> list[str]:

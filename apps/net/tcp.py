@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from apps.net.errors import NetError
 from apps.net.guard import AddressPolicy
-from apps.net.http import connect_failure
+from apps.net.http import connect_failure, telling
 from apps.net.resolver import Family, Resolver
 
 
@@ -47,7 +47,7 @@ class TcpDialer:
             try:
                 sock = await _connect(address, port, share_s)
             except NetError as error:
-                failure = error
+                failure = telling(failure, error)
                 continue
             return Connection(sock, address, (resolved - started) * 1000, (loop.time() - resolved) * 1000)
         raise failure or NetError("connect_timeout", f"the time was up before {host}:{port} could be tried")

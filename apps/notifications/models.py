@@ -58,6 +58,8 @@ class Delivery(models.Model):
     attempts = models.SmallIntegerField(default=0)
     next_attempt_at = models.DateTimeField()
     lease_until = models.DateTimeField(null=True)
+    woken_at = models.DateTimeField(null=True)
+    """When a worker was last told of it: the sweep does not tell again at every pass."""
     created_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
     error = models.TextField(blank=True)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from apps.core.wake import wake
@@ -28,6 +28,9 @@ DELIVER_TASK = "pipeline.deliver"
 LEASE = timedelta(seconds=60)
 MAX_ATTEMPTS = 12
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 4.0, 3_600.0
+SENDERS_PER_CHANNEL = 2
+"""A receiver that hangs must not hold every sender."""
+_WAKE_AGAIN = timedelta(seconds=6)
 _UNFINISHED = (Delivery.Status.PENDING, Delivery.Status.SENDING)
 
 
@@ -124,6 +127,7 @@ def _expand(event: IncidentEvent, now: datetime) -> None:
             payload=event.payload,
             next_attempt_at=now,
             created_at=now,
+            woken_at=now,
         )
         for channel in channels
     ]
@@ -151,8 +155,11 @@ def claimable(now: datetime) -> Q:
 
 
 def waiting_deliveries(*, now: datetime, limit: int = 500) -> Sequence[uuid.UUID]:
-    """What could be claimed now: the sweep finds what a lost wake-up left."""
-    return list(_in_order().filter(claimable(now)).order_by("next_attempt_at").values_list("id", flat=True)[:limit])
+    """What could be claimed now and nobody was told of lately: the sweep finds what a lost wake-up left."""
+    untold = Q(woken_at=None) | Q(woken_at__lte=now - _WAKE_AGAIN)
+    found = list(_free().filter(claimable(now), untold).order_by("next_attempt_at").values_list("id", flat=True)[:limit])
+    Delivery.objects.filter(pk__in=found).update(woken_at=now)
+    return found
 
 
 def _in_order() -> QuerySet[Delivery]:
@@ -163,9 +170,22 @@ def _in_order() -> QuerySet[Delivery]:
     return Delivery.objects.exclude(Exists(earlier))
 
 
+def _free() -> QuerySet[Delivery]:
+    """Those in order whose channel has a sender left."""
+    busy = (
+        Delivery.objects.filter(channel_id=OuterRef("channel_id"), status=Delivery.Status.SENDING)
+        .order_by()
+        .values("channel_id")
+        .annotate(number=Count("pk"))
+        .filter(number__gte=SENDERS_PER_CHANNEL)
+    )
+    abandoned = Q(status=Delivery.Status.SENDING)
+    return _in_order().filter(abandoned | ~Exists(busy))
+
+
 def claim(*, delivery_id: uuid.UUID, now: datetime) -> Claim | None:
     """By conditional update: one sender at a time. None when it is not to be sent now."""
-    rows = _in_order().filter(claimable(now), pk=delivery_id)
+    rows = _free().filter(claimable(now), pk=delivery_id)
     taken = rows.update(status=Delivery.Status.SENDING, lease_until=now + LEASE, attempts=F("attempts") + 1)
     if not taken:
         return None
@@ -187,19 +207,21 @@ def deliver(*, delivery_id: uuid.UUID, now: datetime) -> Delivery.Status | None:
     except Exception as error:
         log.exception("delivery %s failed in our own code", delivery.id)
         return _note_failure(claimed, SendError(f"{error!r}"), now)
-    return _finish(claimed, Delivery.Status.SENT, "")
+    return _finish(claimed, Delivery.Status.SENT, "", now)
 
 
 def _note_failure(claimed: Claim, error: SendError, now: datetime) -> Delivery.Status:
     if error.is_permanent or claimed.attempt >= MAX_ATTEMPTS:
-        return _finish(claimed, Delivery.Status.DEAD, str(error))
+        return _finish(claimed, Delivery.Status.DEAD, str(error), now)
     pause_s = max(error.retry_after_s or 0.0, pause(claimed.attempt, random.random()))  # jitter
     _held(claimed).update(
         status=Delivery.Status.PENDING,
         next_attempt_at=now + timedelta(seconds=min(pause_s, 86_400.0)),
         lease_until=None,
+        woken_at=None,
         error=str(error)[:2_000],
     )
+    _wake_next(claimed.delivery, now)
     return Delivery.Status.PENDING
 
 
@@ -208,20 +230,18 @@ def pause(attempt: int, chance: float) -> float:
     return float(min(_FIRST_PAUSE_S * 2 ** (attempt - 1), _LONGEST_PAUSE_S)) * chance + 1.0
 
 
-def _finish(claimed: Claim, status: Delivery.Status, error: str) -> Delivery.Status:
-    delivery = claimed.delivery
-    with transaction.atomic():
-        _held(claimed).update(status=status, finished_at=Now(), lease_until=None, error=error[:2_000])
-        following = Delivery.objects.filter(
-            check_row_id=delivery.check_row_id,
-            channel_id=delivery.channel_id,
-            seq__gt=delivery.seq,
-            status=Delivery.Status.PENDING,
-        )
-        following_id = following.order_by("seq").values_list("id", flat=True).first() if delivery.check_row_id else None
-        if following_id is not None:
-            wake(DELIVER_TASK, delivery=str(following_id))
+def _finish(claimed: Claim, status: Delivery.Status, error: str, now: datetime) -> Delivery.Status:
+    _held(claimed).update(status=status, finished_at=Now(), lease_until=None, error=error[:2_000])
+    _wake_next(claimed.delivery, now)
     return status
+
+
+def _wake_next(delivery: Delivery, now: datetime) -> None:
+    """A sender of the channel is free: the oldest that waits for one, of this check or another."""
+    waiting = _free().filter(claimable(now), channel_id=delivery.channel_id, status=Delivery.Status.PENDING)
+    following = waiting.order_by("created_at", "seq").values_list("id", flat=True).first()
+    if following is not None:
+        wake(DELIVER_TASK, delivery=str(following))
 
 
 def _held(claimed: Claim) -> QuerySet[Delivery]:

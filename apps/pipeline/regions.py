@@ -9,7 +9,7 @@ from apps.monitors.models import Region
 
 def worker_environment(region: Region) -> dict[str, str]:
     environment = {
-        "GORUPTIME_BROKER_URL": settings.BROKER_URL,
+        "GORUPTIME_BROKER_URL": settings.REGION_BROKER_URL,
         "GORUPTIME_REGION": region.slug,
         "GORUPTIME_REGION_KEY": region.key,
         "GORUPTIME_PRIVATE_TARGETS": settings.PRIVATE_TARGETS,

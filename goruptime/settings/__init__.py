@@ -20,12 +20,14 @@ REDIS_URL = env.secret("REDIS_URL")
 IS_EMBEDDED = not DATABASE_URL
 DATABASES = {"default": database(DATABASE_URL or DATA_FOLDER.database_url)}
 BROKER_URL = env.secret("GORUPTIME_BROKER_URL") or REDIS_URL or DATA_FOLDER.broker_url
+REGION_BROKER_URL = env.secret("GORUPTIME_REGION_BROKER_URL") or BROKER_URL
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL or DATA_FOLDER.cache_url,
         "KEY_PREFIX": "goruptime",
-        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
+        # Probe workers may share the server: nothing that is read from it may run.
+        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1, "serializer": "apps.core.cache.JsonSerializer"},
     }
 }
 
@@ -159,7 +161,13 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["apps.api.permissions.RoleAllows"],
     "DEFAULT_THROTTLE_CLASSES": ["apps.api.throttling.CallerThrottle"],
-    "DEFAULT_THROTTLE_RATES": {"caller": env.text("GORUPTIME_API_RATE", "6000/min"), "login": "10/min"},
+    "NUM_PROXIES": env.whole("GORUPTIME_PROXIES", 0),  # X-Forwarded-For is believed of that many and no more
+    "DEFAULT_THROTTLE_RATES": {
+        "channel_test": "20/min",
+        "account": "10/min",
+        "caller": env.text("GORUPTIME_API_RATE", "6000/min"),
+        "login": "30/min",
+    },
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["apps.api.parsing.BoundedJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "apps.api.pagination.CreatedCursor",

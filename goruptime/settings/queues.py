@@ -8,7 +8,6 @@ from kombu import Queue
 QUEUES = ("tick", "core", "notify")
 ROUTES = {
     "pipeline.tick": {"queue": "tick"},
-    "pipeline.expand": {"queue": "notify"},
     "pipeline.deliver": {"queue": "notify"},
 }
 

@@ -89,7 +89,7 @@ class Stack:
             self.stop()
         note = self.home / "data" / "postgres.location"
         if note.exists():
-            shutil.rmtree(note.read_text().strip(), ignore_errors=True)
+            shutil.rmtree(note.read_text().splitlines()[0], ignore_errors=True)
         shutil.rmtree(self.home, ignore_errors=True)
 
     @property

@@ -344,7 +344,7 @@ def _moment(request: Request, name: str) -> datetime | None:
         moment = parse_datetime(given)
     except ValueError:
         moment = None
-    if moment is None or moment.tzinfo is None:
+    if moment is None or moment.tzinfo is None or not 1970 < moment.year < 9000:
         raise ValidationError({name: ["Must be a time like 2026-01-31T12:00:00Z."]})
     return moment
 

@@ -18,6 +18,7 @@ from rest_framework.response import Response
 
 from apps.api.caller import caller_of
 from apps.api.scope import get_or_404, mine, project_named, uuid_parameter
+from apps.api.throttling import ChannelTestThrottle
 from apps.core.clock import from_ms, to_ms
 from apps.incidents.payloads import timestamp
 from apps.monitors.models import Region
@@ -124,6 +125,7 @@ class DeliverySerializer(serializers.ModelSerializer[Delivery]):
 
 class ChannelTest(ChannelDetail):
     http_method_names = ["post", "options"]
+    throttle_classes = [ChannelTestThrottle]
 
     @extend_schema(request=None, responses={202: DeliverySerializer})
     def post(self, _request: Request, pk: uuid.UUID) -> Response:

@@ -121,6 +121,7 @@ class Postgres:
         except (FileNotFoundError, IndexError, ValueError):
             return
         if not _is_postgres(pid, self.data):
+            file.unlink()  # left by a crash; `is_ready` would believe it
             return
         os.kill(pid, signal.SIGINT)
         until = time.monotonic() + 20
@@ -167,13 +168,17 @@ def _data_path(folder: DataFolder, user: str | None) -> Path:
         return folder.path / "postgres"
     note = folder.path / "postgres.location"
     if note.exists():
-        return Path(note.read_text(encoding="utf-8").strip())
-    _OUTSIDE.mkdir(parents=True, exist_ok=True, mode=0o755)
+        kept, _, owner = note.read_text(encoding="utf-8").strip().partition("\n")
+        if owner != str(folder.path.resolve()):
+            raise FolderError(f"{note} belongs to {owner}: a data folder is moved by `manage.py backup` and `restore`.")
+        return Path(kept)
+    _OUTSIDE.mkdir(parents=True, exist_ok=True)
+    _OUTSIDE.chmod(0o755)  # whatever the umask
     path = _OUTSIDE / f"data-{folder.runtime.name.rpartition('-')[2]}"
     if path.exists():
         # The data folder of that name was removed by hand; what it kept outside must not come back to life in a new one.
         path.rename(path.with_name(f"{path.name}.orphan-{int(time.time())}"))
-    note.write_text(f"{path}\n", encoding="utf-8")
+    note.write_text(f"{path}\n{folder.path.resolve()}\n", encoding="utf-8")
     return path
 
 

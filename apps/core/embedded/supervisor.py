@@ -279,7 +279,7 @@ def main() -> int:
         "GORUPTIME_PORT": str(arguments.port),
     }
     try:
-        folder.prepare()
+        folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = Lock(folder)
         holder = lock.take()
         if holder is not None:
@@ -287,6 +287,7 @@ def main() -> int:
                 f"GoUpTime already runs on {folder.path} (pid {holder}). Stop it first, or set GORUPTIME_DATA_DIR.\n"
             )
             return 1
+        folder.prepare()
         try:
             return Supervisor(folder, environment, arguments.port).run()
         finally:

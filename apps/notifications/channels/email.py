@@ -24,9 +24,11 @@ def parse(config: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(addresses, list) or not 1 <= len(addresses) <= 20:
         raise ConfigError("config.to", "must be one to twenty e-mail addresses")
     for address in addresses:
+        if not isinstance(address, str) or not address.isprintable():  # a lone surrogate is not printable
+            raise ConfigError("config.to", "must be texts")
         try:
             validate_email(address)
-        except (ValidationError, TypeError) as error:
+        except ValidationError as error:
             raise ConfigError("config.to", f"{address!r} is not an e-mail address") from error
     return {"to": addresses}
 

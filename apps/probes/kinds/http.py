@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from urllib.parse import urljoin, urlsplit
 
 from apps.net.errors import BadHostError, NetError
-from apps.net.guard import canonical_host
+from apps.net.guard import canonical_host, sendable
 from apps.net.http import Request, Response
 from apps.net.network import Network
 from apps.probes import judge
@@ -28,6 +28,8 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _STATUS = re.compile(r"([1-5]\d\d)(?:-([1-5]\d\d))?", re.ASCII)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}", re.ASCII)  # RFC 9110, 5.6.2
 _CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
+_FOR_EVERYBODY = frozenset({"accept", "accept-language", "user-agent", "cache-control", "pragma"})
+_CHARSET = re.compile(r"charset=\"?([\w-]{1,40})", re.ASCII | re.IGNORECASE)
 _EXCERPT_BYTES = 2_048
 
 
@@ -89,6 +91,8 @@ async def run(options: Options, deadline: float, network: Network) -> Outcome:
         verify_tls=options.verify_tls,
         family=options.ip_version,
     )
+    if options.keyword:
+        request = replace(request, keep_bytes=request.max_bytes)
     hops: list[Facts] = []
     seen = {(request.method, request.url)}
     while True:
@@ -105,10 +109,8 @@ async def run(options: Options, deadline: float, network: Network) -> Outcome:
             return Outcome.because(Reason.REDIRECT_TOO_MANY, message, _facts(response, hops))
         try:
             request = _redirected(request, response.status, location)
-        except OptionError as error:
-            return Outcome.because(
-                Reason.REDIRECT_BLOCKED, f"redirected to {location!r}: {error.message}", _facts(response, hops)
-            )
+        except (OptionError, ValueError) as error:
+            return Outcome.because(Reason.REDIRECT_BLOCKED, f"redirected to {location!r}: {error}", _facts(response, hops))
         if (request.method, request.url) in seen:
             return Outcome.because(Reason.REDIRECT_LOOP, f"redirected to {request.url} again", _facts(response, hops))
         seen.add((request.method, request.url))
@@ -158,16 +160,17 @@ def _statuses(raw: Any) -> tuple[str, ...]:
 
 
 def _redirected(request: Request, status: int, location: str) -> Request:
-    url = urljoin(request.url, location).partition("#")[0]
+    url = sendable(urljoin(request.url, location))
     _host_of(url)
     before, after = urlsplit(request.url), urlsplit(url)
-    headers = request.headers
-    if (before.scheme, before.netloc) != (after.scheme, after.netloc):
-        headers = tuple((name, value) for name, value in headers if name.lower() not in _CREDENTIALS | {"host"})
-    rewritten = status == 303 or (status in (301, 302) and request.method == "POST")
-    if rewritten and request.method not in ("GET", "HEAD"):  # RFC 9110, 15.4
-        return Request(url, "GET", headers, None, request.verify_tls, request.family)
-    return Request(url, request.method, headers, request.body, request.verify_tls, request.family)
+    rewritten = status == 303 or (status in (301, 302) and request.method == "POST")  # RFC 9110, 15.4
+    keeps = not rewritten or request.method in ("GET", "HEAD")
+    onward = replace(request, url=url, method=request.method if keeps else "GET", body=request.body if keeps else None)
+    if (before.scheme, before.netloc) == (after.scheme, after.netloc):
+        return onward
+    if onward.body is not None:
+        raise OptionError("target", "a request's body is not sent on to another origin")
+    return replace(onward, headers=tuple((name, value) for name, value in request.headers if name.lower() in _FOR_EVERYBODY))
 
 
 def _failed(response: Response, error: NetError, hops: list[Facts]) -> Outcome:
@@ -180,7 +183,7 @@ def _failed(response: Response, error: NetError, hops: list[Facts]) -> Outcome:
 def _judged(options: Options, response: Response, hops: list[Facts], latency_ms: float) -> Outcome:
     facts = _facts(response, hops)
     with_credentials = any(name.lower() in _CREDENTIALS for name in options.headers)
-    text = response.body.decode("utf-8", "replace")
+    text = _decoded(response)
     outcome = judge.first(
         judge.status(response.status, options.accepted_statuses, with_credentials=with_credentials, facts=facts),
         judge.keyword(text, options.keyword, len(response.body), facts),
@@ -190,6 +193,15 @@ def _judged(options: Options, response: Response, hops: list[Facts], latency_ms:
     if outcome.reason in (Reason.HTTP_STATUS, Reason.BODY_MISMATCH, Reason.AUTH_FAILED, Reason.RATE_LIMITED):
         facts["body"] = response.body[:_EXCERPT_BYTES].decode("utf-8", "replace").replace("\x00", "�")
     return outcome
+
+
+def _decoded(response: Response) -> str:
+    """The body in the character set that the answer names, else UTF-8."""
+    named = _CHARSET.search(response.header("content-type") or "")
+    try:
+        return response.body.decode(named[1] if named else "utf-8", "replace")
+    except LookupError:
+        return response.body.decode("utf-8", "replace")
 
 
 def _facts(response: Response, hops: list[Facts]) -> Facts:
