@@ -1,4 +1,4 @@
-"""The whole pipeline at a rate: `make bench RATE=100 SECONDS=60 TLS=0`. Real processes, data of their own, targets on loopback."""
+"""The whole pipeline at a rate: `make bench RATE=100 SECONDS=60 TLS=0`. Real processes on data of their own."""
 
 from __future__ import annotations
 
@@ -42,13 +42,14 @@ class Target:
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
 
-    def count(self) -> int:
+    def twice(self) -> int:
         self.say("count")
-        return int(self._line())
+        return int(self._line().split()[1])
 
     def _line(self) -> str:
         assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
+        line: str = self.process.stdout.readline()
+        return line.strip()
 
     def close(self) -> None:
         assert self.process.stdin is not None
@@ -141,13 +142,14 @@ def _measured(stack: Stack, target: Target, receiver: Receiver, rate: int, secon
     seeding = [sys.executable, "-m", "benchmarks.seed", stack.project, target.url, str(checks), str(INTERVAL_S)]
     subprocess.run(seeding, cwd=ROOT, env=stack.environment, check=True)
     time.sleep(WARM_UP_S)
+    dropped = _dropped(stack)
     before, start = usage(stack), time.time()
     flip_until(target, checks, start + seconds)
     after, end = usage(stack), time.time()
     time.sleep(DRAIN_S)
     with psycopg.connect(_database_url(stack)) as database:
-        facts = _facts(database, int(start * 1000), int(end * 1000), target.count())
-        ends = dict(database.execute(_FAILED_ENDS).fetchall())
+        facts = _facts(database, int(start * 1000), int(end * 1000), target.twice(), _dropped(stack) - dropped)
+        ends: dict[str, int] = dict(database.execute(_FAILED_ENDS).fetchall())
     messages = [
         (at * 1000 - ends[m["incident"]["id"]])
         for at, m in receiver.got
@@ -181,7 +183,12 @@ _FAILED_ENDS = """
 """
 
 
-def _facts(database: Any, start: int, end: int, requests: int) -> dict[str, Any]:
+def _dropped(stack: Stack) -> int:
+    """Jobs that the workers gave up so far, by their own count."""
+    return sum(sum(region["dropped"].values()) for region in stack.get("regions/")["results"])
+
+
+def _facts(database: Any, start: int, end: int, twice: int, dropped: int) -> dict[str, Any]:
     """Slots by arithmetic, against the runs that are there."""
     due = database.execute(
         "SELECT sum((%(end)s - 1 - phase_ms) / (interval_s * 1000) - (%(start)s - 1 - phase_ms) / (interval_s * 1000)) FROM monitors_check",
@@ -190,16 +197,14 @@ def _facts(database: Any, start: int, end: int, requests: int) -> dict[str, Any]
     rows = database.execute(
         "SELECT started_after_ms, verdict FROM check_runs WHERE slot >= %s AND slot < %s", [start, end]
     ).fetchall()
-    total = database.execute("SELECT count(*) FROM check_runs").fetchone()[0]
-    dropped = database.execute("SELECT dropped FROM monitors_region").fetchone()[0]
     return {
         "lateness": [float(row[0]) for row in rows],
         "slots": {
             "due": int(due),
             "ran": len(rows),
             "unknown": sum(row[1] == 0 for row in rows),
-            "dropped": sum(dropped.values()),
-            "twice": max(0, requests - total),
+            "dropped": dropped,
+            "twice": twice,
         },
     }
 

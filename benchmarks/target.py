@@ -1,6 +1,7 @@
-"""A target that costs little: `python -m benchmarks.target [--cert FILE]`. It speaks with its parent over standard input and output.
+"""A target that costs little: `python -m benchmarks.target [--cert FILE]`. It speaks with its parent by pipes.
 
-Prints its port; then each line `down PATH`, `up PATH` or `count` on its input is carried out; `count` prints the requests so far.
+Prints its port; then carries out each line `down PATH`, `up PATH` or `count` of its input; `count` prints the requests so far
+and how many of them came twice for one slot.
 """
 
 from __future__ import annotations
@@ -14,10 +15,22 @@ _OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2048\r\nC
 _FAILED = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
+HALF_INTERVAL_S = 5.0
+
+
 class Site:
     def __init__(self) -> None:
         self.down: set[bytes] = set()
         self.requests = 0
+        self.twice = 0
+        self._last: dict[bytes, float] = {}
+
+    def seen(self, path: bytes, now: float) -> None:
+        """Two requests of one check closer than half its interval are one slot run twice."""
+        self.requests += 1
+        if now - self._last.get(path, -1e9) < HALF_INTERVAL_S:
+            self.twice += 1
+        self._last[path] = now
 
 
 class Answer(asyncio.Protocol):
@@ -34,8 +47,8 @@ class Answer(asyncio.Protocol):
         self._seen += data
         if self._transport is None or b"\r\n\r\n" not in self._seen:
             return
-        self._site.requests += 1
         path = self._seen.split(b" ", 2)[1]
+        self._site.seen(path, asyncio.get_running_loop().time())
         self._transport.write(_FAILED if path in self._site.down else _OK)
         self._transport.close()
 
@@ -57,7 +70,7 @@ async def serve(certificate: str) -> None:
         elif line[0] == "up":
             site.down.discard(line[1].encode())
         else:
-            print(site.requests, flush=True)
+            print(site.requests, site.twice, flush=True)
 
 
 if __name__ == "__main__":

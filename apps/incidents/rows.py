@@ -5,6 +5,7 @@ from __future__ import annotations
 from apps.incidents.machine import Level, Policy, State, Streak
 from apps.incidents.models import CheckState
 from apps.monitors.models import Check
+from apps.monitors.selectors import Plan
 
 
 def state_of(row: CheckState) -> State:
@@ -21,7 +22,7 @@ def write_state(row: CheckState, state: State) -> None:
     row.counted, row.opened, row.opened_by, row.status = state.counted, state.opened, state.by, state.status
 
 
-def policy_of(check: Check) -> Policy:
+def policy_of(check: Check | Plan) -> Policy:
     return Policy(
         interval=check.interval_ms,
         timeout=check.timeout_ms,

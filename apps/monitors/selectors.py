@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,34 @@ def region_liveness() -> dict[int, Liveness]:
 def dispatch_regions(*, now_ms: int) -> list[Region]:
     """Enabled regions heard from lately: a backlog of ingest must not stop the probing."""
     return list(Region.objects.filter(is_enabled=True, heard_at_ms__gt=now_ms - HEARD_WITHIN_MS))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the machine reads of a check: a narrow read, for thousands a second."""
+
+    id: uuid.UUID
+    revision: int
+    is_active: bool
+    interval_ms: int
+    timeout_ms: int
+    fail_after: int
+    recover_after: int
+    quorum: int | None
+    phase_ms: int
+    since_ms: int
+    region_ids: Sequence[int]
+
+
+def plans(check_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Plan]:
+    statement = """
+        SELECT id, revision, deleted_at IS NULL AND NOT is_paused, interval_s * 1000, timeout_s * 1000, fail_after, recover_after,
+            quorum, phase_ms, since_ms, region_ids FROM monitors_check WHERE id = ANY (%s)
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [list(check_ids)])
+        rows: list[Any] = cursor.fetchall()
+    return {row[0]: Plan(*row) for row in rows}
 
 
 @dataclass(frozen=True)

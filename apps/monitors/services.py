@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -87,8 +88,38 @@ RETARGETED = ("kind", "target", "quorum", "region_ids")
 """A change of these makes what was counted meaningless."""
 
 
-def judge_spec(spec: CheckSpec, *, policy: AddressPolicy | None = None) -> CheckFields:
-    """Raises FieldError."""
+def changed_spec(check: Check, changes: Mapping[str, Any]) -> CheckSpec:
+    """What the check would be with these fields of a spec; options that are not named stay. Raises FieldError.
+
+    A secret does not follow a check to another origin: who may edit a check may not read its secrets that way.
+    """
+    kept_options = {**check.options, **(check.secrets or {})} if changes.get("kind", check.kind) == check.kind else {}
+    options = dict(changes.get("options") or {})
+    if _origin(changes.get("target", check.target)) != _origin(check.target):
+        for name in check.secrets or {}:
+            if name in kept_options and (name not in options or MASK in str(options[name])):
+                raise FieldError(f"options.{name}", "must be sent anew when the target's origin changes")
+            kept_options.pop(name, None)
+    current = {name: getattr(check, name) for name in _PLAIN}
+    merged = {**current, **{name: value for name, value in changes.items() if name in (*_PLAIN, "regions")}}
+    if "interval_s" in changes and "timeout_s" not in changes:
+        merged["timeout_s"] = min(check.timeout_s, max(merged["interval_s"], 1))
+    return CheckSpec(**{**merged, "options": {**kept_options, **merge_masked(options, kept_options)}})
+
+
+_PLAIN = ("name", "kind", "target", "interval_s", "timeout_s", "degraded_ms", "fail_after", "recover_after", "quorum")
+
+
+def _origin(target: str) -> tuple[str, str]:
+    """Scheme and authority of a URL; any other target is an origin of its own."""
+    scheme, separator, rest = target.partition("://")
+    return (scheme, re.split(r"[/?#]", rest, maxsplit=1)[0].lower()) if separator else ("", target)
+
+
+def judge_spec(
+    spec: CheckSpec, *, policy: AddressPolicy | None = None, kept_region_ids: Sequence[int] | None = None
+) -> CheckFields:
+    """Raises FieldError. Regions that an edit does not name stay, also those disabled since."""
     kind = KINDS.get(spec.kind)
     if kind is None:
         raise FieldError("kind", f"is not one of {', '.join(sorted(KINDS))}")
@@ -116,7 +147,8 @@ def judge_spec(spec: CheckSpec, *, policy: AddressPolicy | None = None) -> Check
     stored = options.stored()
     secrets = {name: stored.pop(name) for name in kind.secret_options if stored.get(name)}
     stored = {name: value for name, value in stored.items() if name not in kind.secret_options}
-    region_ids = _region_ids(spec.regions)
+    keeps = spec.regions is None and kept_region_ids is not None
+    region_ids = list(kept_region_ids or ()) if keeps else _region_ids(spec.regions)
     if spec.quorum is not None and not 1 <= spec.quorum <= len(region_ids):
         raise FieldError("quorum", f"must be from 1 to the number of regions, {len(region_ids)}")
     return CheckFields(

@@ -11,7 +11,7 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
@@ -72,7 +72,7 @@ class _Intake:
     chunks: list[bytes] = field(default_factory=list)
     kept: int = 0
     size: int = 0
-    blocked: str = ""
+    blocked: list[str] = field(default_factory=list)
 
     def on_header(self, line: bytes) -> None:
         if line.startswith(b"HTTP/"):  # the final answer follows after 1xx ones
@@ -156,7 +156,7 @@ class HttpEngine:
         curl.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, int(connect_s * 1000)))
         curl.setopt(pycurl.HEADERFUNCTION, intake.on_header)
         curl.setopt(pycurl.WRITEFUNCTION, intake.on_body)
-        curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket(intake))
+        curl.setopt(pycurl.OPENSOCKETFUNCTION, socket_opener(self._policy, intake.blocked))
         failure: tuple[int, str] | None = None
         async with asyncio.timeout(left_s + _BACKSTOP_S):
             try:
@@ -166,22 +166,45 @@ class HttpEngine:
         # A cancelled transfer leaves above: the multi still holds the handle, which must not be used again.
         _read(curl, url, intake, response)
         if intake.blocked:
-            response.error = NetError("blocked_address", f"the connection went to {intake.blocked}, which is refused")
+            response.error = NetError("blocked_address", f"the connection went to {intake.blocked[0]}, which is refused")
         elif failure and not response.is_capped:
             response.error = _named(curl, url, failure, response, left_s, connect_s)
         curl.reset()
         self._free.append(curl)
 
-    def _open_socket(self, intake: _Intake):  # type: ignore[no-untyped-def]  # pycurl's stub has no type for it
-        def opened(_purpose: int, address: tuple[int, int, int, tuple[str | bytes, int]]) -> socket.socket | int:
-            host = address[3][0]
-            text = host.decode() if isinstance(host, bytes) else host
-            if not self._policy.permits(text):
-                intake.blocked = text
-                return int(pycurl.SOCKET_BAD)
-            return socket.socket(address[0], address[1], address[2])
 
-        return opened
+class GuardedSocket:
+    """What libcurl gets for a connection: a socket, if the very address that it asks for is permitted.
+
+    pycurl duplicates the descriptor, so ours is closed as soon as it lets go of this object.
+    """
+
+    def __init__(self, family: int, kind: int, protocol: int) -> None:
+        self._sock = socket.socket(family, kind, protocol)
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def __del__(self) -> None:
+        self._sock.close()
+
+
+SocketAddress = tuple[int, int, int, tuple[str | bytes, int]]
+"""(family, type, protocol, (address, port))"""
+
+
+def socket_opener(policy: AddressPolicy, blocked: list[str]) -> Callable[[int, SocketAddress], GuardedSocket | int]:
+    """For OPENSOCKETFUNCTION: the last gate. A refused address is noted in `blocked`."""
+
+    def opened(_purpose: int, address: SocketAddress) -> GuardedSocket | int:
+        host = address[3][0]
+        text = host.decode() if isinstance(host, bytes) else host
+        if not policy.permits(text):
+            blocked.append(text)
+            return int(pycurl.SOCKET_BAD)
+        return GuardedSocket(*address[:3])
+
+    return opened
 
 
 def _configure(curl: pycurl.Curl, request: Request, url: SplitResult, address: str, ca_file: str) -> None:
@@ -290,14 +313,17 @@ def _named(
     if code == pycurl.E_COULDNT_CONNECT:
         return connect_failure(curl.getinfo(pycurl.OS_ERRNO), where)
     if code == pycurl.E_PEER_FAILED_VERIFICATION:
-        verified = curl.getinfo(pycurl.SSL_VERIFYRESULT)
-        known = _VERIFY.get(verified or 62)
+        # The host name is compared by libcurl, after OpenSSL has judged the chain.
+        verified = 62 if "subject name" in text else curl.getinfo(pycurl.SSL_VERIFYRESULT)
+        known = _VERIFY.get(verified)
         return NetError(*known) if known else NetError("tls_handshake", text)
     if code == pycurl.E_SSL_CONNECT_ERROR or (code in (55, 56) and "SSL" in text):
         return _tls_failure(curl.getinfo(pycurl.OS_ERRNO), text)
     if code in (pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR):
         if curl.getinfo(pycurl.OS_ERRNO) == errno.ECONNRESET or "reset" in text.lower():
             return NetError("connection_reset", f"{where} reset the connection")
+        if any(word in text for word in ("chunk", "Too large", "header")):  # libcurl's parsers answer with the same code
+            return NetError("protocol_error", f"the answer is not valid HTTP: {text}")
         return NetError("connection_closed", f"{where} closed the connection: {text}")
     if code == pycurl.E_GOT_NOTHING:
         return NetError("connection_closed", f"{where} closed the connection without an answer")

@@ -6,7 +6,6 @@ name cannot be rebound. Redirects are not followed.
 
 from __future__ import annotations
 
-import socket
 from dataclasses import dataclass, field
 
 import certifi
@@ -14,7 +13,7 @@ import pycurl
 
 from apps.net.errors import NetError
 from apps.net.guard import AddressPolicy, sendable
-from apps.net.http import USER_AGENT
+from apps.net.http import USER_AGENT, socket_opener
 
 _ANSWER_CAP = 65_536
 
@@ -42,14 +41,6 @@ def post(url: str, *, body: bytes, headers: dict[str, str], timeout_s: float, po
         chunks.append(chunk)
         return -1 if sum(map(len, chunks)) > _ANSWER_CAP else None
 
-    def on_socket(_purpose: int, address: tuple[int, int, int, tuple[str | bytes, int]]) -> socket.socket | int:
-        host = address[3][0]
-        text = host.decode() if isinstance(host, bytes) else host
-        if not policy.permits(text):
-            blocked.append(text)
-            return int(pycurl.SOCKET_BAD)
-        return socket.socket(address[0], address[1], address[2])
-
     curl = pycurl.Curl()
     try:
         curl.setopt(pycurl.URL, sendable(url))
@@ -63,7 +54,7 @@ def post(url: str, *, body: bytes, headers: dict[str, str], timeout_s: float, po
         curl.setopt(pycurl.CAINFO, ca_file or certifi.where())
         curl.setopt(pycurl.HEADERFUNCTION, on_header)
         curl.setopt(pycurl.WRITEFUNCTION, on_body)
-        curl.setopt(pycurl.OPENSOCKETFUNCTION, on_socket)
+        curl.setopt(pycurl.OPENSOCKETFUNCTION, socket_opener(policy, blocked))
         curl.perform()
     except pycurl.error as error:
         status = curl.getinfo(pycurl.RESPONSE_CODE)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 from apps.net.network import Network
-from apps.probes.contract import OptionError, Outcome
+from apps.probes.contract import Kind, OptionError, Outcome
 from apps.probes.reasons import Reason
 from apps.probes.registry import KINDS
 from apps.probes.wire import Job
@@ -22,6 +23,23 @@ class Result:
     duration_ms: int
 
 
+_REMEMBERED = 50_000
+_options: dict[tuple[str, int], Any] = {}
+"""By check and revision, whose options never change."""
+
+
+def _parsed(kind: Kind, job: Job) -> Any:
+    if job.trial is not None:
+        return kind.parse(job.target, job.options)
+    key = (job.check, job.revision)
+    options = _options.get(key)
+    if options is None:
+        if len(_options) >= _REMEMBERED:
+            _options.clear()
+        options = _options[key] = kind.parse(job.target, job.options)
+    return options
+
+
 async def run(job: Job, network: Network) -> Result:
     """The outcome of a job and how long it took. Raises nothing but cancellation."""
     loop = asyncio.get_running_loop()
@@ -29,7 +47,7 @@ async def run(job: Job, network: Network) -> Result:
     timeout_s = job.timeout_ms / 1000
     try:
         kind = KINDS[job.kind]
-        options = kind.parse(job.target, job.options)
+        options = _parsed(kind, job)
         # A kind ends by itself at its deadline, with what it saw; this is for one that does not.
         async with asyncio.timeout(timeout_s + _BACKSTOP_S):
             outcome = await kind.run(options, started + timeout_s, network)

@@ -160,7 +160,7 @@ def parse_run(raw: Any) -> Run:
     if not isinstance(raw, dict):
         raise WireError("a run must be an object")
     reason, message = _reason(raw.get("reason"))
-    facts = raw.get("facts") or {}
+    facts = {} if raw.get("facts") is None else raw["facts"]
     if not isinstance(facts, dict):
         raise WireError("facts must be an object")
     _refuse_unstorable(facts)

@@ -11,19 +11,10 @@ from apps.incidents import selectors
 from apps.incidents.models import Incident
 from apps.incidents.services import acts, answers
 from apps.monitors.models import Check, DispatchCursor
-from apps.monitors.services import CheckSpec, advance_cursor
+from apps.monitors.services import advance_cursor
 from tests.conftest import NOW, NOW_MS, Cast
 from tests.incidents.test_evaluate import status, uptime
 from tests.incidents.world import World
-
-
-def spec_of(world: World, **changes: object) -> CheckSpec:
-    check = world.check
-    values = {
-        "name": check.name, "kind": check.kind, "target": check.target, "options": check.options, "interval_s": check.interval_s,
-        "timeout_s": check.timeout_s, "regions": ("eu",), **changes,
-    }  # fmt: skip
-    return CheckSpec(**values)  # type: ignore[arg-type]  # the fields of a spec
 
 
 def test_a_check_begins_with_a_state_row_and_an_extra_slot_now(
@@ -45,11 +36,11 @@ def test_an_edit_of_what_is_probed_cuts_and_a_new_name_does_not(cast: Cast) -> N
     world = World(cast)
     world.vote(world.first, eu="up")
     next_one = world.slots(1)[0]
-    acts.edit_check(check_id=world.check.id, spec=spec_of(world, name="renamed"), resource=None, now=world.moment)
+    acts.edit_check(check_id=world.check.id, changes={"name": "renamed"}, resource=None, now=world.moment)
     world.check.refresh_from_db()
     assert (world.check.name, world.check.revision) == ("renamed", 1)
     later = from_ms(world.slots(3)[2] + 3_000)
-    acts.edit_check(check_id=world.check.id, spec=spec_of(world, name="renamed", timeout_s=4), resource=None, now=later)
+    acts.edit_check(check_id=world.check.id, changes={"timeout_s": 4}, resource=None, now=later)
     row = world.row()
     assert Check.objects.get(pk=world.check.pk).revision == 2
     assert (row.due, row.slot, row.extras[-1]) == (to_ms(later), to_ms(later) - 1, to_ms(later))
@@ -60,7 +51,7 @@ def test_an_edit_of_what_is_probed_cuts_and_a_new_name_does_not(cast: Cast) -> N
 def test_a_new_target_clears_unconfirmed_streaks(cast: Cast, change: dict[str, object], expected: str) -> None:
     world = World(cast, fail_after=2)
     world.vote(world.first, eu="down")
-    acts.edit_check(check_id=world.check.id, spec=spec_of(world, fail_after=2, **change), resource=None, now=world.moment)
+    acts.edit_check(check_id=world.check.id, changes=change, resource=None, now=world.moment)
     world.check.refresh_from_db()
     world.revision = 2
     world.vote(world.row().due, eu="down")

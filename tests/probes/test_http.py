@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import ssl
 import time
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,7 +28,7 @@ LOCAL = AddressPolicy(private=True)
 async def probe(url: str, policy: AddressPolicy = LOCAL, timeout_ms: int = 1_000, ca_file: str = "", **options: Any) -> Any:
     network = Network(policy, ca_file=ca_file)
     try:
-        return await runner.run(Job("c", 1, 0, "http", url, options, timeout_ms), network)
+        return await runner.run(Job(uuid.uuid4().hex, 1, 0, "http", url, options, timeout_ms), network)
     finally:
         await network.close()
 
@@ -110,7 +111,7 @@ def test_the_next_address_is_tried_when_one_refuses() -> None:
         async with served(says(http())) as port:
             network = Network(LOCAL, resolver=Two())
             try:
-                return await runner.run(Job("c", 1, 0, "http", f"http://localhost:{port}/", {}, 1_000), network)
+                return await runner.run(Job(uuid.uuid4().hex, 1, 0, "http", f"http://localhost:{port}/", {}, 1_000), network)
             finally:
                 await network.close()
 

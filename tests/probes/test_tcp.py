@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from tests.probes.servers import says, served, unused_port
 async def probe(target: str, policy: AddressPolicy | None = None) -> Any:
     network = Network(policy or AddressPolicy(private=True))
     try:
-        return (await runner.run(Job("c", 1, 0, "tcp", target, {}, 1_000), network)).outcome
+        return (await runner.run(Job(uuid.uuid4().hex, 1, 0, "tcp", target, {}, 1_000), network)).outcome
     finally:
         await network.close()
 

@@ -27,7 +27,7 @@ from apps.incidents.selectors import open_pauses, shown_state, uptime
 from apps.incidents.services import acts
 from apps.monitors.models import Check, Region, Resource
 from apps.monitors.selectors import checks_of
-from apps.monitors.services import CheckSpec, masked_options, merge_masked
+from apps.monitors.services import CheckSpec, masked_options
 from apps.orgs.models import Project
 from apps.probes.reasons import MEANINGS, Reason
 from apps.results.models import VERDICTS, Certificate, CheckRun
@@ -137,29 +137,13 @@ def _shown(checks: Sequence[Check], now: datetime) -> list[dict[str, Any]]:
     return shown
 
 
-def _spec(values: Mapping[str, Any], before: Mapping[str, Any]) -> CheckSpec:
-    """What was sent, over what is there."""
-    merged = {**before, **{name: value for name, value in values.items() if name not in ("project", "resource")}}
-    if merged.get("regions") is not None:
-        merged["regions"] = tuple(merged["regions"])
-    return CheckSpec(**{"options": {}, **merged})
+_NOT_OF_THE_SPEC = ("project", "resource")
 
 
-def _current(check: Check) -> dict[str, Any]:
-    slugs = dict(Region.objects.values_list("id", "slug"))
-    return {
-        "name": check.name,
-        "kind": check.kind,
-        "target": check.target,
-        "options": {**check.options, **(check.secrets or {})},
-        "interval_s": check.interval_s,
-        "timeout_s": check.timeout_s,
-        "degraded_ms": check.degraded_ms,
-        "fail_after": check.fail_after,
-        "recover_after": check.recover_after,
-        "quorum": check.quorum,
-        "regions": tuple(slugs[region] for region in check.region_ids),
-    }
+def _chosen(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a spec among what was sent."""
+    chosen = {name: value for name, value in values.items() if name not in _NOT_OF_THE_SPEC}
+    return {**chosen, "regions": tuple(chosen["regions"])} if "regions" in chosen else chosen
 
 
 def _resource(project: Project, resource_id: uuid.UUID | None) -> Resource | None:
@@ -193,7 +177,8 @@ class CheckList(GenericAPIView[Check]):
         project = project_named(request, values.get("project"))
         resource = _resource(project, values.get("resource"))
         now = timezone.now()
-        check = acts.create_check(project=project, spec=_spec(values, {}), resource=resource, now=now)
+        spec = CheckSpec(**{"options": {}, **_chosen(values)})
+        check = acts.create_check(project=project, spec=spec, resource=resource, now=now)
         return Response(_shown([check], now)[0], status=status.HTTP_201_CREATED)
 
 
@@ -220,17 +205,11 @@ class CheckDetail(_OneCheck):
         check = self.check(pk)
         given = NewCheckSerializer(data=request.data, partial=True)
         given.is_valid(raise_exception=True)
-        values, before = dict(given.validated_data), _current(check)
-        if "kind" in values and values["kind"] != check.kind:
-            before["options"] = {}
-        if "options" in values:
-            values["options"] = {**before["options"], **merge_masked(values["options"], before["options"])}
-        if "interval_s" in values and "timeout_s" not in values and check.timeout_s > values["interval_s"] > 0:
-            raise ValidationError({"timeout_s": [f"The timeout, {check.timeout_s} s, would be longer than the interval."]})
-        if "project" in values and values["project"] != check.project_id:
+        values = given.validated_data
+        if values.get("project", check.project_id) != check.project_id:
             raise ValidationError({"project": ["A check stays in its project."]})
         resource = _resource(check.project, values.get("resource"))
-        changed = acts.edit_check(check_id=pk, spec=_spec(values, before), resource=resource, now=timezone.now())
+        changed = acts.edit_check(check_id=pk, changes=_chosen(values), resource=resource, now=timezone.now())
         return self.answer(changed)
 
     @extend_schema(responses={204: None})

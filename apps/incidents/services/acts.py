@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
@@ -47,10 +48,13 @@ def create_check(*, project: Project, spec: monitors.CheckSpec, resource: Resour
 
 
 @transaction.atomic
-def edit_check(*, check_id: uuid.UUID, spec: monitors.CheckSpec, resource: Resource | None, now: datetime) -> Check:
-    """A new name or resource is written; anything that probe or machine reads begins a revision. Raises monitors.FieldError."""
+def edit_check(*, check_id: uuid.UUID, changes: Mapping[str, Any], resource: Resource | None, now: datetime) -> Check:
+    """Fields of a spec over what is there, merged under the lock. Raises monitors.FieldError.
+
+    A new name or resource is written and no more; anything that the probe or the machine reads begins a revision.
+    """
     row, check = _locked(check_id)
-    fields = monitors.judge_spec(spec)
+    fields = monitors.judge_spec(monitors.changed_spec(check, changes), kept_region_ids=check.region_ids)
     changed = monitors.change_check(check=check, fields=fields)
     if resource is not None and resource.pk != check.resource_id:
         check.resource = resource

@@ -20,7 +20,7 @@ from apps.incidents.rows import policy_of, state_of, write_state
 from apps.incidents.services.changes import new_intervals, only_time_passed, write_events
 from apps.monitors.liveness import Liveness
 from apps.monitors.models import Check
-from apps.monitors.selectors import region_liveness
+from apps.monitors.selectors import Plan, plans, region_liveness
 from apps.results.models import DeadLetter
 from apps.results.selectors import UnsettledSince, Vote, unsettled_votes
 from apps.results.services import NewInterval, add_dead_letter, put_intervals
@@ -36,7 +36,7 @@ _SWEEP_LIMIT = 500
 @dataclass(frozen=True)
 class _Outcome:
     row: CheckState
-    check: Check
+    plan: Plan
     before: State
     after: State
     events: list[Event]
@@ -51,9 +51,9 @@ def evaluate_checks(*, check_ids: Collection[uuid.UUID], now: datetime) -> int:
     that fails becomes a dead letter, the others go on.
     """
     rows = list(CheckState.objects.select_for_update().filter(check_row_id__in=check_ids).order_by("check_row_id"))
-    checks = Check.objects.in_bulk([row.check_row_id for row in rows])
-    active = [row for row in rows if _is_active(checks[row.check_row_id])]
-    wanted = [UnsettledSince(row.check_row_id, row.slot, checks[row.check_row_id].revision) for row in active]
+    plan_of = plans([row.check_row_id for row in rows])
+    active = [row for row in rows if plan_of[row.check_row_id].is_active]
+    wanted = [UnsettledSince(row.check_row_id, row.slot, plan_of[row.check_row_id].revision) for row in active]
     now_ms = to_ms(now)
     votes = unsettled_votes(wanted=wanted, now_ms=now_ms)
     liveness = region_liveness()
@@ -61,9 +61,9 @@ def evaluate_checks(*, check_ids: Collection[uuid.UUID], now: datetime) -> int:
     intervals: list[NewInterval] = []
     moved = 0
     for row in active:
-        check = checks[row.check_row_id]
+        plan = plan_of[row.check_row_id]
         try:
-            outcome = _derive(row, check, votes[check.id], liveness, now_ms)
+            outcome = _derive(row, plan, votes[plan.id], liveness, now_ms)
             if outcome.after == outcome.before:
                 continue
             if only_time_passed(outcome.events):
@@ -77,19 +77,15 @@ def evaluate_checks(*, check_ids: Collection[uuid.UUID], now: datetime) -> int:
         except (OperationalError, InterfaceError):
             raise  # the database, not the check
         except Exception as error:
-            log.exception("check %s could not be evaluated", check.id)
-            _letter(check, error, now)
+            log.exception("check %s could not be evaluated", plan.id)
+            _letter(plan.id, error, now)
     put_intervals(intervals)
     _advance(together)
     return moved
 
 
-def _is_active(check: Check) -> bool:
-    return not check.is_paused and check.deleted_at is None
-
-
-def _derive(row: CheckState, check: Check, votes: list[Vote], liveness: Mapping[int, Liveness], now_ms: int) -> _Outcome:
-    before, policy = state_of(row), policy_of(check)
+def _derive(row: CheckState, plan: Plan, votes: list[Vote], liveness: Mapping[int, Liveness], now_ms: int) -> _Outcome:
+    before, policy = state_of(row), policy_of(plan)
     rounds: dict[int, dict[int, str]] = defaultdict(dict)
     recorded: dict[int, int] = {}
     for vote in votes:
@@ -100,12 +96,12 @@ def _derive(row: CheckState, check: Check, votes: list[Vote], liveness: Mapping[
         before,
         {slot: (recorded[slot], sides) for slot, sides in rounds.items()},
         policy,
-        live_at=_live_at(check.region_ids, liveness),
+        live_at=_live_at(plan.region_ids, liveness),
         now=now_ms,
         extras=row.extras,
         is_quiet=lambda slot: now_ms - slot > STALE_NEWS_MS,
     )
-    return _Outcome(row, check, before, after, events, votes)
+    return _Outcome(row, plan, before, after, events, votes)
 
 
 def _live_at(region_ids: Sequence[int], liveness: Mapping[int, Liveness]) -> Callable[[int], list[int]]:
@@ -113,7 +109,8 @@ def _live_at(region_ids: Sequence[int], liveness: Mapping[int, Liveness]) -> Cal
 
 
 def _write(outcome: _Outcome, now: datetime) -> None:
-    write_events(row=outcome.row, check=outcome.check, events=outcome.events, why=_why(outcome), now=now)
+    check = Check.objects.select_related("organization", "project", "resource").get(pk=outcome.plan.id)
+    write_events(row=outcome.row, check=check, events=outcome.events, why=_why(outcome), now=now)
     _note(outcome)
     outcome.row.save()
 
@@ -169,7 +166,8 @@ def _advance(rows: Sequence[CheckState]) -> None:
     values = ", ".join(f"n.{name}::bigint[]" if name == "streaks" else f"n.{name}" for name, _ in _ADVANCED)
     statement = (
         f"UPDATE incidents_checkstate AS s SET ({names}) = ROW ({values}) "  # noqa: S608  # literals
-        f"FROM unnest(%s::uuid[], {', '.join(f'%s::{kind}[]' for _, kind in _ADVANCED)}) AS n (id, {names}) WHERE s.check_row_id = n.id"
+        f"FROM unnest(%s::uuid[], {', '.join(f'%s::{kind}[]' for _, kind in _ADVANCED)}) AS n (id, {names}) "
+        "WHERE s.check_row_id = n.id"
     )
     columns: list[Any] = [[getattr(row, name) for row in rows] for name, _ in _ADVANCED]
     columns[-1] = ["{" + ",".join("NULL" if part is None else str(part) for part in row.streaks) + "}" for row in rows]
@@ -177,11 +175,11 @@ def _advance(rows: Sequence[CheckState]) -> None:
         cursor.execute(statement, [[row.check_row_id for row in rows], *columns])
 
 
-def _letter(check: Check, error: Exception, now: datetime) -> None:
+def _letter(check_id: uuid.UUID, error: Exception, now: datetime) -> None:
     """The sweep comes by every two seconds: one letter a while is enough."""
-    recent = DeadLetter.objects.filter(check_id=check.id, created_at__gt=now - _LETTER_PAUSE, origin=DeadLetter.Origin.EVALUATION)
+    recent = DeadLetter.objects.filter(check_id=check_id, created_at__gt=now - _LETTER_PAUSE, origin=DeadLetter.Origin.EVALUATION)
     if not recent.exists():
-        add_dead_letter(origin=DeadLetter.Origin.EVALUATION, error=repr(error), content="", now=now, check_id=check.id)
+        add_dead_letter(origin=DeadLetter.Origin.EVALUATION, error=repr(error), content="", now=now, check_id=check_id)
 
 
 def waiting_checks(*, now: datetime) -> list[uuid.UUID]:
