@@ -56,7 +56,7 @@ format: dev ## Format and mend what ruff can
 
 .PHONY: test
 test: dev ## The whole suite, on embedded engines of its own
-	$(BIN)/pytest
+	$(BIN)/python -m pytest
 
 .PHONY: bench
 bench: dev ## Measure the real processes: RATE=100 SECONDS=60 TLS=0

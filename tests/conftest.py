@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 
 from apps.core.clock import to_ms
@@ -25,6 +27,15 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
     with django_db_blocker.unblock():
         ensure_partitions(now=NOW)
         ensure_partitions(now=datetime.now(UTC))
+
+
+@pytest.fixture(autouse=True)
+def _runs_end_with_their_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Django's flush after a transactional test leaves unmanaged tables alone."""
+    yield
+    if "transactional_db" in request.fixturenames:
+        with connection.cursor() as cursor:
+            cursor.execute("TRUNCATE check_runs")
 
 
 @pytest.fixture(autouse=True)

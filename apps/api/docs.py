@@ -13,6 +13,8 @@ _POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' 
 
 
 class Docs(SpectacularSwaggerSplitView):
+    schema = None  # a page, no operation
+
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         response: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call]  # the library is untyped here
         response.headers["Content-Security-Policy"] = _POLICY

@@ -10,6 +10,9 @@ from django.db import transaction
 
 log = logging.getLogger(__name__)
 
+_WORTH_S = 30
+"""An older wake-up has been made up for by a sweep."""
+
 
 def wake(task: str, **kwargs: Any) -> None:
     """Send the named task once the transaction has committed. Never fails a request."""
@@ -18,6 +21,6 @@ def wake(task: str, **kwargs: Any) -> None:
 
 def _send(task: str, kwargs: dict[str, Any]) -> None:
     try:
-        current_app.send_task(task, kwargs=kwargs, retry=False)
+        current_app.send_task(task, kwargs=kwargs, retry=False, expires=_WORTH_S)
     except Exception as error:  # noqa: BLE001  # whatever the broker's library raises: the sweep finds the work
         log.warning("%s could not be woken, the sweep will find its work: %s", task, error)

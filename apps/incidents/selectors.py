@@ -74,9 +74,9 @@ def incidents_of(*, organization: Organization, project: Project | None) -> Quer
     return incidents if project is None else incidents.filter(project=project)
 
 
-def downtime_ms(*, incident: Incident) -> int:
+def downtime_ms(*, incident: Incident, now: datetime) -> int:
     """Of a resolved incident what was counted then; of an open one what its intervals hold so far."""
     if incident.status == Incident.Status.RESOLVED or incident.check_row_id is None:
         return incident.downtime_ms
     row = CheckState.objects.get(check_row_id=incident.check_row_id)
-    return down_ms(check_id=row.check_row_id, start=to_ms(incident.started_at), end=row.due)
+    return down_ms(check_id=row.check_row_id, start=to_ms(incident.started_at), end=min(row.due, to_ms(now)))

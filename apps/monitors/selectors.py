@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,10 +12,12 @@ from typing import Any
 from django.db import connection
 from django.db.models import QuerySet
 
-from apps.core.crypto import decrypt
+from apps.core.crypto import DecryptionError, decrypt
 from apps.monitors.liveness import Liveness
 from apps.monitors.models import Check, Region
 from apps.orgs.models import Organization, Project
+
+log = logging.getLogger(__name__)
 
 HEARD_WITHIN_MS = 900_000
 
@@ -95,7 +98,7 @@ def due_checks(*, after_ms: int, until_ms: int) -> list[DueCheck]:
     """The last regular slot of every active check in (after, until], by one scan."""
     with connection.cursor() as cursor:
         cursor.execute(_DUE, {"after": after_ms, "until": until_ms})
-        return [_due(row) for row in cursor.fetchall()]
+        return [due for row in cursor.fetchall() if (due := _due(row)) is not None]
 
 
 def due_now(*, check_id: uuid.UUID, revision: int, slot: int) -> DueCheck | None:
@@ -107,9 +110,14 @@ def due_now(*, check_id: uuid.UUID, revision: int, slot: int) -> DueCheck | None
     return _due(row) if row else None
 
 
-def _due(row: Sequence[Any]) -> DueCheck:
+def _due(row: Sequence[Any]) -> DueCheck | None:
+    """None when its secrets cannot be opened: that check waits for its key, the others do not."""
     check_id, revision, slot, kind, target, options, secrets, timeout_s, degraded_ms, regions = row
-    opened = json.loads(decrypt(secrets)) if secrets is not None else {}
+    try:
+        opened = json.loads(decrypt(secrets)) if secrets is not None else {}
+    except DecryptionError as error:
+        log.error("check %s is not run: %s", check_id, error)
+        return None
     return DueCheck(
         check_id, revision, slot, kind, target, json.loads(options), opened, timeout_s * 1000, degraded_ms, tuple(regions)
     )

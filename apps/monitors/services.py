@@ -11,6 +11,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Greatest
 
 from apps.core.clock import to_ms
 from apps.monitors.models import MAX_INTERVAL_S, MAX_TIMEOUT_S, MIN_INTERVAL_S, Check, DispatchCursor, Pause, Region, Resource
@@ -240,7 +242,7 @@ def begin_pause(*, check: Check, now: datetime) -> None:
 
 def end_pause(*, check: Check, now: datetime) -> None:
     check.is_paused = False
-    Pause.objects.filter(check_row=check, until_ms=None).update(until_ms=to_ms(now))
+    Pause.objects.filter(check_row=check, until_ms=None).update(until_ms=Greatest(F("from_ms"), to_ms(now)))
 
 
 def ensure_resource(*, project: Project, name: str) -> Resource:

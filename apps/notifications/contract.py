@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 TIMEOUT_S = 15.0
@@ -48,3 +49,5 @@ class ChannelKind:
     send: Callable[[Mapping[str, Any], Message], None]
     """Raises SendError."""
     secret_fields: tuple[str, ...] = ()
+    lease: timedelta = timedelta(seconds=60)
+    """How long a send may take at the worst; then another sender may try."""

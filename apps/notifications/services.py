@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
@@ -25,7 +26,6 @@ from apps.orgs.models import Project
 log = logging.getLogger(__name__)
 
 DELIVER_TASK = "pipeline.deliver"
-LEASE = timedelta(seconds=60)
 MAX_ATTEMPTS = 12
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 4.0, 3_600.0
 SENDERS_PER_CHANNEL = 2
@@ -66,7 +66,7 @@ def delete_channel(*, channel: Channel, now: datetime) -> None:
 
 
 @transaction.atomic
-def test_channel(*, channel: Channel, now: datetime) -> Delivery:
+def send_test(*, channel: Channel, now: datetime) -> Delivery:
     """A delivery of its own, sent like every other."""
     delivery = Delivery.objects.create(
         organization_id=channel.organization_id,
@@ -95,7 +95,15 @@ def expand_waiting(*, now: datetime) -> int:
     """Every event not yet expanded, oldest first. Returns how many."""
     waiting = IncidentEvent.objects.filter(expanded_at=None).order_by("created_at", "seq")
     checks = list(dict.fromkeys(waiting.values_list("check_row_id", flat=True)[:1_000]))
-    return sum(expand_check(check_id=check_id, now=now) for check_id in checks)
+    expanded = 0
+    for check_id in checks:
+        try:
+            expanded += expand_check(check_id=check_id, now=now)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            log.exception("the events of check %s could not be expanded, the others go on", check_id)
+    return expanded
 
 
 @transaction.atomic
@@ -186,10 +194,14 @@ def _free() -> QuerySet[Delivery]:
 def claim(*, delivery_id: uuid.UUID, now: datetime) -> Claim | None:
     """By conditional update: one sender at a time. None when it is not to be sent now."""
     rows = _free().filter(claimable(now), pk=delivery_id)
-    taken = rows.update(status=Delivery.Status.SENDING, lease_until=now + LEASE, attempts=F("attempts") + 1)
+    kind = Channel.objects.filter(deliveries=delivery_id).values_list("kind", flat=True).first()
+    if kind is None:
+        return None
+    lease_until = now + CHANNEL_KINDS[kind].lease
+    taken = rows.update(status=Delivery.Status.SENDING, lease_until=lease_until, attempts=F("attempts") + 1)
     if not taken:
         return None
-    delivery = Delivery.objects.select_related("channel").get(pk=delivery_id)
+    delivery = Delivery.objects.select_related("channel", "event").get(pk=delivery_id)
     return Claim(delivery, delivery.attempts)
 
 
@@ -199,15 +211,37 @@ def deliver(*, delivery_id: uuid.UUID, now: datetime) -> Delivery.Status | None:
     if claimed is None:
         return None
     delivery = claimed.delivery
+    obstacle = _obstacle(delivery)
+    if obstacle:
+        return _finish(claimed, Delivery.Status.DEAD, obstacle, now)
+    began = time.monotonic()
     message = Message(str(delivery.id), delivery.kind, delivery.payload, timestamp(delivery.created_at))
     try:
         CHANNEL_KINDS[delivery.channel.kind].send(delivery.channel.config, message)
     except SendError as error:
-        return _note_failure(claimed, error, now)
+        failure: SendError | None = error
     except Exception as error:
         log.exception("delivery %s failed in our own code", delivery.id)
-        return _note_failure(claimed, SendError(f"{error!r}"), now)
-    return _finish(claimed, Delivery.Status.SENT, "", now)
+        failure = SendError(f"{error!r}")
+    else:
+        failure = None
+    ended = now + timedelta(seconds=time.monotonic() - began)  # a send may take its whole timeout
+    if failure is not None:
+        return _note_failure(claimed, failure, ended)
+    return _finish(claimed, Delivery.Status.SENT, "", ended)
+
+
+def _obstacle(delivery: Delivery) -> str:
+    """Why a delivery must not be sent any more, or nothing."""
+    if delivery.channel.deleted_at is not None or not delivery.channel.is_enabled:
+        return "the channel was deleted or switched off"
+    if delivery.event is not None and delivery.kind == IncidentEvent.Kind.RESOLVED:
+        heard = Delivery.objects.filter(
+            channel_id=delivery.channel_id, event__incident_id=delivery.event.incident_id, status=Delivery.Status.SENT
+        )
+        if not heard.exists():
+            return "the opening never arrived: a resolve would mean nothing"
+    return ""
 
 
 def _note_failure(claimed: Claim, error: SendError, now: datetime) -> Delivery.Status:

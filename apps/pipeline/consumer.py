@@ -41,8 +41,9 @@ class IngestConsumer:
         while not self._stop.is_set():
             try:
                 with Connection(self._url, transport_options=self._options, connect_timeout=3) as connection:
-                    self._consume(connection)
+                    connection.connect()
                     attempt = 0
+                    self._consume(connection)
             except Exception as error:  # noqa: BLE001  # each broker library has its own errors; all mean "connect again"
                 log.warning("the broker is away: %s", error)
                 self._pause(attempt)

@@ -22,6 +22,8 @@ from apps.probes import wire
 
 log = logging.getLogger(__name__)
 
+_WAITING_TICKS = 15
+
 
 def send_due(*, now: datetime) -> int:
     """One tick: commit the cursor, then publish; a crash between the two leaves slots unknown, never doubled."""
@@ -41,6 +43,8 @@ def send(due: Sequence[DueCheck], *, now_ms: int) -> int:
     with current_app.producer_pool.acquire(block=True, timeout=5) as producer:
         for region in dispatch_regions(now_ms=now_ms):
             jobs = [_job(check, region) for check in by_region[region.id]]
+            if _is_backed_up(producer, region, len(jobs)):
+                continue
             for batch in _batches(jobs):
                 message = {"v": wire.VERSION, "sent_at": to_ms(timezone.now()), "jobs": batch}
                 current_app.send_task(
@@ -51,11 +55,23 @@ def send(due: Sequence[DueCheck], *, now_ms: int) -> int:
                     ignore_result=True,
                     # No Celery `expires`: it is judged by the worker's own clock, which may be off. The worker judges `sent_at`.
                     expiration=wire.EXPIRES_MS / 1000,
-                    retry=True,
+                    retry=True,  # a batch that arrives twice is run once
                     retry_policy={"max_retries": 1, "interval_start": 0.05},
                 )
                 sent += len(batch)
     return sent
+
+
+def _is_backed_up(producer: Any, region: Region, jobs: int) -> bool:
+    """Whether nobody reads the region's queue: Redis lets no message expire, and a dead region's jobs would fill it."""
+    try:
+        waiting = producer.channel.queue_declare(queue=wire.queue_of(region.slug), passive=True).message_count
+    except producer.connection.channel_errors:
+        return False  # it is made by the first message
+    is_full = bool(waiting > _WAITING_TICKS * (1 + jobs // wire.BATCH))
+    if is_full and jobs:
+        log.warning("region %s does not take its jobs: %d batches wait, %d jobs are not sent", region.slug, waiting, jobs)
+    return is_full
 
 
 def _batches(jobs: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

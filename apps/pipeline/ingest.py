@@ -11,21 +11,23 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import DatabaseError, DataError, InterfaceError, OperationalError
+from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError
 
 from apps.core.clock import to_ms
-from apps.incidents.services.evaluate import evaluate_checks
+from apps.incidents.services.evaluate import evaluate_apart
 from apps.monitors.models import Check, Region
 from apps.monitors.services import WorkerReport, hear_region
 from apps.probes import wire
 from apps.probes.reasons import Verdict
 from apps.results.models import DeadLetter
+from apps.results.partitions import ensure_partitions
 from apps.results.services import RecordedRun, add_dead_letter, record_runs
 
 log = logging.getLogger(__name__)
 
 OLDEST_MS, NEWEST_MS = 86_400_000, 5_000
 _REMEMBERED = 200_000
+_REFUSAL_PAUSE = timedelta(minutes=1)
 _REGION_KEPT = timedelta(seconds=2)
 _HEARD_STEP_MS = 1_000
 
@@ -36,6 +38,7 @@ class Memory:
 
     regions: dict[str, tuple[datetime, Region]] = field(default_factory=dict)
     heard: dict[int, int] = field(default_factory=dict)
+    refused: dict[tuple[str, str], datetime] = field(default_factory=dict)
     seen: OrderedDict[tuple[uuid.UUID, int], tuple[int, str]] = field(default_factory=OrderedDict)
 
     def region(self, slug: str, now: datetime) -> Region | None:
@@ -56,6 +59,16 @@ class Memory:
         self.heard[region_id] = sent_at
         return True
 
+    def is_first(self, region: str, error: str, now: datetime) -> bool:
+        """Whether this refusal of a region is the first within a minute."""
+        before = self.refused.get((region, error))
+        if before is not None and now - before < _REFUSAL_PAUSE:
+            return False
+        if len(self.refused) > 1_000:
+            self.refused.clear()
+        self.refused[region, error] = now
+        return True
+
     def keeps(self, run: wire.Run, region_id: int) -> bool:
         """Full facts are kept of runs that are not up, and of the first after a change as far as this process saw."""
         key, now = (run.check, region_id), (run.revision, run.verdict.value)
@@ -68,8 +81,10 @@ class Memory:
 
 def ingest(raw: Any, *, memory: Memory, now: datetime) -> None:
     """Work one message off. What cannot be used becomes a dead letter; only a database that is away raises."""
+    message: Any = None
     try:
-        envelope = wire.parse_envelope(_decoded(raw))
+        message = _decoded(raw)
+        envelope = wire.parse_envelope(message)
         region = _region(envelope, memory, now)
         body = wire.parse_body(envelope.body)
         report = _report(body) if body["type"] == "heartbeat" else None
@@ -79,14 +94,16 @@ def ingest(raw: Any, *, memory: Memory, now: datetime) -> None:
         if body["type"] == "trial":
             raise wire.WireError("no trial waits for this answer")
     except wire.WireError as error:
-        add_dead_letter(origin=DeadLetter.Origin.MESSAGE, error=str(error), content=raw, now=now, region=_named_region(raw))
+        named = _named_region(message)
+        if not isinstance(error, _RefusedError) or memory.is_first(named, str(error), now):
+            add_dead_letter(origin=DeadLetter.Origin.MESSAGE, error=str(error), content=raw, now=now, region=named)
         return
     if report is not None or memory.is_news(region.id, envelope.sent_at):
         hear_region(region_id=region.id, sent_at=envelope.sent_at, report=report, now=now)
     runs = _judged(rows, region, memory, now)
     _record(runs, region, now)
     if runs:
-        _evaluate(sorted({row.run.check for row in runs}), now)
+        evaluate_apart(check_ids=sorted({row.run.check for row in runs}), now=now)
 
 
 def _decoded(raw: Any) -> Any:
@@ -103,19 +120,25 @@ def _named_region(raw: Any) -> str:
     return named if isinstance(named, str) else ""
 
 
+class _RefusedError(wire.WireError):
+    """A whole region is refused: a letter for each of its messages would fill the database."""
+
+
 def _region(envelope: wire.Envelope, memory: Memory, now: datetime) -> Region:
     region = memory.region(envelope.region, now)
     if region is None or not region.is_enabled:
-        raise wire.WireError("the region is not known or not enabled")
+        raise _RefusedError("the region is not known or not enabled")
     if envelope.key_id != region.key_id or not envelope.is_signed_with(region.key):
-        raise wire.WireError("the message is not signed with the region's key")
+        raise _RefusedError("the message is not signed with the region's key")
     return region
 
 
 def _report(body: dict[str, Any]) -> WorkerReport:
     dropped = body.get("dropped")
-    numbers = {name: body.get(name) for name in ("offset_ms", "in_flight")}
-    if not all(isinstance(n, int) and abs(n) < 2**31 for n in numbers.values()) or not isinstance(dropped, dict):
+    bounds = {"offset_ms": 2**53, "in_flight": 2**31}  # a clock that starts in 1970 is half a century off
+    numbers = {name: body.get(name) for name in bounds}
+    is_sound = all(isinstance(n, int) and abs(n) < bounds[name] for name, n in numbers.items())
+    if not is_sound or not isinstance(dropped, dict):
         raise wire.WireError("the heartbeat is malformed")
     counts = {str(name)[:40]: count for name, count in list(dropped.items())[:20] if isinstance(count, int)}
     return WorkerReport(body.get("is_settled") is True, numbers["offset_ms"] or 0, numbers["in_flight"] or 0, counts)
@@ -151,28 +174,17 @@ def _record(rows: list[RecordedRun], region: Region, now: datetime) -> None:
     """All at once; should the statement fail on data, halves, down to the row that cannot be stored."""
     try:
         record_runs(rows=rows, now_ms=to_ms(now))
-    except DataError as error:
-        if len(rows) == 1:
-            _letter(wire.run_body(rows[0].run), f"the database refused it: {error}", region, now)
-            return
-        middle = len(rows) // 2
-        _record(rows[:middle], region, now)
-        _record(rows[middle:], region, now)
-
-
-def _evaluate(check_ids: list[uuid.UUID], now: datetime) -> None:
-    """All at once; should their common statement fail on data, halves, down to the check that cannot be written."""
-    try:
-        evaluate_checks(check_ids=check_ids, now=now)
     except (OperationalError, InterfaceError):
         raise
     except DatabaseError as error:
-        if len(check_ids) == 1:
-            add_dead_letter(origin=DeadLetter.Origin.EVALUATION, error=repr(error), content="", now=now, check_id=check_ids[0])
-            return
-        middle = len(check_ids) // 2
-        _evaluate(check_ids[:middle], now)
-        _evaluate(check_ids[middle:], now)
+        if isinstance(error, IntegrityError) and ensure_partitions(now=now):
+            _record(rows, region, now)  # the machine slept through the days that partitions were made for
+        elif len(rows) == 1:
+            _letter(wire.run_body(rows[0].run), f"the database refused it: {error}", region, now)
+        else:
+            middle = len(rows) // 2
+            _record(rows[:middle], region, now)
+            _record(rows[middle:], region, now)
 
 
 def _letter(row: Any, error: str, region: Region, now: datetime) -> None:

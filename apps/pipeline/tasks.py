@@ -9,11 +9,12 @@ from django.utils import timezone
 
 from apps.core.clock import to_ms
 from apps.core.wake import wake
-from apps.incidents.services.evaluate import evaluate_checks, waiting_checks
+from apps.incidents.services.evaluate import evaluate_apart, waiting_checks
 from apps.monitors.selectors import due_now
 from apps.notifications import services as notifications
 from apps.pipeline import dispatch
 from apps.results.partitions import ensure_partitions
+from apps.results.services import prune_dead_letters
 
 
 @shared_task(name="pipeline.tick")
@@ -36,7 +37,7 @@ def sweep_checks(**_newer: object) -> None:
     now = timezone.now()
     check_ids = waiting_checks(now=now)
     if check_ids:
-        evaluate_checks(check_ids=check_ids, now=now)
+        evaluate_apart(check_ids=check_ids, now=now)
 
 
 @shared_task(name="pipeline.expand")
@@ -62,5 +63,6 @@ def sweep_deliveries(**_newer: object) -> None:
 
 @shared_task(name="pipeline.make_partitions")
 def make_partitions(**_newer: object) -> None:
-    """The partitions of the days to come."""
+    """The partitions of the days to come; old dead letters go."""
     ensure_partitions(now=timezone.now())
+    prune_dead_letters(now=timezone.now())

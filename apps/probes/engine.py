@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import threading
+import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -46,6 +47,25 @@ class Limits:
     accepted: int = 20_000
 
 
+class Recent:
+    """What was seen in the last one to two spans; bounded by time, so by the rate."""
+
+    def __init__(self, span_s: float = 10.0) -> None:
+        self._span_s = span_s
+        self._turned = time.monotonic()
+        self._older: set[str] = set()
+        self._newer: set[str] = set()
+
+    def is_known(self, name: str) -> bool:
+        """Whether it was seen; it is now."""
+        if time.monotonic() - self._turned > self._span_s:
+            self._older, self._newer, self._turned = self._newer, set(), time.monotonic()
+        if name in self._newer or name in self._older:
+            return True
+        self._newer.add(name)
+        return False
+
+
 @dataclass
 class Engine:
     region: str
@@ -68,6 +88,7 @@ class Engine:
         self._ending = asyncio.Event()
         self._news = asyncio.Event()
         self._verdicts: dict[str, Verdict] = {}
+        self._recent = Recent()
         self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
 
     # --- called from other threads
@@ -141,6 +162,8 @@ class Engine:
                 self._drop("late" if wait_ms < 0 else "early")
             elif self._stopping:
                 self._drop("stopping")
+            elif not job.trial and self._recent.is_known(f"{job.check}@{job.slot}"):
+                self._drop("repeated")  # a message published twice: a slot runs once
             else:
                 self._loop.call_later(max(0, wait_ms) / 1000, self._begin, job)
 
@@ -207,8 +230,11 @@ class Engine:
                 async with asyncio.timeout(FLUSH_S):
                     await self._news.wait()
             self._news.clear()
-            while self._results:
-                await self._send_runs()
+            try:
+                while self._results:
+                    await self._send_runs()
+            except Exception:
+                log.exception("results could not be sent; the loop goes on with the next")
 
     async def _send_runs(self) -> None:
         """One message of up to a batch; what is not sent because of cancellation goes back in order."""

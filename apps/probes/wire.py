@@ -122,7 +122,7 @@ def parse_job(raw: Mapping[str, Any], *, region_key: str, region: str) -> Job:
             baseline=raw.get("baseline"),
             trial=trial,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise WireError(f"a job cannot be read: {error!r}") from error
 
 
@@ -141,8 +141,30 @@ class Run:
     facts: dict[str, Any]
 
 
+def storable_facts(facts: dict[str, Any]) -> dict[str, Any]:
+    """Facts as the core takes them: what a target shows must never cost its verdict."""
+    cleaned = _cleaned(facts, 0)
+    if len(json.dumps(cleaned)) <= _MAX_FACTS:
+        return dict(cleaned)
+    return {name: cleaned[name] for name in ("phases_ms", "status", "address") if name in cleaned}
+
+
+def _cleaned(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if depth >= _MAX_DEPTH - 1:
+        return None if isinstance(value, (dict, list)) else value
+    if isinstance(value, dict):
+        return {_cleaned(str(name), depth): _cleaned(item, depth + 1) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_cleaned(item, depth + 1) for item in value]
+    return value if isinstance(value, (int, float, bool)) or value is None else str(value)
+
+
 def run_body(run: Run) -> dict[str, Any]:
-    reason = None if run.reason is None else {"code": run.reason.value, "message": run.message[:_MAX_MESSAGE]}
+    reason = None if run.reason is None else {"code": run.reason.value, "message": _cleaned(run.message[:_MAX_MESSAGE], 0)}
     return {
         "check": str(run.check),
         "revision": run.revision,
@@ -151,7 +173,7 @@ def run_body(run: Run) -> dict[str, Any]:
         "duration_ms": run.duration_ms,
         "verdict": run.verdict.value,
         "reason": reason,
-        "facts": run.facts,
+        "facts": storable_facts(run.facts),
     }
 
 

@@ -76,6 +76,7 @@ def transport_options(queue: str) -> dict[str, Any]:
         "socket_timeout": 10,
         "socket_keepalive": True,
         "retry_on_timeout": False,
+        "confirm_publish": True,  # RabbitMQ: a message is sent when the broker has it
     }
 
 

@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +16,7 @@ from apps.probes.wire import Run
 from apps.results.models import HEALTHS, VERDICTS, Certificate, DeadLetter
 
 _CONTENT_LIMIT = 20_000
+LETTERS_KEPT = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,12 @@ def _row(row: RecordedRun, now_ms: int) -> tuple[Any, ...]:
 
 
 def _milliseconds(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and 0 <= value < 10**9 else None
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value < 10**9 else None
 
 
 def _small(value: Any) -> int | None:
-    return value if isinstance(value, int) and 0 <= value < 2**15 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**15 else None
 
 
 def _certificate_id(facts: Any) -> int | None:
@@ -115,7 +117,10 @@ def add_dead_letter(
     *, origin: DeadLetter.Origin, error: str, content: Any, now: datetime, region: str = "", check_id: uuid.UUID | None = None
 ) -> None:
     """Keep what could not be worked on. Any content is made storable."""
-    text = content if isinstance(content, str) else json.dumps(content, default=repr)
+    try:
+        text = content if isinstance(content, str) else json.dumps(content, default=repr)
+    except RecursionError:
+        text = "(nested too deeply to be kept)"
     DeadLetter.objects.create(
         origin=origin,
         region=_storable(region)[:40],
@@ -124,6 +129,11 @@ def add_dead_letter(
         content=_storable(text)[:_CONTENT_LIMIT],
         created_at=now,
     )
+
+
+def prune_dead_letters(*, now: datetime) -> int:
+    """Letters that nobody worked on for a month."""
+    return DeadLetter.objects.filter(created_at__lt=now - LETTERS_KEPT).delete()[0]
 
 
 def _storable(text: str) -> str:

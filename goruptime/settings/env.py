@@ -57,6 +57,18 @@ class Env:
 env = Env(os.environ)
 
 
+_DATABASE_OPTIONS = {
+    "connect_timeout": 5,
+    "application_name": "goruptime",
+    # A server that vanishes, or a lock that is never let go, must not hold a tick or the ingest for ever.
+    "options": "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s",
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+
+
 def database(url: str) -> dict[str, object]:
     """Django's database settings from `postgresql://user:password@host:port/name?option=value`."""
     parts = urlsplit(url)
@@ -73,7 +85,7 @@ def database(url: str) -> dict[str, object]:
         "PORT": str(parts.port or ""),
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"connect_timeout": 5, "application_name": "goruptime", **options},
+        "OPTIONS": {**_DATABASE_OPTIONS, **options},
     }
 
 

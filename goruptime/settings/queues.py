@@ -8,6 +8,7 @@ from kombu import Queue
 QUEUES = ("tick", "core", "notify")
 ROUTES = {
     "pipeline.tick": {"queue": "tick"},
+    "pipeline.dispatch_extra": {"queue": "tick"},  # as urgent: an extra slot is now
     "pipeline.deliver": {"queue": "notify"},
 }
 

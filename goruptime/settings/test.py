@@ -4,4 +4,3 @@ from goruptime.settings import *  # noqa: F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
-SILENCED_SYSTEM_CHECKS: list[str] = []

@@ -141,7 +141,11 @@ class Stack:
             return 0, None
 
     def get(self, path: str) -> Any:
+        until = time.monotonic() + 20
         status, body = self.call("GET", f"/api/v1/{path}")
+        while status in (0, 503) and time.monotonic() < until:  # its database is being killed
+            time.sleep(0.2)
+            status, body = self.call("GET", f"/api/v1/{path}")
         assert status == 200, (path, status, body)
         return body
 

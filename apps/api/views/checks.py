@@ -159,7 +159,11 @@ class CheckList(GenericAPIView[Check]):
     serializer_class = CheckSerializer
     queryset = Check.objects.none()
 
-    @extend_schema(parameters=[OpenApiParameter("project", OpenApiTypes.UUID), OpenApiParameter("resource", OpenApiTypes.UUID)])
+    @extend_schema(
+        operation_id="checks_list",
+        responses=CheckSerializer(many=True),
+        parameters=[OpenApiParameter("project", OpenApiTypes.UUID), OpenApiParameter("resource", OpenApiTypes.UUID)],
+    )
     def get(self, request: Request) -> Response:
         caller = caller_of(request)
         rows = checks_of(organization=caller.organization, project=caller.project)

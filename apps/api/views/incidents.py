@@ -54,7 +54,7 @@ class IncidentSerializer(serializers.ModelSerializer[Incident]):
         return (to_ms(incident.resolved_at) - to_ms(incident.started_at)) / 1000
 
     def get_downtime_s(self, incident: Incident) -> float:
-        return downtime_ms(incident=incident) / 1000
+        return downtime_ms(incident=incident, now=timezone.now()) / 1000
 
     @extend_schema_field(ReasonSerializer(allow_null=True))
     def get_reason(self, incident: Incident) -> dict[str, str] | None:
@@ -77,10 +77,12 @@ class IncidentList(GenericAPIView[Incident]):
     pagination_class = StartedCursor
 
     @extend_schema(
+        operation_id="incidents_list",
+        responses=IncidentSerializer(many=True),
         parameters=[
             OpenApiParameter("check", OpenApiTypes.UUID),
             OpenApiParameter("status", OpenApiTypes.STR, enum=Incident.Status.values),
-        ]
+        ],
     )
     def get(self, request: Request) -> Response:
         caller = caller_of(request)

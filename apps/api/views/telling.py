@@ -26,7 +26,7 @@ from apps.monitors.selectors import liveness_of
 from apps.monitors.services import MASK, merge_masked
 from apps.notifications.models import Channel, Delivery
 from apps.notifications.registry import CHANNEL_KINDS
-from apps.notifications.services import change_channel, create_channel, delete_channel, test_channel
+from apps.notifications.services import change_channel, create_channel, delete_channel, send_test
 from apps.probes.clock import APPLIED_BEYOND_MS
 
 
@@ -130,7 +130,7 @@ class ChannelTest(ChannelDetail):
     @extend_schema(request=None, responses={202: DeliverySerializer})
     def post(self, _request: Request, pk: uuid.UUID) -> Response:
         """A message `channel.test`, sent like every other; its delivery tells what came of it."""
-        delivery = test_channel(channel=self.channel(pk), now=timezone.now())
+        delivery = send_test(channel=self.channel(pk), now=timezone.now())
         return Response(DeliverySerializer(delivery).data, status=status.HTTP_202_ACCEPTED)
 
 

@@ -92,7 +92,7 @@ def delete_check(*, check_id: uuid.UUID, now: datetime) -> None:
         monitors.end_pause(check=check, now=now)
     check.deleted_at = now
     _begin(row, check, now, with_extra=False)
-    resolve_open(check=check, at=now, resolution="check_deleted")
+    resolve_open(check=check, at=now, resolution="check_deleted", settled_until=row.due)
     if row.told > Level.GOOD and row.told_incident is not None:
         row.told_incident.refresh_from_db()
         add_event(row=row, check=check, incident=row.told_incident, kind=IncidentEvent.Kind.RESOLVED, now=now)
@@ -124,7 +124,7 @@ def resolve_while_paused(*, check_id: uuid.UUID, now: datetime) -> None:
     if not check.is_paused:
         raise StateForbidsError("still_failing", "The check still fails: acknowledge the incident, or pause the check first.")
     told = row.told_incident
-    resolve_open(check=check, at=now, resolution="person")
+    resolve_open(check=check, at=now, resolution="person", settled_until=row.due)
     if row.told > Level.GOOD and told is not None:
         told.refresh_from_db()
         add_event(row=row, check=check, incident=told, kind=IncidentEvent.Kind.RESOLVED, now=now)
@@ -156,7 +156,7 @@ def _begin(row: CheckState, check: Check, now: datetime, *, with_extra: bool, is
 
 
 def _write_cut(row: CheckState, check: Check, state: State, events: Sequence[Event], now: datetime) -> None:
-    write_events(row=row, check=check, events=events, why=None, now=now)
+    write_events(row=row, check=check, events=events, why_at=lambda _slot: None, now=now)
     write_state(row, state)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from apps.core.clock import from_ms, to_ms
@@ -19,6 +19,8 @@ from apps.results.services import NewInterval, paint_intervals, put_intervals, u
 
 _SEVERITY = {Level.WARN: Severity.WARN, Level.DOWN: Severity.DOWN}
 EXPAND_TASK = "pipeline.expand"
+WhyAt = Callable[[int], Why | None]
+"""The reason that the votes of a slot give."""
 
 
 def only_time_passed(events: Sequence[Event]) -> bool:
@@ -38,12 +40,13 @@ def new_intervals(*, row: CheckState, events: Sequence[Event]) -> list[NewInterv
     return begun
 
 
-def write_events(*, row: CheckState, check: Check, events: Sequence[Event], why: Why | None, now: datetime) -> None:
+def write_events(*, row: CheckState, check: Check, events: Sequence[Event], why_at: WhyAt, now: datetime) -> None:
     """Everything that the events say; the row's own columns are set, and saved by the caller."""
-    told = Level(row.told)
+    told, slot = Level(row.told), row.slot
     for event in events:
         match event:
             case Put():
+                slot = event.slot
                 put_intervals(new_intervals(row=row, events=[event]))
             case Paint(start):
                 paint_intervals(check_id=check.id, start=start)
@@ -52,11 +55,11 @@ def write_events(*, row: CheckState, check: Check, events: Sequence[Event], why:
                 unpaint_intervals(check_id=check.id, start=start)
                 row.shown = row.own
             case Opened(started, level):
-                _open(check, started, level, why)
+                _open(check, started, level, why_at(slot))
             case Escalated():
-                _escalate(check, why)
+                _escalate(check, why_at(slot))
             case Resolved(_, resolved):
-                resolve_open(check=check, at=from_ms(resolved), resolution="")
+                resolve_open(check=check, at=from_ms(resolved), resolution="", settled_until=resolved)
             case Notice(level):
                 _tell(row, check, told, level, now)
                 told = level
@@ -93,15 +96,15 @@ def _escalate(check: Check, why: Why | None) -> None:
     incident.save(update_fields=["severity", "reason", "message"])
 
 
-def resolve_open(*, check: Check, at: datetime, resolution: str) -> Incident | None:
-    """End the machine's open incident, its downtime counted from the intervals."""
+def resolve_open(*, check: Check, at: datetime, resolution: str, settled_until: int) -> Incident | None:
+    """End the machine's open incident, its downtime counted from the intervals as far as they are settled."""
     incident = open_incident_of(check)
     if incident is None:
         return None
     incident.status = Incident.Status.RESOLVED
     incident.resolved_at = max(at, incident.started_at)
     incident.resolution = resolution
-    span = (to_ms(incident.started_at), to_ms(incident.resolved_at))
+    span = (to_ms(incident.started_at), min(to_ms(incident.resolved_at), settled_until))
     incident.downtime_ms = down_ms(check_id=check.id, start=span[0], end=span[1])
     incident.save(update_fields=["status", "resolved_at", "resolution", "downtime_ms"])
     return incident
@@ -116,6 +119,10 @@ def _tell(row: CheckState, check: Check, told: Level, level: Level, now: datetim
         kind = IncidentEvent.Kind.ESCALATED if told == Level.WARN and is_same else IncidentEvent.Kind.OPENED
     if incident is None:
         raise LookupError(f"check {check.id} is to tell of an incident that is not there")
+    if level > Level.GOOD and row.told_incident is not None and row.told_incident_id != incident.pk:
+        # It ended in silence, and another began: who heard of it must hear of its end.
+        row.told_incident.refresh_from_db()
+        add_event(row=row, check=check, incident=row.told_incident, kind=IncidentEvent.Kind.RESOLVED, now=now)
     if level == Level.GOOD:
         incident.refresh_from_db()
     add_event(row=row, check=check, incident=incident, kind=kind, now=now)

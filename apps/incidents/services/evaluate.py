@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 from apps.core.clock import to_ms
 from apps.incidents.machine import Event, Paint, State, Unpaint, derive, is_of_sequence
@@ -67,8 +67,9 @@ def evaluate_checks(*, check_ids: Collection[uuid.UUID], now: datetime) -> int:
             if outcome.after == outcome.before:
                 continue
             if only_time_passed(outcome.events):
-                intervals += new_intervals(row=row, events=outcome.events)
-                _note(outcome)
+                begun = new_intervals(row=row, events=outcome.events)
+                _note(outcome, begun[-1].start if begun else outcome.after.slot)
+                intervals += begun
                 together.append(row)
             else:
                 with transaction.atomic():
@@ -110,30 +111,30 @@ def _live_at(region_ids: Sequence[int], liveness: Mapping[int, Liveness]) -> Cal
 
 def _write(outcome: _Outcome, now: datetime) -> None:
     check = Check.objects.select_related("organization", "project", "resource").get(pk=outcome.plan.id)
-    write_events(row=outcome.row, check=check, events=outcome.events, why=_why(outcome), now=now)
-    _note(outcome)
+    write_events(row=outcome.row, check=check, events=outcome.events, why_at=lambda slot: _why(outcome, slot), now=now)
+    turns = [event.start for event in outcome.events if isinstance(event, (Paint, Unpaint))]
+    _note(outcome, turns[-1] if turns else outcome.after.slot)
     outcome.row.save()
 
 
-def _note(outcome: _Outcome) -> None:
-    """The new state onto the row, with the words for it."""
+def _note(outcome: _Outcome, turned_at: int) -> None:
+    """The new state onto the row, with the words for it; a new status has held since `turned_at`."""
     row, after = outcome.row, outcome.after
-    why = None if after.status == "up" else _why(outcome)
+    why = None if after.status == "up" else _why(outcome, after.slot)
     write_state(row, after)
     if after.status == "up":
         row.reason = row.message = ""
     elif why is not None:
         row.reason, row.message = why
     if after.status != outcome.before.status:
-        turns = [event.start for event in outcome.events if isinstance(event, (Paint, Unpaint))]
-        row.since = turns[-1] if turns else after.slot
+        row.since = turned_at
 
 
-def _why(outcome: _Outcome) -> Why | None:
-    """Of the newest settled round that speaks against the target; else what was known before."""
+def _why(outcome: _Outcome, until: int) -> Why | None:
+    """Of the newest round up to `until` that speaks against the target; else what was known before."""
     by_slot: dict[int, list[Vote]] = defaultdict(list)
     for vote in outcome.votes:
-        if vote.slot <= outcome.after.slot:
+        if vote.slot <= until:
             by_slot[vote.slot].append(vote)
     for slot in sorted(by_slot, reverse=True):
         found = explain(by_slot[slot], outcome.after.status)
@@ -182,14 +183,30 @@ def _letter(check_id: uuid.UUID, error: Exception, now: datetime) -> None:
         add_dead_letter(origin=DeadLetter.Origin.EVALUATION, error=repr(error), content="", now=now, check_id=check_id)
 
 
+def evaluate_apart(*, check_ids: Sequence[uuid.UUID], now: datetime) -> None:
+    """All at once; should their common statements fail on data, halves, down to the check that cannot be written."""
+    try:
+        evaluate_checks(check_ids=check_ids, now=now)
+    except (OperationalError, InterfaceError):
+        raise
+    except DatabaseError as error:
+        if len(check_ids) == 1:
+            _letter(check_ids[0], error, now)
+            return
+        middle = len(check_ids) // 2
+        evaluate_apart(check_ids=check_ids[:middle], now=now)
+        evaluate_apart(check_ids=check_ids[middle:], now=now)
+
+
 def waiting_checks(*, now: datetime) -> list[uuid.UUID]:
     """Checks with votes beyond their last settled slot and a due slot in the past: what a lost wake-up or a crash left."""
     statement = """
         SELECT c.id FROM monitors_check c JOIN incidents_checkstate s ON s.check_row_id = c.id
-        WHERE c.deleted_at IS NULL AND NOT c.is_paused AND s.due < %(now)s - 1000 AND EXISTS (
+        WHERE c.deleted_at IS NULL AND NOT c.is_paused 
+            AND (s.due < %(now)s - 1000 OR s.extras[array_upper(s.extras, 1)] > s.slot) AND EXISTS (
             SELECT 1 FROM check_runs r WHERE r.check_id = c.id AND r.slot > s.slot AND r.slot < %(now)s + 86400000
                 AND r.revision = c.revision OFFSET 0)
-        LIMIT %(limit)s
+        ORDER BY random() LIMIT %(limit)s
     """
     with connection.cursor() as cursor:
         cursor.execute(statement, {"now": to_ms(now), "limit": _SWEEP_LIMIT})

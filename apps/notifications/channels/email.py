@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import smtplib
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from anymail.exceptions import AnymailError
@@ -45,4 +46,5 @@ def send(config: Mapping[str, Any], message: Message) -> None:
         raise SendError(f"the mail was not taken: {error}") from error
 
 
-KIND = ChannelKind(name="email", title="E-mail", parse=parse, send=send)
+# SMTP has a timeout for each of its commands, and there may be some thirty.
+KIND = ChannelKind(name="email", title="E-mail", parse=parse, send=send, lease=timedelta(minutes=8))

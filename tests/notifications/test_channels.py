@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+from django.core import mail
+
+from apps.net.guard import AddressPolicy
+from apps.notifications.channels import email, webhook
+from apps.notifications.contract import ConfigError, Message, SendError
+from apps.notifications.words import body, span, subject
+
+PAYLOAD: dict[str, Any] = {
+    "organization": {"id": "o", "name": "Acme"},
+    "project": {"id": "p", "name": "Web"},
+    "resource": {"id": "r", "name": "shop"},
+    "check": {"id": "c", "name": "shop\r\nBcc: x", "kind": "http", "target": "https://shop.example/"},
+    "incident": {
+        "id": "i", "severity": "down", "started_at": "2026-11-01T12:00:00.000Z", "resolved_at": "2026-11-01T12:04:10.000Z",
+        "duration_s": 250.0, "downtime_s": 240.0, "resolution": None,
+    },
+    "reason": {"code": "connect_refused", "message": "1.2.3.4:443 refused the connection"},
+    "url": "https://up.example/api/v1/incidents/i/",
+}  # fmt: skip
+MESSAGE = Message("key-1", "incident.resolved", PAYLOAD, "2026-11-01T12:04:11.000Z")
+
+
+@pytest.fixture
+def receiver() -> Iterator[Any]:
+    class Handler(BaseHTTPRequestHandler):
+        status = 200
+        headers_out: dict[str, str] = {}  # noqa: RUF012
+        seen: list[tuple[dict[str, str], bytes]] = []
+
+        def do_POST(self) -> None:
+            type(self).seen.append((dict(self.headers), self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(self.status)
+            for name, value in self.headers_out.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    Handler.seen.clear()
+    yield Handler, f"http://127.0.0.1:{server.server_address[1]}/hook"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_webhook_is_signed_and_whole(receiver: Any) -> None:
+    handler, url = receiver
+    config = webhook.parse({"url": url})
+    webhook.send(config, MESSAGE)
+    ((headers, raw),) = handler.seen
+    sent = json.loads(raw)
+    assert set(sent) == {
+        "version",
+        "id",
+        "event",
+        "timestamp",
+        "organization",
+        "project",
+        "resource",
+        "check",
+        "incident",
+        "reason",
+        "url",
+    }
+    stamp, mac = headers["X-GoUpTime-Signature"].removeprefix("t=").split(",v1=")
+    assert mac == hmac.new(config["secret"].encode(), f"{stamp}.".encode() + raw, hashlib.sha256).hexdigest()
+    assert headers["Idempotency-Key"] == sent["id"] == "key-1"
+
+
+@pytest.mark.parametrize(("status", "is_permanent"), [(500, False), (404, False), (410, True), (302, False)])
+def test_an_answer_that_is_no_thanks_is_an_error(receiver: Any, status: int, is_permanent: bool) -> None:
+    handler, url = receiver
+    handler.status, handler.headers_out = status, {"Retry-After": "120", "Location": url}
+    with pytest.raises(SendError) as caught:
+        webhook.send(webhook.parse({"url": url}), MESSAGE)
+    assert (caught.value.is_permanent, caught.value.retry_after_s) == (is_permanent, 120.0)
+    assert len(handler.seen) == 1
+
+
+def test_a_webhook_goes_where_a_probe_may_go(receiver: Any, settings: Any) -> None:
+    handler, url = receiver
+    config = webhook.parse({"url": url})
+    named = {**config, "url": url.replace("127.0.0.1", "localhost")}
+    settings.ADDRESS_POLICY = AddressPolicy()
+    with pytest.raises(ConfigError, match="does not call"):
+        webhook.parse({"url": url})
+    for refused in (config, named):
+        with pytest.raises(SendError) as caught:
+            webhook.send(refused, MESSAGE)
+        assert caught.value.is_permanent
+    assert handler.seen == []
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"url": "ftp://x/"},
+        {"url": 3},
+        {"url": "http://0x7f.1/"},
+        {"url": "http://e.org/", "secret": "short"},
+        {"url": "http://e.org/", "x": 1},
+        {"url": "http://e.org:99999/"},
+    ],
+)
+def test_a_bad_webhook_is_refused(config: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        webhook.parse(config)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"to": []},
+        {"to": "nobody"},
+        {"to": ["a@b.c"] * 21},
+        {"to": [3]},
+        {"to": [["@"]]},
+        {"to": ["a@\ud800b.com"]},
+        {"to": "a@example.org", "cc": ""},
+    ],
+)
+def test_a_bad_mail_channel_is_refused(config: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        email.parse(config)
+
+
+def test_a_mail_says_what_was_seen_and_for_how_long() -> None:
+    email.send(email.parse({"to": "a@example.org"}), MESSAGE)
+    (sent,) = mail.outbox
+    assert sent.subject == "[Up again] shop Bcc: x after 4 min 10 s"
+    assert sent.to == ["a@example.org"]
+    for words in ("1.2.3.4:443 refused the connection", "Down for: 4 min", "https://up.example/", "Acme / Web"):
+        assert words in str(sent.body)
+    assert sent.extra_headers["Message-ID"] == "<key-1@goruptime>"
+
+
+def test_words_for_every_event() -> None:
+    opened = Message("k", "incident.opened", {**PAYLOAD, "incident": {**PAYLOAD["incident"], "resolved_at": None}}, "")
+    warned = Message(
+        "k", "incident.opened", {**PAYLOAD, "incident": {**PAYLOAD["incident"], "severity": "warn", "resolved_at": None}}, ""
+    )
+    test = Message("k", "channel.test", {**PAYLOAD, "check": None, "incident": None}, "")
+    assert subject(opened).startswith("[Down]")
+    assert subject(warned).startswith("[Degraded]")
+    assert "Until" not in body(opened)
+    assert "test" in subject(test).lower()
+    assert "test" in body(test)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 s"), (45.9, "45 s"), (250, "4 min 10 s"), (3_600, "1 h"), (7_500, "2 h 5 min"), (273_600, "3 d 4 h"), (None, "0 s")],
+)
+def test_spans_read_like_a_person_says_them(seconds: float | None, words: str) -> None:
+    assert span(seconds) == words
