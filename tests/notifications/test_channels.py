@@ -35,7 +35,7 @@ MESSAGE = Message("key-1", "incident.resolved", PAYLOAD, "2026-11-01T12:04:11.00
 def receiver() -> Iterator[Any]:
     class Handler(BaseHTTPRequestHandler):
         status = 200
-        headers_out: dict[str, str] = {}  # noqa: RUF012
+        headers_out: dict[str, str] = {}
         seen: list[tuple[dict[str, str], bytes]] = []
 
         def do_POST(self) -> None:
