@@ -84,6 +84,11 @@ class Stack:
         self._process.send_signal(signal.SIGINT)
         return self._process.wait(60)
 
+    def kill_supervisor(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(10)
+
     def remove(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self.stop()

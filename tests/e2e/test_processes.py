@@ -187,7 +187,7 @@ def test_killed_itself_its_children_end_and_the_next_start_finds_all_history() -
         eventually(lambda: status(stack, check) == "up", 25)
         children = stack.children()
         assert set(children) == {"web", "beat", "tick", "core", "notify", "ingest", "probe", "postgres", "valkey"}
-        os.kill(stack.pid, signal.SIGKILL)
+        stack.kill_supervisor()
         eventually(
             lambda: (
                 not any(
