@@ -119,7 +119,8 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python = f"{folder}/bin/python"
     uv = str(Path(sys.executable).with_name("uv"))
-    install = [uv, "pip", "install", "--quiet", "--system-certs", "--python", python, "--require-hashes", "-r", "requirements/probe.txt"]
+    options = ["--quiet", "--system-certs", "--python", python, "--require-hashes"]
+    install = [uv, "pip", "install", *options, "-r", "requirements/probe.txt"]
     subprocess.run(install, cwd=ROOT, check=True)
     done = subprocess.run([python, "-c", "import django"], capture_output=True, check=False)
     assert done.returncode != 0
