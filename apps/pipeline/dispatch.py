@@ -23,6 +23,8 @@ from apps.probes import wire
 log = logging.getLogger(__name__)
 
 _WAITING_TICKS = 15
+_backed_up: set[str] = set()
+"""Regions that this process has warned of."""
 
 
 def send_due(*, now: datetime) -> int:
@@ -69,8 +71,12 @@ def _is_backed_up(producer: Any, region: Region, jobs: int) -> bool:
     except producer.connection.channel_errors:
         return False  # it is made by the first message
     is_full = bool(waiting > _WAITING_TICKS * (1 + jobs // wire.BATCH))
-    if is_full and jobs:
-        log.warning("region %s does not take its jobs: %d batches wait, %d jobs are not sent", region.slug, waiting, jobs)
+    if is_full and region.slug not in _backed_up:
+        _backed_up.add(region.slug)
+        log.warning("region %s does not take its jobs: %d batches wait, no more are sent", region.slug, waiting)
+    elif not is_full and region.slug in _backed_up:
+        _backed_up.discard(region.slug)
+        log.info("region %s takes its jobs again", region.slug)
     return is_full
 
 
