@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import hypothesis
 import pytest
 from django.db import connection
 from django.test import Client
@@ -17,6 +18,10 @@ from apps.monitors.services import ensure_region
 from apps.orgs.models import Membership, Organization, Project, Role, User
 from apps.orgs.services import create_api_key
 from apps.results.partitions import ensure_partitions
+
+# A busy machine is no failure of a property.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 NOW_MS = to_ms(NOW)
