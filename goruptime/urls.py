@@ -1,10 +1,13 @@
 """Every face's URLs."""
 
+from django.contrib import admin
 from django.urls import include, path
 
 urlpatterns = [
     path("", include("apps.dashboard.urls")),
+    path("", include("apps.statuspages.urls")),
     path("", include("apps.core.urls")),
+    path("admin/", admin.site.urls),
     path("api/v1/", include("apps.api.urls")),
 ]
 

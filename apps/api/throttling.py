@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 from rest_framework.request import Request
-from rest_framework.throttling import SimpleRateThrottle
+from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
 
 from apps.api.caller import Caller
+from apps.core.throttle import ACCOUNT, ADDRESS, client_address, may_try
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView
@@ -43,22 +43,13 @@ class ChannelTestThrottle(CallerThrottle):
     scope = "channel_test"
 
 
-class AccountThrottle(_Lenient):
-    """Guesses at one account, from wherever they come."""
+class SignInThrottle(BaseThrottle):
+    """The same counts as the sign-in page's: guesses at one account, and guesses from one address."""
 
-    scope = "account"
-
-    def get_cache_key(self, request: Request, _view: APIView) -> str | None:
+    def allow_request(self, request: Request, view: APIView) -> bool:
         email = request.data.get("email") if isinstance(request.data, dict) else None
-        if not isinstance(email, str):
-            return None
-        return f"throttle:account:{hashlib.sha256(email.strip().lower().encode(errors='replace')).hexdigest()}"
+        is_known = may_try(ACCOUNT, email) if isinstance(email, str) else True
+        return may_try(ADDRESS, client_address(request._request)) and is_known
 
-
-class LoginThrottle(_Lenient):
-    """Guesses from one address, at whatever account."""
-
-    scope = "login"
-
-    def get_cache_key(self, request: Request, _view: APIView) -> str | None:
-        return f"throttle:login:{self.get_ident(request)}"
+    def wait(self) -> float:
+        return 60.0

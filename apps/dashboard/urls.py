@@ -1,5 +1,60 @@
+from django.conf import settings
 from django.urls import path
 
-from apps.dashboard.views import home
+from apps.dashboard.views import (
+    account,
+    channels,
+    check_form,
+    checks,
+    incidents,
+    overview,
+    project,
+    regions,
+    resource,
+    status_page,
+)
+from apps.dashboard.views.styleguide import styleguide
 
-urlpatterns = [path("", home, name="home")]
+urlpatterns = [
+    path("", overview.home, name="home"),
+    path("welcome/", account.welcome, name="welcome"),
+    path("sign-in/", account.sign_in, name="sign-in"),
+    path("sign-out/", account.sign_out, name="sign-out"),
+    path("nowhere/", account.nowhere, name="nowhere"),
+    path("theme/", account.theme, name="theme"),
+    path("password/reset/", account.PasswordReset.as_view(), name="password-reset"),
+    path("password/reset/sent/", account.PasswordResetSent.as_view(), name="password-reset-sent"),
+    path("password/choose/<uidb64>/<token>/", account.PasswordChoose.as_view(), name="password-choose"),
+    path("projects/<uuid:project>/", overview.overview, name="overview"),
+    path("projects/<uuid:project>/resources/", overview.resources, name="resources-page"),
+    path("projects/<uuid:project>/checks/", checks.checks, name="checks-page"),
+    path("projects/<uuid:project>/checks/new/", check_form.new_check, name="check-new"),
+    path("projects/<uuid:project>/trials/<uuid:pk>/", check_form.trial, name="trial"),
+    path("projects/<uuid:project>/incidents/", incidents.incidents, name="incidents-page"),
+    path("projects/<uuid:project>/incidents/new/", incidents.new_incident, name="incident-new"),
+    path("projects/<uuid:project>/channels/", channels.channels, name="channels-page"),
+    path("projects/<uuid:project>/channels/new/<slug:kind>/", channels.new_channel, name="channel-new"),
+    path("projects/<uuid:project>/regions/", regions.regions, name="regions-page"),
+    path("projects/<uuid:project>/status-page/", status_page.status_page, name="status-page"),
+    path("projects/<uuid:project>/settings/", project.settings, name="settings"),
+    path("projects/<uuid:project>/settings/keys/new/", project.new_key, name="key-new"),
+    path("projects/<uuid:project>/settings/keys/<uuid:pk>/revoke/", project.revoke_key, name="key-revoke"),
+    path("projects/<uuid:project>/new/", project.new_project, name="project-new"),
+    path("checks/<uuid:pk>/", checks.check, name="check-page"),
+    path("checks/<uuid:pk>/edit/", check_form.edit_check, name="check-edit"),
+    path("checks/<uuid:pk>/runs/", checks.check_runs, name="check-runs-page"),
+    path("checks/<uuid:pk>/latency.json", checks.check_latency, name="check-latency-figures"),
+    path("checks/<uuid:pk>/pause/", checks.pause, name="check-pause-page"),
+    path("checks/<uuid:pk>/resume/", checks.resume, name="check-resume-page"),
+    path("checks/<uuid:pk>/run/", checks.run, name="check-run-page"),
+    path("checks/<uuid:pk>/delete/", checks.delete, name="check-delete"),
+    path("resources/<uuid:pk>/", resource.resource, name="resource-page"),
+    path("incidents/<uuid:pk>/", incidents.incident, name="incident-page"),
+    path("incidents/<uuid:pk>/acknowledge/", incidents.acknowledge, name="incident-acknowledge"),
+    path("incidents/<uuid:pk>/resolve/", incidents.resolve, name="incident-resolve-page"),
+    path("channels/<uuid:pk>/", channels.edit_channel, name="channel-edit"),
+    path("channels/<uuid:pk>/test/", channels.test_channel, name="channel-test-page"),
+    path("channels/<uuid:pk>/delete/", channels.remove_channel, name="channel-delete"),
+]
+if settings.DEBUG:
+    urlpatterns.append(path("styleguide/", styleguide, name="styleguide"))

@@ -101,10 +101,36 @@ class Incident(models.Model):
         indexes = [
             models.Index(fields=["organization", "-started_at", "id"], name="incident_list"),  # list, newest first
             models.Index(fields=["check_row", "-started_at"], name="incident_by_check"),  # a check's history
+            models.Index(fields=["project", "-started_at"], name="incident_by_project"),  # a project's list, newest first
+            # what is open now: the overview, the count in the menu
+            models.Index(fields=["project"], condition=~Q(status="resolved"), name="incident_open"),
         ]
 
     def __str__(self) -> str:
         return f"{self.title} ({self.status})"
+
+    @property
+    def length_s(self) -> float | None:
+        """From start to end; None while it goes on."""
+        return (self.resolved_at - self.started_at).total_seconds() if self.resolved_at else None
+
+
+class IncidentUpdate(models.Model):
+    """What a person wrote to an incident: for the team, or for the public page too."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="+")
+    incident = models.ForeignKey(Incident, models.CASCADE, related_name="updates")
+    author = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    text = models.TextField(max_length=5000)
+    is_public = models.BooleanField(default=False)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["incident", "created_at"], name="incidentupdate_timeline")]  # an incident's page
+
+    def __str__(self) -> str:
+        return self.text[:60]
 
 
 class IncidentEvent(models.Model):

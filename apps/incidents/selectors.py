@@ -1,4 +1,4 @@
-"""Reads of state: the machine's status with pause and silence laid over it, and uptime."""
+"""Reads of state: the machine's status with pause and silence laid over it; incidents and what happened in them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import QuerySet
+from django.db.models import Case, CharField, F, QuerySet, Value, When
 
 from apps.core.clock import from_ms, to_ms
-from apps.incidents.machine import unknown_from
+from apps.incidents.machine import SLACK_MS, unknown_from
 from apps.incidents.models import CheckState, Incident
 from apps.incidents.rows import policy_of, state_of
 from apps.monitors.models import Check, Pause
 from apps.orgs.models import Organization, Project
 from apps.probes.reasons import MEANINGS, Reason
-from apps.results.selectors import down_ms, shown_spans
-from apps.results.uptime import Span, Uptime, add_up, overlay
+from apps.results.selectors import down_ms
 
 
 @dataclass(frozen=True)
@@ -41,31 +40,19 @@ def shown_state(*, check: Check, row: CheckState, pause: Pause | None, now: date
     return ShownState(state.status, from_ms(row.since), reason)
 
 
+def status_now(now: datetime, prefix: str = "") -> Case:
+    """`shown_state`'s status as an expression over checks, for filters, orders and counts. A test holds the two together."""
+    last_due = Value(to_ms(now) - SLACK_MS) - F(f"{prefix}timeout_s") * 1000
+    return Case(
+        When(**{f"{prefix}is_paused": True}, then=Value("paused")),
+        When(**{f"{prefix}state__due__lt": last_due}, then=Value("unknown")),
+        default=F(f"{prefix}state__status"),
+        output_field=CharField(),
+    )
+
+
 def open_pauses(check_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Pause]:
     return {pause.check_row_id: pause for pause in Pause.objects.filter(check_row_id__in=list(check_ids), until_ms=None)}
-
-
-def uptime(*, check: Check, start: datetime, end: datetime) -> Uptime:
-    """Seconds of each state within [start, end), never before creation, and not beyond what readers may know by `end`."""
-    row = CheckState.objects.get(check_row=check)
-    begin, until = max(to_ms(start), to_ms(check.created_at)), to_ms(end)
-    if until <= begin:
-        return Uptime(begin, begin)
-    settled = min(until, row.due)
-    spans = shown_spans(check_id=check.id, start=begin, end=settled) if settled > begin else []
-    if unknown_from(state_of(row), policy_of(check), until) is not None:
-        spans = [*spans, Span(max(settled, begin), until, "unknown")]
-    last = spans[-1].end if spans else begin
-    pauses = _pauses(check, begin, until)
-    last = max([last, *(pause.end for pause in pauses)])
-    covered = overlay(spans, pauses)
-    return add_up(covered, begin, last)
-
-
-def _pauses(check: Check, start: int, end: int) -> list[Span]:
-    pauses = Pause.objects.filter(check_row=check, from_ms__lt=end).exclude(until_ms__lte=start).order_by("from_ms")
-    spans = [Span(max(p.from_ms, start), min(p.until_ms or end, end), "paused") for p in pauses]
-    return [span for span in spans if span.end > span.start]
 
 
 def incidents_of(*, organization: Organization, project: Project | None) -> QuerySet[Incident]:

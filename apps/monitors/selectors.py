@@ -16,6 +16,7 @@ from apps.core.crypto import DecryptionError, decrypt
 from apps.monitors.liveness import Liveness
 from apps.monitors.models import Check, Region
 from apps.orgs.models import Organization, Project
+from apps.probes.clock import APPLIED_BEYOND_MS
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,12 @@ def checks_of(*, organization: Organization, project: Project | None) -> QuerySe
 
 def liveness_of(region: Region) -> Liveness:
     return Liveness(region.last_sent_ms, region.silent_from_ms, region.silent_until_ms)
+
+
+def clock_words(region: Region) -> str | None:
+    """Of a worker whose clock is off by more than it may be."""
+    is_off = abs(region.clock_offset_ms) > APPLIED_BEYOND_MS
+    return f"clock off by {region.clock_offset_ms / 1000:+.1f} s" if is_off else None
 
 
 def region_liveness() -> dict[int, Liveness]:

@@ -41,6 +41,18 @@ class Message:
 
 
 @dataclass(frozen=True)
+class ConfigField:
+    """How a form asks for a part of a config. `parse` alone judges what is given."""
+
+    name: str
+    label: str
+    help: str = ""
+    is_list: bool = False
+    """Texts, one to a line."""
+    is_required: bool = True
+
+
+@dataclass(frozen=True)
 class ChannelKind:
     name: str
     title: str
@@ -48,6 +60,7 @@ class ChannelKind:
     """A config as given to one as kept. Raises ConfigError."""
     send: Callable[[Mapping[str, Any], Message], None]
     """Raises SendError."""
+    fields: tuple[ConfigField, ...]
     secret_fields: tuple[str, ...] = ()
     lease: timedelta = timedelta(seconds=60)
     """How long a send may take at the worst; then another sender may try."""

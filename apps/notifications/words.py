@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from apps.incidents.words import span_words
 from apps.notifications.contract import Message
 
 
@@ -14,7 +15,7 @@ def subject(message: Message) -> str:
     incident = message.payload["incident"]
     if message.event == "incident.resolved":
         ended = "Deleted" if incident["resolution"] == "check_deleted" else "Up again"
-        return _one_line(f"[{ended}] {name} after {span(incident['duration_s'])}")
+        return _one_line(f"[{ended}] {name} after {_span(incident['duration_s'])}")
     state = "Down" if incident["severity"] == "down" else "Degraded"
     return _one_line(f"[{state}] {name}")
 
@@ -31,7 +32,7 @@ def body(message: Message) -> str:
         f"Reason:   {reason['message'] or reason['code']}" if reason else "",
         f"Since:    {incident['started_at']}",
         f"Until:    {incident['resolved_at']}" if incident["resolved_at"] else "",
-        f"Down for: {span(incident['downtime_s'])}" if incident["resolved_at"] else "",
+        f"Down for: {_span(incident['downtime_s'])}" if incident["resolved_at"] else "",
         f"Project:  {payload['organization']['name']} / {payload['project']['name']}",
         "",
         payload["url"],
@@ -44,17 +45,13 @@ def _sentence(event: str, name: str, incident: dict[str, Any]) -> str:
     if event == "incident.resolved":
         if incident["resolution"] == "check_deleted":
             return f"The check {name} was deleted; its incident is closed."
-        return f"{name} is up again after {span(incident['duration_s'])}."
+        return f"{name} is up again after {_span(incident['duration_s'])}."
     state = "down" if incident["severity"] == "down" else "degraded"
     return f"{name} went from degraded to down." if event == "incident.escalated" else f"{name} is {state}."
 
 
-def span(seconds: float | None) -> str:
-    """`45 s`, `4 min 10 s`, `2 h 5 min`, `3 d 4 h`."""
-    whole = int(seconds or 0)
-    parts = [(whole // 86_400, "d"), (whole // 3_600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s")]
-    first = next((i for i, (value, _) in enumerate(parts) if value), 3)
-    return " ".join(f"{value} {unit}" for value, unit in parts[first : first + 2] if value) or "0 s"
+def _span(seconds: float | None) -> str:
+    return span_words(seconds or 0)
 
 
 def _one_line(text: str) -> str:

@@ -61,6 +61,8 @@ class Role(models.TextChoices):
 class Organization(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=100, unique=True)
+    is_demo = models.BooleanField(default=False)
+    """Made by `manage.py demo`, which removes it whole."""
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

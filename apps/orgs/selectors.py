@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from datetime import datetime
 
 from django.db.models import Q
 
-from apps.orgs.models import ApiKey, Membership, User
+from apps.orgs.models import ApiKey, Membership, Project, User
 
 
 def find_api_key(*, key: str, now: datetime) -> ApiKey | None:
@@ -23,6 +24,22 @@ def find_membership(*, user: User, organization_id: str | None) -> Membership | 
     if organization_id is not None:
         memberships = memberships.filter(organization_id=organization_id)
     return memberships.order_by("organization__created_at", "pk").first()
+
+
+def is_set_up() -> bool:
+    """Whether the installation has an owner; the demo's does not count."""
+    return Membership.objects.filter(organization__is_demo=False).exists()
+
+
+def find_member(*, user: User, organization_id: uuid.UUID) -> Membership | None:
+    """The user's membership in exactly this organization."""
+    return Membership.objects.select_related("organization").filter(user=user, organization_id=organization_id).first()
+
+
+def projects_of(*, user: User) -> list[Project]:
+    """Every project that the user may see, by organization and name."""
+    projects = Project.objects.select_related("organization").filter(organization__memberships__user=user)
+    return list(projects.order_by("organization__is_demo", "organization__name", "name", "pk"))
 
 
 def digest_of(key: str) -> str:

@@ -5,16 +5,40 @@ from __future__ import annotations
 import secrets
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from apps.orgs.models import ApiKey, Membership, Organization, Project, Role, User
-from apps.orgs.selectors import digest_of
+from apps.orgs.selectors import digest_of, is_set_up
 
 _USED_STEP = timedelta(minutes=1)
 
 
 class NameTakenError(Exception):
     """Another row of the same tenant has this name."""
+
+
+class SetUpError(Exception):
+    """The installation has an owner already."""
+
+
+@transaction.atomic
+def set_up(*, email: str, password: str, organization: str, project: str) -> tuple[User, Project]:
+    """The first account: owner of a new organization, and operator of the installation. Raises SetUpError, NameTakenError.
+
+    Two visitors at the same moment make one account.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('goruptime set up'))")
+    if is_set_up():
+        raise SetUpError
+    if User.objects.filter(email__iexact=email).exists():
+        raise NameTakenError("An account with this address exists already.")
+    if Organization.objects.filter(name=organization).exists():
+        raise NameTakenError(f"An organization {organization!r} exists already.")
+    user = User.objects.create_superuser(email, password)
+    org = Organization.objects.create(name=organization)
+    Membership.objects.create(organization=org, user=user, role=Role.OWNER)
+    return user, Project.objects.create(organization=org, name=project)
 
 
 def create_project(*, organization: Organization, name: str) -> Project:
@@ -67,12 +91,17 @@ def note_use(*, key: ApiKey, now: datetime) -> None:
 def bootstrap(*, email: str, password: str, organization: str, project: str, now: datetime) -> tuple[User, Project, str]:
     """An owner, an organization, a project and a fresh script key; what exists is kept, the old script key is revoked.
 
+    The installation's first owner is its operator too (the admin).
+
     The password of an existing user is set anew: who may run this command owns the installation.
     """
     org, _ = Organization.objects.select_for_update().get_or_create(name=organization)
+    is_first = not is_set_up()
     user = User.objects.filter(email__iexact=email).first() or User.objects.create_user(email, None)
     user.set_password(password)
-    user.save(update_fields=["password"])
+    if is_first:
+        user.is_staff = user.is_superuser = True
+    user.save(update_fields=["password", "is_staff", "is_superuser"])
     Membership.objects.update_or_create(organization=org, user=user, defaults={"role": Role.OWNER})
     home, _ = Project.objects.get_or_create(organization=org, name=project)
     ApiKey.objects.filter(project=home, is_script=True, revoked_at=None).update(revoked_at=now)

@@ -19,6 +19,8 @@ from apps.monitors.models import Region
 from apps.monitors.selectors import DueCheck, dispatch_regions, due_checks
 from apps.monitors.services import advance_cursor
 from apps.probes import wire
+from apps.probes.registry import KINDS
+from apps.results.models import Trial
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +64,32 @@ def send(due: Sequence[DueCheck], *, now_ms: int) -> int:
                 )
                 sent += len(batch)
     return sent
+
+
+def send_trial(trial: Trial, *, now_ms: int) -> int:
+    """A trial's job to each of its regions that was heard from lately. Returns to how many."""
+    regions = [region for region in dispatch_regions(now_ms=now_ms) if region.id in trial.region_ids]
+    secret_names = KINDS[trial.kind].secret_options
+    for region in regions:
+        options = {name: value for name, value in trial.options.items() if name not in secret_names}
+        secrets = {name: value for name, value in trial.options.items() if name in secret_names and value}
+        if secrets:
+            options["sealed"] = wire.seal(secrets, region_key=region.key, check=str(trial.id), revision=0, region=region.slug)
+        job = {
+            "trial": str(trial.id),
+            "kind": trial.kind,
+            "target": trial.target,
+            "options": options,
+            "timeout_ms": trial.timeout_s * 1000,
+        }
+        current_app.send_task(
+            wire.TASK,
+            kwargs={"v": wire.VERSION, "sent_at": to_ms(timezone.now()), "jobs": [job]},
+            queue=_queue(region.slug),  # type: ignore[arg-type]  # the stub knows names only
+            ignore_result=True,
+            expiration=wire.EXPIRES_MS / 1000,
+        )
+    return len(regions)
 
 
 def _is_backed_up(producer: Any, region: Region, jobs: int) -> bool:

@@ -22,6 +22,7 @@ from apps.probes.reasons import Verdict
 from apps.results.models import DeadLetter
 from apps.results.partitions import ensure_partitions
 from apps.results.services import RecordedRun, add_dead_letter, record_runs
+from apps.results.trials import note_answer
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ def ingest(raw: Any, *, memory: Memory, now: datetime) -> None:
         if not isinstance(rows, list):
             raise wire.WireError("runs must be a list")
         if body["type"] == "trial":
-            raise wire.WireError("no trial waits for this answer")
+            note_answer(body=body, region=region)
     except wire.WireError as error:
         named = _named_region(message)
         if not isinstance(error, _RefusedError) or memory.is_first(named, str(error), now):

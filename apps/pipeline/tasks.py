@@ -13,8 +13,12 @@ from apps.incidents.services.evaluate import evaluate_apart, waiting_checks
 from apps.monitors.selectors import due_now
 from apps.notifications import services as notifications
 from apps.pipeline import dispatch
+from apps.results import rollups
+from apps.results.models import Trial
 from apps.results.partitions import ensure_partitions
+from apps.results.rollups import prune_rollups
 from apps.results.services import prune_dead_letters
+from apps.results.trials import prune_trials
 
 
 @shared_task(name="pipeline.tick")
@@ -29,6 +33,14 @@ def dispatch_extra(*, check: str, revision: int, slot: int, **_newer: object) ->
     due = due_now(check_id=uuid.UUID(check), revision=revision, slot=slot)
     if due is not None:
         dispatch.send([due], now_ms=to_ms(timezone.now()))
+
+
+@shared_task(name="pipeline.dispatch_trial")
+def dispatch_trial(*, trial: str, **_newer: object) -> None:
+    """A trial, now."""
+    found = Trial.objects.filter(pk=uuid.UUID(trial)).first()
+    if found is not None:
+        dispatch.send_trial(found, now_ms=to_ms(timezone.now()))
 
 
 @shared_task(name="pipeline.sweep_checks")
@@ -63,6 +75,15 @@ def sweep_deliveries(**_newer: object) -> None:
 
 @shared_task(name="pipeline.make_partitions")
 def make_partitions(**_newer: object) -> None:
-    """The partitions of the days to come; old dead letters go."""
-    ensure_partitions(now=timezone.now())
-    prune_dead_letters(now=timezone.now())
+    """The partitions of the days to come; old dead letters, trials and rollups go."""
+    now = timezone.now()
+    ensure_partitions(now=now)
+    prune_dead_letters(now=now)
+    prune_trials(now=now)
+    prune_rollups(now=now)
+
+
+@shared_task(name="pipeline.roll_up")
+def roll_up(**_newer: object) -> None:
+    """The next hours and days of the rollups, as far as one turn goes."""
+    rollups.roll_up(now=timezone.now(), steps=40)

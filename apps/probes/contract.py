@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from apps.net.errors import NetError
 from apps.net.network import Network
@@ -59,6 +59,18 @@ class Options(Protocol):
 
 
 @dataclass(frozen=True)
+class OptionField:
+    """How a form asks for an option. `parse` alone judges what is given."""
+
+    name: str
+    label: str
+    shape: Literal["text", "long", "whole", "flag", "choice", "list", "headers"] = "text"
+    """`list`: texts by comma. `headers`: lines of `Name: value`."""
+    help: str = ""
+    choices: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Kind:
     """One way of looking at a target. `run` never raises for what the target does; the runner owns the rest."""
 
@@ -68,6 +80,13 @@ class Kind:
     """(target, raw options) to frozen Options. Raises OptionError."""
     run: Callable[[Any, float, Network], Awaitable[Outcome]]
     """(options, deadline on the loop's clock, network) to Outcome."""
+    asks: str
+    """What a person types as the target, in words: its label in forms."""
+    proves: str
+    """One sentence for the form."""
+    propose: Callable[[str], str | None]
+    """From whatever a person typed (a URL, a host, host:port) the target of this kind, or None when it has none there."""
+    option_fields: tuple[OptionField, ...] = ()
     secret_options: tuple[str, ...] = ()
     """Options that are encrypted at rest and sealed on the wire whenever they are not empty."""
 

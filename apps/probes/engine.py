@@ -195,7 +195,8 @@ class Engine:
         result = await runner.run(job, self.network)
         outcome = result.outcome
         if job.trial is not None:
-            self._results.append({"trial": job.trial, **_answer(result)})
+            answer = _answer(result)
+            self._results.append({"trial": job.trial, **answer, "facts": wire.storable_facts(answer["facts"])})
             self._news.set()
             return
         run = wire.Run(

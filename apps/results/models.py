@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
+
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
+
+from apps.core.crypto import EncryptedJSONField
+from apps.orgs.models import Organization, Project
 
 HEALTHS = ("unknown", "up", "degraded", "down")
 VERDICTS = ("unknown", "up", "degraded", "down")
@@ -72,6 +78,99 @@ class StateInterval(models.Model):
 
     def __str__(self) -> str:
         return f"{self.check_id} {self.start} {HEALTHS[self.shown]}"
+
+
+class Rollup(models.Model):
+    """The runs of a check in a region within a span: counts by verdict, and a latency histogram whose buckets merge."""
+
+    pk = models.CompositePrimaryKey("check_id", "start", "region_id")
+    check_id = models.UUIDField()
+    start = models.BigIntegerField()
+    region_id = models.SmallIntegerField()
+    unknown = models.IntegerField()
+    up = models.IntegerField()
+    degraded = models.IntegerField()
+    down = models.IntegerField()
+    buckets = ArrayField(models.SmallIntegerField())
+    """Of `histogram.bucket_of`, of runs that were good; one may stand twice."""
+    numbers = ArrayField(models.IntegerField())
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self.check_id} {self.start} {self.region_id}"
+
+
+class HourRollup(Rollup):
+    class Meta:
+        indexes = [models.Index(fields=["start"], name="hourrollup_age")]  # retention
+
+
+class DayRollup(Rollup):
+    class Meta:
+        indexes = [models.Index(fields=["start"], name="dayrollup_age")]  # retention
+
+
+class RollupCursor(models.Model):
+    """How far the runs have been rolled up: every span before `done_until`, and of the one at it the checks up to `after`."""
+
+    span = models.CharField(max_length=4, primary_key=True)
+    done_until = models.BigIntegerField()
+    after = models.UUIDField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.span} until {self.done_until}"
+
+
+class LateHour(models.Model):
+    """A check's hour that got runs after it may have been rolled up: it is rolled up again."""
+
+    pk = models.CompositePrimaryKey("check_id", "start")
+    check_id = models.UUIDField()
+    start = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.check_id} {self.start}"
+
+
+class Trial(models.Model):
+    """A check tried before it is saved. Kept for an hour; steps nothing."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="+")
+    project = models.ForeignKey(Project, models.CASCADE, related_name="+")
+    kind = models.CharField(max_length=20)
+    target = models.CharField(max_length=2000)
+    options = EncryptedJSONField()
+    """All of them, the secret ones too: sealed again for each region."""
+    timeout_s = models.IntegerField()
+    region_ids = ArrayField(models.SmallIntegerField())
+    created_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["created_at"], name="trial_age")]  # retention
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.target}"
+
+
+class TrialAnswer(models.Model):
+    """What one region saw."""
+
+    trial = models.ForeignKey(Trial, models.CASCADE, related_name="answers")
+    region_id = models.SmallIntegerField()
+    verdict = models.CharField(max_length=10)
+    reason = models.TextField(blank=True)
+    message = models.TextField(blank=True)
+    duration_ms = models.IntegerField()
+    facts = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["trial", "region_id"], name="trialanswer_once")]
+
+    def __str__(self) -> str:
+        return f"{self.trial_id} {self.region_id} {self.verdict}"
 
 
 class DeadLetter(models.Model):

@@ -18,6 +18,21 @@ def ensure_partitions(*, now: datetime) -> list[str]:
     return [name for day in range(-PAST_DAYS, AHEAD_DAYS + 1) if (name := _ensure(today + timedelta(days=day)))]
 
 
+def partition_names() -> list[str]:
+    """Of every day, oldest first."""
+    statement = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'check_runs'::regclass ORDER BY 1"
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return [row[0] for row in cursor.fetchall()]
+
+
+def ensure_days(*, first: datetime, days: int) -> None:
+    """Partitions of past days, for history that is written after the fact."""
+    start = first.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    for day in range(days):
+        _ensure(start + timedelta(days=day))
+
+
 @transaction.atomic
 def _ensure(day: datetime) -> str | None:
     name = f"check_runs_{day:%Y%m%d}"

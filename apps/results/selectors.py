@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import connection
 from django.db.models import QuerySet
 
-from apps.results.models import HEALTHS, VERDICTS, CheckRun, StateInterval
+from apps.core.clock import to_ms
+from apps.results.models import HEALTHS, VERDICTS, CheckRun
 from apps.results.uptime import Span
 
 DAY_MS = 86_400_000
@@ -92,22 +94,68 @@ def last_runs(*, check_ids: Sequence[uuid.UUID], now_ms: int) -> dict[uuid.UUID,
     return {row[0]: LastRun(row[1], row[2], VERDICTS[row[3]], row[4], row[5]) for row in rows}
 
 
-def shown_spans(*, check_id: uuid.UUID, start: int, end: int) -> list[Span]:
-    """The shown states of a check inside [start, end); `end` is at most its first slot that is not settled."""
-    return _spans(check_id, start, end, "shown")
+def runs_around(*, check_id: uuid.UUID, at: datetime) -> list[CheckRun]:
+    """The runs of the slot at a moment: what the first failing round saw, in every region."""
+    return list(CheckRun.objects.filter(check_id=check_id, slot=to_ms(at)).order_by("region_id"))
 
 
-def _spans(check_id: uuid.UUID, start: int, end: int, column: str) -> list[Span]:
-    rows = StateInterval.objects.filter(check_id=check_id)
-    first = rows.filter(start__lte=start).order_by("-start").values_list("start", flat=True).first()
-    starts = list(
-        rows.filter(start__gte=start if first is None else first, start__lt=end).order_by("start").values_list("start", column)
-    )
-    ends = [begin for begin, _ in starts[1:]] + [end]
-    spans = [Span(max(begin, start), until, HEALTHS[state]) for (begin, state), until in zip(starts, ends, strict=True)]
-    return [span for span in spans if span.end > span.start]
+@dataclass(frozen=True)
+class SeenRun:
+    """A run as a beat shows it."""
+
+    slot: int
+    region_id: int
+    verdict: str
+    duration_ms: int
+    reason: str | None
+    message: str | None
+
+
+def recent_runs(*, check_ids: Sequence[uuid.UUID], count: int, now_ms: int) -> dict[uuid.UUID, list[SeenRun]]:
+    """The newest `count` runs of each check within the last two days, oldest first."""
+    statement = """
+        SELECT c.id, r.slot, r.region_id, r.verdict, r.duration_ms, r.reason, r.message FROM unnest(%s::uuid[]) AS c (id)
+        CROSS JOIN LATERAL (
+            SELECT slot, region_id, verdict, duration_ms, reason, facts ->> 'message' AS message FROM check_runs
+            WHERE check_id = c.id AND slot > %s AND slot < %s ORDER BY slot DESC OFFSET 0 LIMIT %s
+        ) AS r ORDER BY r.slot, r.region_id
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [list(check_ids), now_ms - 2 * DAY_MS, now_ms + DAY_MS, count])
+        rows: list[Any] = cursor.fetchall()
+    runs: dict[uuid.UUID, list[SeenRun]] = {check_id: [] for check_id in check_ids}
+    for check_id, slot, region, verdict, duration, reason, message in rows:
+        runs[check_id].append(SeenRun(slot, region, VERDICTS[verdict], duration, reason, message))
+    return runs
+
+
+_SPANS = """
+    SELECT c.id, i.start, i.shown FROM unnest(%(ids)s::uuid[], %(ends)s::bigint[]) AS c (id, until)
+    CROSS JOIN LATERAL (
+        (SELECT start, shown FROM results_stateinterval WHERE check_id = c.id AND start <= %(start)s ORDER BY start DESC LIMIT 1)
+        UNION ALL
+        (SELECT start, shown FROM results_stateinterval WHERE check_id = c.id AND start > %(start)s AND start < c.until)
+    ) AS i ORDER BY c.id, i.start
+"""
+
+
+def shown_spans(*, until: Mapping[uuid.UUID, int], start: int) -> dict[uuid.UUID, list[Span]]:
+    """The shown states of each check inside [start, until), which is at most its first slot that is not settled. One query."""
+    bounds: dict[str, Any] = {"ids": list(until), "ends": list(until.values()), "start": start}
+    begun: dict[uuid.UUID, list[tuple[int, int]]] = {check_id: [] for check_id in until}
+    with connection.cursor() as cursor:
+        cursor.execute(_SPANS, bounds)
+        for check_id, begin, shown in cursor.fetchall():
+            begun[check_id].append((begin, shown))
+    spans = {}
+    for check_id, starts in begun.items():
+        ends = [*(begin for begin, _ in starts[1:]), until[check_id]][: len(starts)]
+        found = [Span(max(begin, start), end, HEALTHS[state]) for (begin, state), end in zip(starts, ends, strict=True)]
+        spans[check_id] = [span for span in found if span.end > span.start]
+    return spans
 
 
 def down_ms(*, check_id: uuid.UUID, start: int, end: int) -> int:
     """How long the check was shown as down inside [start, end)."""
-    return sum(span.end - span.start for span in shown_spans(check_id=check_id, start=start, end=end) if span.state == "down")
+    spans = shown_spans(until={check_id: end}, start=start)[check_id]
+    return sum(span.end - span.start for span in spans if span.state == "down")

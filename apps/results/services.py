@@ -14,6 +14,7 @@ from django.db import connection, transaction
 
 from apps.probes.wire import Run
 from apps.results.models import HEALTHS, VERDICTS, Certificate, DeadLetter
+from apps.results.rollups import mark_late
 
 _CONTENT_LIMIT = 20_000
 LETTERS_KEPT = timedelta(days=30)
@@ -61,7 +62,9 @@ def record_runs(*, rows: Sequence[RecordedRun], now_ms: int) -> int:
     columns = list(zip(*(_row(row, now_ms) for row in ordered), strict=True))
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_INSERT, [list(column) for column in columns])
-        return int(cursor.rowcount)
+        recorded = int(cursor.rowcount)
+        mark_late(runs=[(row.run.check, row.run.slot) for row in ordered], now_ms=now_ms)
+        return recorded
 
 
 def _row(row: RecordedRun, now_ms: int) -> tuple[Any, ...]:

@@ -76,3 +76,51 @@ def add_up(spans: Iterable[Span], start: int, end: int) -> Uptime:
     for span in clip(spans, start, end):
         sums[span.state] += span.end - span.start
     return Uptime(start, end, **sums)
+
+
+WORST_FIRST = ("down", "degraded", "maintenance", "up", "unknown", "paused")
+
+
+def worst_of(several: Sequence[Sequence[Span]]) -> list[Span]:
+    """What a group shows: at every moment the worst state that one of its members is in."""
+    if len(several) == 1:
+        return list(several[0])
+    turns = sorted(
+        (at, change, span.state) for spans in several for span in spans for at, change in ((span.start, 1), (span.end, -1))
+    )
+    counts = dict.fromkeys(WORST_FIRST, 0)
+    found: list[Span] = []
+    before = 0
+    for at, change, state in turns:
+        shown = next((name for name in WORST_FIRST if counts[name]), None)
+        if shown is not None and at > before:
+            found.append(Span(before, at, shown))
+        counts[state] += change
+        before = at
+    return merge(found)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a bar: [start, end), its sums, and the worst state that held in it; None when nothing is known of it."""
+
+    start: int
+    end: int
+    sums: Uptime
+    worst: str | None
+
+
+def cells(spans: Sequence[Span], *, start: int, width: int, count: int) -> list[Cell]:
+    """A span of time as `count` cells of `width` ms, each coloured by the worst that was seen in it."""
+    sums: list[dict[str, int]] = [{} for _ in range(count)]
+    for span in clip(spans, start, start + width * count):
+        for index in range((span.start - start) // width, (span.end - 1 - start) // width + 1):
+            begin = start + index * width
+            part = min(span.end, begin + width) - max(span.start, begin)
+            sums[index][span.state] = sums[index].get(span.state, 0) + part
+    found = []
+    for index, parts in enumerate(sums):
+        begin = start + index * width
+        worst = next((state for state in WORST_FIRST if parts.get(state)), None)
+        found.append(Cell(begin, begin + width, Uptime(begin, begin + width, **parts), worst))
+    return found

@@ -9,6 +9,7 @@ QUEUES = ("tick", "core", "notify")
 ROUTES = {
     "pipeline.tick": {"queue": "tick"},
     "pipeline.dispatch_extra": {"queue": "tick"},  # as urgent: an extra slot is now
+    "pipeline.dispatch_trial": {"queue": "tick"},  # somebody waits for it
     "pipeline.deliver": {"queue": "notify"},
 }
 

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection, connections
 
 from apps.core.clock import from_ms, to_ms
-from apps.incidents import selectors
+from apps.incidents import history, selectors
 from apps.incidents.models import CheckState, Incident, IncidentEvent
 from apps.incidents.services.evaluate import evaluate_checks, waiting_checks
 from apps.results.models import CheckRun, DeadLetter, StateInterval
@@ -24,7 +24,7 @@ def status(world: World, at: int | None = None) -> str:
 
 
 def uptime(world: World, at: int) -> dict[str, int]:
-    sums = selectors.uptime(check=world.check, start=NOW, end=from_ms(at))
+    sums = history.uptime(check=world.check, start=NOW, end=from_ms(at))
     parts = {name: getattr(sums, name) for name in ("up", "degraded", "down", "unknown", "paused")}
     assert sum(parts.values()) == sums.end - sums.start
     return {name: value for name, value in parts.items() if value}

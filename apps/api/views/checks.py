@@ -21,9 +21,10 @@ from apps.api.caller import caller_of
 from apps.api.pagination import SlotCursor
 from apps.api.scope import get_or_404, project_named, uuid_parameter
 from apps.core.clock import from_ms, to_ms
+from apps.incidents.history import uptime
 from apps.incidents.models import CheckState
 from apps.incidents.payloads import timestamp
-from apps.incidents.selectors import open_pauses, shown_state, uptime
+from apps.incidents.selectors import open_pauses, shown_state
 from apps.incidents.services import acts
 from apps.monitors.models import Check, Region, Resource
 from apps.monitors.selectors import checks_of

@@ -22,12 +22,11 @@ from apps.api.throttling import ChannelTestThrottle
 from apps.core.clock import from_ms, to_ms
 from apps.incidents.payloads import timestamp
 from apps.monitors.models import Region
-from apps.monitors.selectors import liveness_of
+from apps.monitors.selectors import clock_words, liveness_of
 from apps.monitors.services import MASK, merge_masked
 from apps.notifications.models import Channel, Delivery
 from apps.notifications.registry import CHANNEL_KINDS
 from apps.notifications.services import change_channel, create_channel, delete_channel, send_test
-from apps.probes.clock import APPLIED_BEYOND_MS
 
 
 class ChannelSerializer(serializers.ModelSerializer[Channel]):
@@ -180,8 +179,7 @@ class RegionSerializer(serializers.ModelSerializer[Region]):
         return timestamp(from_ms(region.heard_at_ms)) if region.heard_at_ms else None
 
     def get_clock(self, region: Region) -> str | None:
-        offset_s = region.clock_offset_ms / 1000
-        return f"clock off by {offset_s:+.1f} s" if abs(region.clock_offset_ms) > APPLIED_BEYOND_MS else None
+        return clock_words(region)
 
 
 class RegionList(ListAPIView[Region]):

@@ -20,7 +20,7 @@ from rest_framework.response import Response
 
 from apps.api.caller import caller_of
 from apps.api.scope import get_or_404, mine, project_named
-from apps.api.throttling import AccountThrottle, LoginThrottle
+from apps.api.throttling import SignInThrottle
 from apps.monitors.models import Resource
 from apps.monitors.services import create_resource, rename_resource
 from apps.orgs.models import ApiKey, Project, Role
@@ -192,7 +192,7 @@ class Session(GenericAPIView[Any]):
     serializer_class = CredentialsSerializer
     permission_classes = [AllowAny]
     authentication_classes = []
-    throttle_classes = [LoginThrottle, AccountThrottle]
+    throttle_classes = [SignInThrottle]
 
     @extend_schema(request=CredentialsSerializer, responses={200: SessionInfoSerializer})
     def post(self, request: Request) -> Response:

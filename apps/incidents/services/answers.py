@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from apps.incidents.models import Incident, Severity
+from apps.incidents.models import Incident, IncidentUpdate, Severity
 from apps.incidents.services.acts import StateForbidsError, resolve_while_paused
 from apps.orgs.models import Project, User
 
@@ -48,4 +48,11 @@ def open_incident(*, project: Project, title: str, severity: Severity, message: 
         severity=severity,
         message=message,
         started_at=now,
+    )
+
+
+def add_update(*, incident: Incident, author: User | None, text: str, is_public: bool, now: datetime) -> IncidentUpdate:
+    """What a person has to say; a public one stands on the status page too."""
+    return IncidentUpdate.objects.create(
+        organization_id=incident.organization_id, incident=incident, author=author, text=text, is_public=is_public, created_at=now
     )

@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.core.mail import EmailMultiAlternatives
 from django.core.validators import validate_email
 
-from apps.notifications.contract import ChannelKind, ConfigError, Message, SendError
+from apps.notifications.contract import ChannelKind, ConfigError, ConfigField, Message, SendError
 from apps.notifications.words import body, subject
 
 
@@ -47,4 +47,11 @@ def send(config: Mapping[str, Any], message: Message) -> None:
 
 
 # SMTP has a timeout for each of its commands, and there may be some thirty.
-KIND = ChannelKind(name="email", title="E-mail", parse=parse, send=send, lease=timedelta(minutes=8))
+KIND = ChannelKind(
+    name="email",
+    title="E-mail",
+    parse=parse,
+    send=send,
+    fields=(ConfigField("to", "Addresses", "One to a line, up to twenty.", is_list=True),),
+    lease=timedelta(minutes=8),
+)

@@ -19,7 +19,7 @@ from django.conf import settings
 from apps.net.errors import BadHostError, NetError
 from apps.net.guard import canonical_host, literal
 from apps.net.outbound import post
-from apps.notifications.contract import TIMEOUT_S, ChannelKind, ConfigError, Message, SendError
+from apps.notifications.contract import TIMEOUT_S, ChannelKind, ConfigError, ConfigField, Message, SendError
 
 VERSION = 1
 
@@ -95,4 +95,14 @@ def _seconds(text: str | None) -> float | None:
     return float(text) if text is not None and text.isascii() and text.isdigit() else None
 
 
-KIND = ChannelKind(name="webhook", title="Webhook", parse=parse, send=send, secret_fields=("secret",))
+KIND = ChannelKind(
+    name="webhook",
+    title="Webhook",
+    parse=parse,
+    send=send,
+    fields=(
+        ConfigField("url", "URL", "Gets a signed JSON document by POST."),
+        ConfigField("secret", "Secret", "Signs what is sent; 16 characters or more. Empty: one is made.", is_required=False),
+    ),
+    secret_fields=("secret",),
+)

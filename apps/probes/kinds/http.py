@@ -19,7 +19,7 @@ from apps.net.http import Request, Response
 from apps.net.network import Network
 from apps.probes import judge
 from apps.probes.certificates import describe
-from apps.probes.contract import Facts, Kind, OptionError, Outcome, RawOptions, stored_fields
+from apps.probes.contract import Facts, Kind, OptionError, OptionField, Outcome, RawOptions, stored_fields
 from apps.probes.reasons import Reason
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -218,4 +218,48 @@ def _facts(response: Response, hops: list[Facts]) -> Facts:
     return facts | {name: value for name, value in seen.items() if value}
 
 
-KIND = Kind(name="http", title="HTTP", parse=parse, run=run, secret_options=("headers", "body"))
+def propose(typed: str) -> str | None:
+    """`example.org` is `https://example.org/`; a port other than a web server's is not ours."""
+    scheme, separator, rest = typed.partition("://")
+    if separator and scheme.lower() not in ("http", "https"):
+        return None
+    url = f"{scheme.lower()}://{rest}" if separator else f"https://{typed}"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        canonical_host(parts.hostname or "")
+    except (ValueError, BadHostError):
+        return None
+    if not separator and port is not None and not parts.path.strip("/"):
+        if port not in (80, 443, 3000, 5000, 8000, 8080, 8443, 9000):
+            return None
+        url = f"{'https' if port in (443, 8443) else 'http'}://{typed}"
+    return url if urlsplit(url).path else f"{url}/"
+
+
+FIELDS = (
+    OptionField("method", "Method", "choice", choices=tuple((name, name) for name in METHODS)),
+    OptionField("accepted_statuses", "Accepted statuses", "list", "Codes and ranges by comma, like 200-299, 404."),
+    OptionField(
+        "keyword", "Must contain", "text", "A text that the body must hold, in exactly this case. Empty: the body is not read."
+    ),
+    OptionField(
+        "headers", "Request headers", "headers", "One to a line, like Authorization: Bearer … Values are kept encrypted."
+    ),
+    OptionField("body", "Request body", "long", "Sent as it stands. Kept encrypted."),
+    OptionField("max_redirects", "Redirects followed", "whole", "0 judges the redirect itself."),
+    OptionField("verify_tls", "Verify the certificate", "flag"),
+    OptionField("ip_version", "IP version", "choice", choices=(("auto", "Either"), ("ipv4", "IPv4 only"), ("ipv6", "IPv6 only"))),
+)
+
+KIND = Kind(
+    name="http",
+    title="HTTP",
+    parse=parse,
+    run=run,
+    asks="URL",
+    proves="The URL answers with an accepted status over a fresh connection: name, network, TLS and server work.",
+    propose=propose,
+    option_fields=FIELDS,
+    secret_options=("headers", "body"),
+)

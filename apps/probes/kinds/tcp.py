@@ -15,7 +15,7 @@ from apps.net.errors import BadHostError, NetError
 from apps.net.guard import canonical_host
 from apps.net.network import Network
 from apps.probes import judge
-from apps.probes.contract import Facts, Kind, OptionError, Outcome, RawOptions, stored_fields
+from apps.probes.contract import Facts, Kind, OptionError, OptionField, Outcome, RawOptions, stored_fields
 
 FAMILIES = ("auto", "ipv4", "ipv6")
 
@@ -62,4 +62,35 @@ async def run(options: Options, deadline: float, network: Network) -> Outcome:
     return judge.first(judge.slow(latency_ms, options.degraded_ms, facts), facts=facts)
 
 
-KIND = Kind(name="tcp", title="TCP port", parse=parse, run=run)
+def propose(typed: str) -> str | None:
+    """The host and port of whatever was typed; a URL without a port means its scheme's."""
+    scheme, separator, rest = typed.partition("://")
+    authority = (rest if separator else typed).partition("/")[0].rpartition("@")[2]
+    host, colon, port = authority.rpartition(":")
+    if not colon or (port and not port.isdigit()):
+        known = {"https": "443", "http": "80", "": "443"}.get(scheme.lower() if separator else "")
+        if known is None or authority.count(":") > 1:
+            return None
+        host, port = authority, known
+    target = f"{host}:{port}"
+    try:
+        parse(target, {})
+    except OptionError:
+        return None
+    return target
+
+
+FIELDS = (
+    OptionField("ip_version", "IP version", "choice", choices=(("auto", "Either"), ("ipv4", "IPv4 only"), ("ipv6", "IPv6 only"))),
+)
+
+KIND = Kind(
+    name="tcp",
+    title="TCP port",
+    parse=parse,
+    run=run,
+    asks="Host and port",
+    proves="The port accepts a connection: name, network and listener work. What stands behind the listener is not asked.",
+    propose=propose,
+    option_fields=FIELDS,
+)

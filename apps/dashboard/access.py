@@ -1,0 +1,124 @@
+"""Who may open what: a stranger's page is not there (404), a weak role is refused (403), nobody is sent to sign in."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, cast
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+from django_htmx.http import HttpResponseClientRedirect
+from django_htmx.middleware import HtmxDetails
+
+from apps.incidents.models import Incident
+from apps.monitors.models import Check, Resource
+from apps.orgs.models import Organization, Project, Role, User
+from apps.orgs.selectors import find_member
+
+
+class PageRequest(HttpRequest):
+    """Of somebody who is signed in."""
+
+    user: User
+    htmx: HtmxDetails
+
+
+View = Callable[..., HttpResponse]
+
+
+def page(*methods: str) -> Callable[[View], View]:
+    """A view for people who are signed in; GET unless it says otherwise."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if request.user.is_authenticated:
+                return view(request, *args, **kwargs)
+            wanted = request.get_full_path() if request.method == "GET" else "/"
+            htmx = cast(PageRequest, request).htmx
+            if htmx:
+                wanted = htmx.current_url_abs_path or "/"
+            there = f"{reverse('sign-in')}?{urlencode({'next': wanted})}"
+            return HttpResponseClientRedirect(there) if htmx else redirect(there)
+
+        return _answering(guarded, methods)
+
+    return decorate
+
+
+def open_page(*methods: str) -> Callable[[View], View]:
+    """A view for everybody."""
+    return lambda view: _answering(view, methods)
+
+
+def _answering(view: View, methods: tuple[str, ...]) -> View:
+    named = [*(methods or ("GET",))]
+    answering = never_cache(require_http_methods([*named, "HEAD"])(view))
+    answering.methods = frozenset(named)  # type: ignore[attr-defined]  # the permission table reads them
+    return answering
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a person is, and what they may do there."""
+
+    user: User
+    project: Project
+    role: Role
+
+    @property
+    def organization(self) -> Organization:
+        return self.project.organization
+
+    @property
+    def may_write(self) -> bool:
+        return self.role.covers(Role.MEMBER)
+
+    @property
+    def may_manage(self) -> bool:
+        return self.role.covers(Role.ADMIN)
+
+
+def enter_project(request: HttpRequest, project_id: uuid.UUID, need: Role = Role.VIEWER) -> Place:
+    found = Project.objects.select_related("organization").filter(pk=project_id).first()
+    return _enter(request, found, need)
+
+
+def enter_check(request: HttpRequest, pk: uuid.UUID, need: Role = Role.VIEWER) -> tuple[Place, Check]:
+    check = Check.objects.select_related("project__organization", "resource").filter(pk=pk, deleted_at=None).first()
+    place = _enter(request, check and check.project, need)
+    return place, cast(Check, check)
+
+
+def enter_resource(request: HttpRequest, pk: uuid.UUID, need: Role = Role.VIEWER) -> tuple[Place, Resource]:
+    resource = Resource.objects.select_related("project__organization").filter(pk=pk).first()
+    place = _enter(request, resource and resource.project, need)
+    return place, cast(Resource, resource)
+
+
+def enter_incident(request: HttpRequest, pk: uuid.UUID, need: Role = Role.VIEWER) -> tuple[Place, Incident]:
+    incidents = Incident.objects.select_related("project__organization", "check_row", "acknowledged_by")
+    incident = incidents.filter(pk=pk).first()
+    place = _enter(request, incident and incident.project, need)
+    return place, cast(Incident, incident)
+
+
+def _enter(request: HttpRequest, project: Project | None, need: Role) -> Place:
+    user = cast(PageRequest, request).user
+    member = project and find_member(user=user, organization_id=project.organization_id)
+    if project is None or member is None:
+        raise Http404
+    place = Place(user, project, Role(member.role))
+    if not place.role.covers(need):
+        raise PermissionDenied
+    if request.session.get("project") != str(project.pk):
+        request.session["project"] = str(project.pk)
+    return place

@@ -1,0 +1,201 @@
+"""The form of a check: fields of its own, and those that its kind describes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django import forms
+
+from apps.monitors.models import Check, Region
+from apps.monitors.services import CheckSpec, FieldError, masked_options
+from apps.probes.contract import Kind, OptionField
+from apps.probes.registry import KINDS
+
+_EXAMPLE = "example.org"
+_JUDGEMENT = ("timeout_s", "degraded_ms", "fail_after", "recover_after", "quorum")
+
+
+class CheckForm(forms.Form):
+    """Field names are those of the API, `options.…` included, so that a service's error finds its field."""
+
+    name = forms.CharField(max_length=200, help_text="What people call it.")
+    kind = forms.ChoiceField()
+    target = forms.CharField(max_length=2000)
+    interval_s = forms.IntegerField(label="Every (seconds)", help_text="From 5 to 86,400.")
+    resource_name = forms.CharField(
+        label="Resource",
+        max_length=200,
+        required=False,
+        help_text="The site or service that it belongs to; by default one of the check's own name.",
+    )
+    regions = forms.MultipleChoiceField(required=False, widget=forms.CheckboxSelectMultiple)
+    timeout_s = forms.IntegerField(label="Timeout (seconds)", required=False, help_text="A run that takes longer is down.")
+    degraded_ms = forms.IntegerField(label="Degraded above (ms)", required=False, help_text="Slower than this warns.")
+    fail_after = forms.IntegerField(label="Failures to confirm", initial=1, help_text="Rounds in a row before an incident opens.")
+    recover_after = forms.IntegerField(label="Successes to recover", initial=1, help_text="Rounds in a row before it ends.")
+    quorum = forms.IntegerField(label="Regions that must agree", required=False, help_text="Empty: a majority of those alive.")
+
+    def __init__(
+        self, *, kind: Kind, regions: Sequence[Region], data: Any = None, initial: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(data=data, initial=dict(initial or {}))
+        self.kind = kind
+        self.fields["kind"].choices = [(name, known.title) for name, known in KINDS.items()]  # type: ignore[attr-defined]
+        self.fields["target"].label = kind.asks
+        self.fields["regions"].choices = [(region.slug, region.name) for region in regions]  # type: ignore[attr-defined]
+        for described in kind.option_fields:
+            self.fields[f"options.{described.name}"] = _field(described)
+        for field in self.fields.values():
+            field.widget.attrs.setdefault("autocomplete", "off")
+
+    def option_fields(self) -> list[forms.BoundField]:
+        return [self[f"options.{described.name}"] for described in self.kind.option_fields]
+
+    def judgement_fields(self) -> list[forms.BoundField]:
+        return [self[name] for name in _JUDGEMENT]
+
+    @property
+    def has_option_errors(self) -> bool:
+        return any(field.errors for field in self.option_fields())
+
+    @property
+    def has_judgement_errors(self) -> bool:
+        return any(field.errors for field in self.judgement_fields())
+
+    def options_in_short(self) -> str:
+        """What the folded options hold, in a line."""
+        values = (_short(described, self[f"options.{described.name}"].value()) for described in self.kind.option_fields)
+        return ", ".join(value for value in values if value)
+
+    def judgement_in_short(self) -> str:
+        fails, recovers = self["fail_after"].value(), self["recover_after"].value()
+        parts = [f"timeout {self['timeout_s'].value() or 'by interval'} s".replace("by interval s", "by interval")]
+        parts.append(f"down after {fails}, up after {recovers}")
+        if self["quorum"].value():
+            parts.append(f"{self['quorum'].value()} regions must agree")
+        return ", ".join(parts)
+
+    def spec(self) -> CheckSpec:
+        values = self.cleaned_data
+        plain = {name: values[name] for name in ("name", "kind", "target", "interval_s", *_JUDGEMENT)}
+        return CheckSpec(**plain, options=self._options(), regions=tuple(values["regions"]) or None)
+
+    def changes(self) -> dict[str, Any]:
+        """For an edit: every field of the spec, since the form showed them all."""
+        spec = vars(self.spec())
+        return {name: value for name, value in spec.items() if name != "regions" or value is not None}
+
+    def note(self, error: FieldError) -> None:
+        """A service's refusal, at its field."""
+        field = error.field if error.field in self.fields else _parent(error.field, self.fields)
+        sentence = f"{error.message[:1].upper()}{error.message[1:]}."
+        self.add_error(field, sentence if field else f"{error.field}: {sentence}")
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            described.name: _raw(described, self.cleaned_data[f"options.{described.name}"])
+            for described in self.kind.option_fields
+            if self.cleaned_data[f"options.{described.name}"] is not None
+        }
+
+
+def _parent(name: str, fields: Mapping[str, Any]) -> str | None:
+    """`options.headers.X-Key` is shown at `options.headers`."""
+    head = ".".join(name.split(".")[:2])
+    return head if head in fields else None
+
+
+def _field(described: OptionField) -> forms.Field:
+    common: dict[str, Any] = {"label": described.label, "help_text": described.help, "required": False}
+    match described.shape:
+        case "whole":
+            return forms.IntegerField(**common)
+        case "flag":
+            return forms.BooleanField(**common)
+        case "choice":
+            return forms.ChoiceField(choices=described.choices, **common)
+        case "long" | "headers":
+            rows = {"rows": 3, "spellcheck": "false"}
+            return _Lines(described, **common, widget=forms.Textarea(attrs=rows), strip=False)
+        case _:
+            return forms.CharField(**common)
+
+
+class _Lines(forms.CharField):
+    def __init__(self, described: OptionField, **options: Any) -> None:
+        super().__init__(**options)
+        self._described = described
+
+    def clean(self, value: Any) -> Any:
+        text = str(super().clean(value)).replace("\r\n", "\n")
+        if self._described.shape == "headers":
+            for line in filter(None, map(str.strip, text.split("\n"))):
+                if ":" not in line:
+                    raise forms.ValidationError(f"A header is a name, a colon and a value: {line[:60]!r} has no colon.")
+        return text
+
+
+def _raw(described: OptionField, value: Any) -> Any:
+    match described.shape:
+        case "list":
+            return [item.strip() for item in value.split(",") if item.strip()]
+        case "headers":
+            pairs = (line.partition(":") for line in value.split("\n") if line.strip())
+            return {name.strip(): content.strip() for name, _, content in pairs}
+        case _:
+            return value
+
+
+def _shown(described: OptionField, value: Any) -> Any:
+    match described.shape:
+        case "list":
+            return ", ".join(map(str, value))
+        case "headers":
+            return "\n".join(f"{name}: {content}" for name, content in value.items())
+        case _:
+            return value
+
+
+def _short(described: OptionField, value: Any) -> str:
+    if value in ("", None, [], {}) or (described.shape == "flag" and value):
+        return ""
+    match described.shape:
+        case "flag":
+            return f"{described.label.lower()}: no"
+        case "headers":
+            return f"{len(str(value).strip().splitlines())} headers"
+        case "long":
+            return described.label.lower()
+        case "choice":
+            return "" if value == "auto" else str(value)
+        case "whole":
+            return f"{described.label.lower()}: {value}"
+        case _:
+            return str(value)
+
+
+def new_values(kind: Kind, typed: str) -> dict[str, Any]:
+    """Of a check that is not there yet, as its kind would have it for what was typed."""
+    target = kind.propose(typed.strip()) or typed.strip()
+    example = kind.parse(kind.propose(_EXAMPLE) or _EXAMPLE, {}).stored()
+    host = target.partition("://")[2] or target
+    return {
+        "kind": kind.name,
+        "target": target,
+        "name": host.partition("/")[0].rpartition("@")[2][:200],
+        "interval_s": 60,
+        **_option_values(kind, example),
+    }
+
+
+def known_values(check: Check, slugs: Mapping[int, str]) -> dict[str, Any]:
+    kind = KINDS[check.kind]
+    plain = {name: getattr(check, name) for name in ("name", "kind", "target", "interval_s", *_JUDGEMENT)}
+    options = {**kind.parse(kind.propose(_EXAMPLE) or _EXAMPLE, {}).stored(), **masked_options(check)}
+    regions = [slugs[region] for region in check.region_ids if region in slugs]
+    return {**plain, "resource_name": check.resource.name, "regions": regions, **_option_values(kind, options)}
+
+
+def _option_values(kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"options.{field.name}": _shown(field, options[field.name]) for field in kind.option_fields if field.name in options}

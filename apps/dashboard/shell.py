@@ -1,0 +1,70 @@
+"""What stands around every page: the menu, the title and icon that carry the worst status, and the way a page stays live."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.templatetags.static import static
+
+from apps.dashboard.access import Place
+from apps.incidents.boards import Summary, summary
+from apps.orgs.selectors import projects_of
+
+_ICONS = {"down": "icon-down.svg", "warn": "icon-warn.svg", "up": "icon-up.svg"}
+
+
+def show(
+    request: HttpRequest,
+    place: Place,
+    template: str,
+    context: Mapping[str, Any],
+    *,
+    title: str,
+    now: datetime,
+    section: str = "",
+    known: Summary | None = None,
+    version: str = "",
+    status: int = 200,
+) -> HttpResponse:
+    """A page of the shell, or, asked for by its own live part, that part alone. `known` spares a second look."""
+    whole = known or summary(project=place.project, now=now)
+    is_live = bool(version) and "live" in request.GET and getattr(request, "htmx", False)
+    values = {
+        **context,
+        "place": place,
+        "section": section,
+        "title": title,
+        "now": now,
+        "summary": whole,
+        "tab_title": _tab_title(whole, title),
+        "tab_icon": static(_ICONS.get(whole.worst, "icon-unknown.svg")),
+        "live_url": _live_url(request, version),
+        "projects": [] if is_live else projects_of(user=place.user),
+    }
+    return render(request, f"{template}#live" if is_live else template, values, status=status)
+
+
+def _tab_title(whole: Summary, title: str) -> str:
+    wrong = [
+        f"{whole.counts[status]} {word}" for status, word in (("down", "down"), ("warn", "degraded")) if status in whole.counts
+    ]
+    return f"({', '.join(wrong)}) {title} · GoUpTime" if wrong else f"{title} · GoUpTime"
+
+
+def _live_url(request: HttpRequest, version: str) -> str:
+    asked = request.GET.copy()
+    asked["live"] = version
+    return f"{request.path}?{asked.urlencode()}"
+
+
+def is_current(request: HttpRequest, version: str) -> bool:
+    """Whether a live part that asks shows this version already."""
+    return bool(getattr(request, "htmx", False)) and request.GET.get("live") == version
+
+
+def nothing_new() -> HttpResponse:
+    return HttpResponse(status=204)

@@ -1,0 +1,121 @@
+"""First run, sign in, sign out, and the theme. Password resets are Django's own, throttled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import authenticate, login, logout
+from django.contrib.auth import views as auth
+from django.contrib.auth.forms import PasswordResetForm
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse_lazy
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from apps.core.throttle import ACCOUNT, ADDRESS, client_address, may_try
+from apps.dashboard.access import open_page, page
+from apps.dashboard.forms.account import SignInForm, WelcomeForm
+from apps.orgs.selectors import is_set_up, projects_of
+from apps.orgs.services import NameTakenError, SetUpError, set_up
+
+_TOO_MANY = "Too many tries. Wait a minute."
+
+
+@open_page("GET", "POST")
+def welcome(request: HttpRequest) -> HttpResponse:
+    """The first visit: an owner, an organization, a project, and on to the first check."""
+    if is_set_up():
+        return redirect("home")
+    form = WelcomeForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            user, project = set_up(**form.cleaned_data)
+        except SetUpError:
+            return redirect("sign-in")
+        except NameTakenError as error:
+            form.add_error(None, str(error))
+        else:
+            login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+            return redirect("check-new", project.pk)
+    return render(request, "account/welcome.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@open_page("GET", "POST")
+def sign_in(request: HttpRequest) -> HttpResponse:
+    form = SignInForm(request.POST or None)
+    there = request.POST.get("next") or request.GET.get("next") or ""
+    if not url_has_allowed_host_and_scheme(there, {request.get_host()}, require_https=request.is_secure()):
+        there = "/"
+    if request.user.is_authenticated:
+        return redirect(there)
+    status = 200
+    if request.method == "POST" and form.is_valid():
+        email, password = form.cleaned_data["email"], form.cleaned_data["password"]
+        is_allowed = may_try(ACCOUNT, email) & may_try(ADDRESS, client_address(request))
+        user = authenticate(request, username=email, password=password) if is_allowed else None
+        if user is not None:
+            login(request, user)
+            return redirect(there)
+        form.add_error(None, "E-mail or password is wrong." if is_allowed else _TOO_MANY)
+        status = 422 if is_allowed else 429
+    context = {"form": form, "next": there, "is_set_up": is_set_up()}
+    return render(request, "account/sign_in.html", context, status=422 if form.errors and status == 200 else status)
+
+
+@open_page("POST")
+def sign_out(request: HttpRequest) -> HttpResponse:
+    logout(request)
+    return redirect("sign-in")
+
+
+@page()
+def nowhere(request: HttpRequest) -> HttpResponse:
+    """Signed in, and a member of nothing."""
+    if projects_of(user=request.user):  # type: ignore[arg-type]  # signed in
+        return redirect("home")
+    return render(request, "account/nowhere.html", {})
+
+
+@open_page("POST")
+def theme(request: HttpRequest) -> HttpResponse:
+    """Light, dark or as the system says, for browsers without script."""
+    chosen = request.POST.get("theme", "")
+    there = request.headers.get("Referer", "")
+    is_ours = url_has_allowed_host_and_scheme(there, {request.get_host()}, require_https=request.is_secure())
+    response = redirect(there if is_ours else "/")
+    if chosen in ("light", "dark", "system"):
+        response.set_cookie("theme", chosen, max_age=31_536_000, samesite="Lax", secure=request.is_secure())
+    return response
+
+
+class _ThrottledResetForm(PasswordResetForm):
+    """Says the same whether the account is there or not, and sends no more than a few mails to it."""
+
+    def save(self, **options: Any) -> None:
+        if may_try(("reset", 3), self.cleaned_data["email"]):
+            super().save(**options)
+
+
+class PasswordReset(auth.PasswordResetView):
+    template_name = "account/reset.html"
+    email_template_name = "account/reset_mail.txt"
+    subject_template_name = "account/reset_subject.txt"
+    form_class = _ThrottledResetForm
+    extra_email_context = {"public_url": settings.PUBLIC_URL}
+    success_url = reverse_lazy("password-reset-sent")
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        if not may_try(ADDRESS, client_address(self.request)):
+            form.add_error(None, _TOO_MANY)
+            return self.form_invalid(form)
+        return super().form_valid(form)
+
+
+class PasswordResetSent(auth.PasswordResetDoneView):
+    template_name = "account/reset_sent.html"
+
+
+class PasswordChoose(auth.PasswordResetConfirmView):
+    template_name = "account/choose.html"
+    success_url = reverse_lazy("sign-in")

@@ -1,0 +1,176 @@
+"""Making and changing a check: what was typed becomes proposals, proposals become a form, and a trial shows what it would see."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+
+from apps.dashboard.access import Place, enter_check, enter_project, page
+from apps.dashboard.forms.check import CheckForm, known_values, new_values
+from apps.dashboard.shell import show
+from apps.incidents.services import acts
+from apps.monitors.models import Check, Region, Resource
+from apps.monitors.services import CheckSpec, FieldError, changed_spec, ensure_resource, judge_spec
+from apps.orgs.models import Role
+from apps.probes.contract import Kind
+from apps.probes.registry import KINDS
+from apps.results.models import Trial
+from apps.results.trials import is_over, start_trial
+
+
+@page("GET", "POST")
+def new_check(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
+    place, now = enter_project(request, project, Role.MEMBER), timezone.now()
+    typed = request.GET.get("url", "").strip()[:2000]
+    proposals = {kind.name: target for kind in KINDS.values() if typed and (target := kind.propose(typed))}
+    kind = _kind(request, proposals)
+    regions = list(Region.objects.filter(is_enabled=True).order_by("slug"))
+    if request.method == "POST":
+        form = CheckForm(kind=kind, regions=regions, data=request.POST)
+        if request.POST.get("act") == "test":
+            return _test(request, place, form, None, now)
+        made = form.is_valid() and _create(place, form, proposals, request.POST.getlist("also"), now)
+        if made:
+            messages.success(request, f"{made.name} is watched. Its first run is under way.")
+            return redirect("check-page", made.pk)
+        return _show(request, place, form, None, now, proposals=proposals, status=422)
+    if not typed and "kind" not in request.GET:
+        return show(request, place, "dashboard/check_start.html", {}, title="New check", section="checks", now=now)
+    initial = {**new_values(kind, typed), "regions": [region.slug for region in regions]}
+    return _show(request, place, CheckForm(kind=kind, regions=regions, initial=initial), None, now, proposals=proposals)
+
+
+@page("GET", "POST")
+def edit_check(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    place, check = enter_check(request, pk, Role.MEMBER)
+    now = timezone.now()
+    regions = list(Region.objects.filter(is_enabled=True).order_by("slug"))
+    kind = KINDS[check.kind]
+    if request.method == "POST":
+        form = CheckForm(kind=kind, regions=regions, data=request.POST)
+        if request.POST.get("act") == "test":
+            return _test(request, place, form, check, now)
+        if form.is_valid() and _change(place, form, check, now):
+            messages.success(request, "Saved.")
+            return redirect("check-page", pk)
+        return _show(request, place, form, check, now, status=422)
+    initial = known_values(check, {region.id: region.slug for region in regions})
+    return _show(request, place, CheckForm(kind=kind, regions=regions, initial=initial), check, now)
+
+
+def _kind(request: HttpRequest, proposals: dict[str, str]) -> Kind:
+    asked = request.POST.get("kind") or request.GET.get("kind") or next(iter(proposals), "http")
+    return KINDS.get(asked) or KINDS["http"]
+
+
+def _show(
+    request: HttpRequest,
+    place: Place,
+    form: CheckForm,
+    check: Check | None,
+    now: datetime,
+    *,
+    proposals: dict[str, str] | None = None,
+    trial: dict[str, Any] | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    others = {name: target for name, target in (proposals or {}).items() if name != form.kind.name}
+    context = {
+        "form": form,
+        "check": check,
+        "kind": form.kind,
+        "also": [(KINDS[name], target) for name, target in others.items()],
+        "kinds": KINDS.values(),
+        "typed": request.GET.get("url", ""),
+        "resources": Resource.objects.filter(project=place.project).order_by("name").values_list("name", flat=True)[:200],
+        **(trial or {}),
+    }
+    title = f"Edit {check.name}" if check else "New check"
+    return show(request, place, "dashboard/check_form.html", context, title=title, section="checks", now=now, status=status)
+
+
+def _create(place: Place, form: CheckForm, proposals: dict[str, str], also: list[str], now: datetime) -> Check | None:
+    """The check, and those that were proposed beside it and ticked: all of one resource."""
+    spec = form.spec()
+    try:
+        with transaction.atomic():
+            resource = ensure_resource(project=place.project, name=form.cleaned_data["resource_name"] or spec.name)
+            made = acts.create_check(project=place.project, spec=spec, resource=resource, now=now)
+            for name in also:
+                if name in proposals and name != spec.kind:
+                    title = f"{spec.name} {KINDS[name].title}"[:200]
+                    plain = CheckSpec(
+                        name=title,
+                        kind=name,
+                        target=proposals[name],
+                        options={},
+                        interval_s=spec.interval_s,
+                        regions=spec.regions,
+                    )
+                    acts.create_check(project=place.project, spec=plain, resource=resource, now=now)
+    except FieldError as error:
+        form.note(error)
+        return None
+    return made
+
+
+def _change(place: Place, form: CheckForm, check: Check, now: datetime) -> bool:
+    name = form.cleaned_data["resource_name"]
+    try:
+        with transaction.atomic():
+            resource = ensure_resource(project=place.project, name=name) if name else None
+            acts.edit_check(check_id=check.pk, changes=form.changes(), resource=resource, now=now)
+    except FieldError as error:
+        form.note(error)
+        return False
+    return True
+
+
+# --- trials
+
+
+def _test(request: HttpRequest, place: Place, form: CheckForm, check: Check | None, now: datetime) -> HttpResponse:
+    """Start a trial of what the form holds, or show what is wrong with it."""
+    trial = None
+    if form.is_valid():
+        try:
+            spec = changed_spec(check, form.changes()) if check else form.spec()
+            fields = judge_spec(spec, kept_region_ids=check.region_ids if check else None)
+            trial = start_trial(project=place.project, fields=fields, now=now)
+        except FieldError as error:
+            form.note(error)
+    context = trial_context(trial, now) if trial else {"form": form}
+    if getattr(request, "htmx", False):
+        return render(request, "dashboard/trial.html", {**context, "place": place})
+    return _show(request, place, form, check, now, trial=context, status=200 if trial else 422)
+
+
+@page()
+def trial(request: HttpRequest, project: uuid.UUID, pk: uuid.UUID) -> HttpResponse:
+    """What regions have answered so far; asks for itself again until all have."""
+    place, now = enter_project(request, project, Role.MEMBER), timezone.now()
+    found = Trial.objects.filter(project=place.project, pk=pk).first()
+    if found is None:
+        raise Http404
+    context = trial_context(found, now)
+    if getattr(request, "htmx", False):
+        return render(request, "dashboard/trial.html", {**context, "place": place})
+    return show(request, place, "dashboard/trial_page.html", context, title="Test", section="checks", now=now)
+
+
+def trial_context(found: Trial, now: datetime) -> dict[str, Any]:
+    answers = list(found.answers.all())
+    by_region = {answer.region_id: answer for answer in answers}
+    regions = Region.objects.filter(pk__in=found.region_ids).order_by("slug")
+    return {
+        "trial": found,
+        "is_over": is_over(trial=found, answers=answers, now=now),
+        "answers": [(region, by_region.get(region.pk)) for region in regions],
+    }

@@ -1,0 +1,297 @@
+"""The list of checks, one check, and what people do to it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+
+from apps.core.clock import from_ms, to_ms
+from apps.dashboard.access import Place, enter_check, enter_project, page
+from apps.dashboard.lists import Chip, address, chips, ordered, paged, whole
+from apps.dashboard.shell import is_current, nothing_new, show
+from apps.incidents.boards import active_checks, beats_of, by_rank, check_lines, summary
+from apps.incidents.history import histories, uptime_of
+from apps.incidents.models import CheckState, Incident
+from apps.incidents.selectors import open_pauses, shown_state, status_now
+from apps.incidents.services import acts
+from apps.incidents.words import STATUSES
+from apps.monitors.models import Check, Region
+from apps.orgs.models import Role
+from apps.probes.registry import KINDS
+from apps.results import latency
+from apps.results.models import VERDICTS, Certificate
+from apps.results.selectors import recent_runs, runs_of
+from apps.results.uptime import cells
+
+_COLUMNS = {"status": "rank|Status", "name": "name|Name", "kind": "kind|Kind", "interval": "interval_s|Every"}
+_RUNS_SHOWN = 20
+_BEATS = 90
+DAY_MS = 86_400_000
+_SPANS = {"24 h": 1, "7 d": 7, "30 d": 30, "90 d": 90}
+RANGES = {
+    "1h": (3_600_000, 60_000),
+    "24h": (DAY_MS, 900_000),
+    "7d": (7 * DAY_MS, 3_600_000),
+    "30d": (30 * DAY_MS, 4 * 3_600_000),
+    "90d": (90 * DAY_MS, DAY_MS),
+}
+"""Of the latency chart: how far back, and the width of a point."""
+
+
+@page("GET", "POST")
+def checks(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
+    place, now = enter_project(request, project), timezone.now()
+    if request.method == "POST":
+        return _bulk(request, place, now)
+    known = summary(project=place.project, now=now)
+    if is_current(request, known.version):
+        return nothing_new()
+    rows = active_checks(project=place.project, now=now).annotate(rank=by_rank(status_now(now))).select_related("resource")
+    wanted = {name: request.GET.get(name, "") for name in ("status", "kind", "region")}
+    slugs = dict(Region.objects.order_by("slug").values_list("slug", "id"))
+    search = request.GET.get("q", "").strip()[:200]
+    if search:
+        rows = rows.filter(Q(name__icontains=search) | Q(target__icontains=search))
+    if wanted["status"] in STATUSES:
+        rows = rows.filter(status=wanted["status"])
+    if wanted["kind"] in KINDS:
+        rows = rows.filter(kind=wanted["kind"])
+    if wanted["region"] in slugs:
+        rows = rows.filter(region_ids__contains=[slugs[wanted["region"]]])
+    order, columns = ordered(request, _COLUMNS, "status")
+    is_whole = not search and not any(wanted.values())
+    pages = paged(request, rows.order_by(*order, "name"), known.total if is_whole else rows.count())
+    present = {status: word for status, word in STATUSES.items() if known.counts.get(status) or wanted["status"] == status}
+    kinds = {name: kind.title for name, kind in KINDS.items()}
+    context = {
+        "pages": pages,
+        "lines": check_lines(checks=pages.rows, beat_count=30, now=now),
+        "columns": columns,
+        "status_chips": chips(request, "status", present, known.counts),
+        "other_chips": [
+            *chips(request, "kind", kinds),
+            *(chips(request, "region", {s: s for s in slugs}) if len(slugs) > 1 else []),
+        ],
+        "search": search,
+        "is_filtered": not is_whole,
+    }
+    return show(
+        request, place, "dashboard/checks.html", context,
+        title="Checks", section="checks", now=now, known=known, version=known.version,
+    )  # fmt: skip
+
+
+_BULK: dict[str, tuple[Callable[..., Any], str]] = {
+    "pause": (acts.pause_check, "paused"),
+    "resume": (acts.resume_check, "resumed"),
+    "delete": (acts.delete_check, "deleted"),
+}
+
+
+def _bulk(request: HttpRequest, place: Place, now: datetime) -> HttpResponse:
+    """What was chosen in the list. Deleting asks first."""
+    if not place.may_write:
+        raise PermissionDenied
+    asked = [text for text in request.POST.getlist("id") if _is_uuid(text)]
+    chosen = list(Check.objects.filter(project=place.project, deleted_at=None, pk__in=asked).order_by("name"))
+    act = request.POST.get("act", "")
+    back = redirect("checks-page", place.project.pk)
+    if act not in _BULK or not chosen:
+        return back
+    if act == "delete" and not request.POST.get("sure"):
+        return show(
+            request, place, "dashboard/check_delete.html", {"checks": chosen}, title="Delete checks", section="checks", now=now
+        )
+    service, word = _BULK[act]
+    for check in chosen:
+        service(check_id=check.pk, now=now)
+    messages.success(request, f"{len(chosen)} {'check' if len(chosen) == 1 else 'checks'} {word}.")
+    return back
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+@page()
+def check(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    place, found = enter_check(request, pk)
+    now = timezone.now()
+    row = CheckState.objects.get(check_row=found)
+    runs = recent_runs(check_ids=[found.pk], count=_BEATS * max(1, len(found.region_ids)), now_ms=to_ms(now))[found.pk]
+    state = shown_state(check=found, row=row, pause=open_pauses([found.pk]).get(found.pk), now=now)
+    incidents = list(Incident.objects.filter(check_row=found).select_related("acknowledged_by").order_by("-started_at")[:5])
+    newest = runs[-1].slot if runs else 0
+    parts = (newest, len(runs), row.slot, state.status, found.revision, found.name, [(i.pk, i.status) for i in incidents])
+    version = str(uuid.uuid5(uuid.NAMESPACE_OID, repr(parts)))
+    if is_current(request, version):
+        return nothing_new()
+    slugs = dict(Region.objects.values_list("id", "slug"))
+    start = now - timedelta(days=90)
+    spans = histories(checks=[found], rows={found.pk: row}, start=start, end=now)[found.pk]
+    today = to_ms(now) // DAY_MS * DAY_MS
+    last = list(
+        runs_of(check_id=found.pk)
+        .filter(slot__lt=to_ms(now) + DAY_MS, slot__gt=to_ms(now) - 2 * DAY_MS)
+        .order_by("-slot")[:_RUNS_SHOWN]
+    )
+    by_region = latency.by_region(check_id=found.pk, start=to_ms(now) - DAY_MS, end=to_ms(now))
+    certificate_id = next((run.certificate_id for run in last if run.certificate_id), None)
+    context = {
+        "check": found,
+        "kind": KINDS[found.kind],
+        "state": state,
+        "regions": [slugs[region] for region in found.region_ids if region in slugs],
+        "slugs": slugs,
+        "beats": beats_of(runs, found)[-_BEATS:],
+        "spans": {
+            name: uptime_of(spans, check=found, start=now - timedelta(days=days), end=now) for name, days in _SPANS.items()
+        },
+        "days": cells(spans, start=today - 89 * DAY_MS, width=DAY_MS, count=90),
+        "range": _range(request),
+        "ranges": _range_chips(request),
+        "by_region": [(slugs.get(region, "?"), point) for region, point in sorted(by_region.items())],
+        "runs": run_lines(last, slugs),
+        "last": last[0] if last else None,
+        "certificate": certificate_id and _certificate(certificate_id, now),
+        "incidents": incidents,
+        "open_incident": next((incident for incident in incidents if incident.resolved_at is None), None),
+    }
+    return show(request, place, "dashboard/check.html", context, title=found.name, section="checks", now=now, version=version)
+
+
+def _range(request: HttpRequest) -> str:
+    asked = request.GET.get("range", "24h")
+    return asked if asked in RANGES else "24h"
+
+
+def _range_chips(request: HttpRequest) -> list[Chip]:
+    chosen = _range(request)
+    return [Chip(name, name, address(request, range=name), name == chosen) for name in RANGES]
+
+
+def run_lines(runs: list[Any], slugs: dict[int, str]) -> list[dict[str, Any]]:
+    """Runs as the table shows them."""
+    return [
+        {
+            "at": from_ms(run.slot + run.started_after_ms),
+            "verdict": VERDICTS[run.verdict],
+            "latency_ms": run.duration_ms,
+            "region": slugs.get(run.region_id, "?"),
+            "code": run.code,
+            "reason": run.reason,
+            "message": (run.facts or {}).get("message", ""),
+            "phases": {"dns": run.dns_ms, "connect": run.connect_ms, "tls": run.tls_ms, "first_byte": run.first_byte_ms},
+            "facts": {name: value for name, value in (run.facts or {}).items() if name not in ("message", "phases_ms")},
+        }
+        for run in runs
+    ]
+
+
+def _certificate(pk: int, now: datetime) -> dict[str, Any]:
+    facts = Certificate.objects.get(pk=pk).facts
+    ends = from_ms(facts["not_after"])
+    return {**facts, "ends": ends, "days": (ends - now).days}
+
+
+@page()
+def check_runs(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """All runs, newest first, a page after another."""
+    place, found = enter_check(request, pk)
+    now = timezone.now()
+    rows: Any = runs_of(check_id=found.pk)
+    rows = rows.filter(slot__lt=whole(request.GET.get("before"), least=0, most=2**53) or to_ms(now) + DAY_MS)
+    verdict = request.GET.get("verdict", "")
+    if verdict in VERDICTS:
+        rows = rows.filter(verdict=VERDICTS.index(verdict))
+    shown = list(rows.order_by("-slot", "region_id")[:100])
+    words = {"down": "Down", "degraded": "Degraded", "unknown": "Unknown", "up": "Up"}
+    slugs = dict(Region.objects.values_list("id", "slug"))
+    context = {
+        "check": found,
+        "runs": run_lines(shown, slugs),
+        "chips": chips(request, "verdict", words),
+        "older": address(request, before=str(shown[-1].slot)) if len(shown) == 100 else "",
+    }
+    return show(request, place, "dashboard/runs.html", context, title=f"Runs of {found.name}", section="checks", now=now)
+
+
+@page()
+def check_latency(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """The latency chart's figures: columns, as the chart takes them, with a hole wherever nothing ran."""
+    _, found = enter_check(request, pk)
+    now = timezone.now()
+    back, step = RANGES[_range(request)]
+    step = max(step, found.interval_ms)
+    end = to_ms(now)
+    start = max((end - back) // step * step, to_ms(found.created_at) // step * step)
+    points = {point.start: point for point in latency.series(check_id=found.pk, start=start, end=end, step=step)}
+    row = CheckState.objects.get(check_row=found)
+    spans = histories(checks=[found], rows={found.pk: row}, start=from_ms(start), end=now)[found.pk]
+    moments = list(range(start // step * step, end, step)) if points else []
+    return JsonResponse(
+        {
+            "from": end - back,
+            "t": [moment / 1000 for moment in moments],
+            **{name: [getattr(points.get(moment), name, None) for moment in moments] for name in ("p50", "p95", "p99")},
+            "runs": [getattr(points.get(moment), "runs", 0) for moment in moments],
+            "bands": [
+                {"from": s.start, "to": s.end, "state": s.state} for s in spans if s.state in ("down", "degraded", "maintenance")
+            ],
+        }
+    )
+
+
+# --- acts
+
+
+def _act(request: HttpRequest, pk: uuid.UUID, service: Callable[..., Any], done: str) -> HttpResponse:
+    _, found = enter_check(request, pk, Role.MEMBER)
+    try:
+        service(check_id=found.pk, now=timezone.now())
+    except acts.StateForbidsError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, done)
+    return redirect("check-page", pk)
+
+
+@page("POST")
+def pause(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    return _act(request, pk, acts.pause_check, "Paused. Nothing is sent until it is resumed.")
+
+
+@page("POST")
+def resume(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    return _act(request, pk, acts.resume_check, "Resumed. It runs now.")
+
+
+@page("POST")
+def run(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    return _act(request, pk, acts.run_now, "It runs now. The result appears here.")
+
+
+@page("GET", "POST")
+def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    place, found = enter_check(request, pk, Role.MEMBER)
+    now = timezone.now()
+    if request.method == "POST":
+        acts.delete_check(check_id=found.pk, now=now)
+        messages.success(request, f"{found.name} is deleted.")
+        return redirect("checks-page", place.project.pk)
+    return show(
+        request, place, "dashboard/check_delete.html", {"checks": [found]}, title="Delete check", section="checks", now=now
+    )

@@ -1,0 +1,124 @@
+"""Incidents: the list, one with its timeline, and people's answers."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+
+from apps.dashboard.access import enter_incident, enter_project, page
+from apps.dashboard.forms.account import IncidentForm, UpdateForm
+from apps.dashboard.lists import chips, paged
+from apps.dashboard.shell import is_current, nothing_new, show
+from apps.incidents.boards import summary
+from apps.incidents.models import Incident, Severity
+from apps.incidents.selectors import downtime_ms
+from apps.incidents.services.acts import StateForbidsError
+from apps.incidents.services.answers import acknowledge_incident, add_update, open_incident, resolve_incident
+from apps.incidents.timeline import moments
+from apps.notifications.selectors import deliveries_of_incident
+from apps.orgs.models import Role
+from apps.results.selectors import runs_around
+
+_STATUS = {"open": "Open", "acknowledged": "Acknowledged", "resolved": "Resolved"}
+
+
+@page()
+def incidents(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
+    place, now = enter_project(request, project), timezone.now()
+    known = summary(project=place.project, now=now)
+    if is_current(request, known.version):
+        return nothing_new()
+    rows = Incident.objects.filter(project=place.project).select_related("check_row", "acknowledged_by")
+    status, search = request.GET.get("status", ""), request.GET.get("q", "").strip()[:200]
+    if status in _STATUS:
+        rows = rows.filter(status=status)
+    if search:
+        rows = rows.filter(title__icontains=search)
+    pages = paged(request, rows.order_by("-started_at", "pk"), rows.count())
+    context = {
+        "pages": pages,
+        "chips": chips(request, "status", _STATUS),
+        "search": search,
+        "is_filtered": bool(search or status),
+    }
+    return show(
+        request, place, "dashboard/incidents.html", context,
+        title="Incidents", section="incidents", now=now, known=known, version=known.version,
+    )  # fmt: skip
+
+
+@page("GET", "POST")
+def incident(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """POST adds a comment."""
+    place, found = enter_incident(request, pk, Role.MEMBER if request.method == "POST" else Role.VIEWER)
+    now = timezone.now()
+    form = UpdateForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        text, is_public = form.cleaned_data["text"], form.cleaned_data["is_public"]
+        add_update(incident=found, author=place.user, text=text, is_public=is_public, now=now)
+        return redirect("incident-page", pk)
+    told = deliveries_of_incident(incident=found)
+    happened = moments(incident=found)
+    known = summary(project=place.project, now=now)
+    parts = (found.status, found.severity, len(happened), [(d.pk, d.status) for d in told], known.version)
+    version = str(uuid.uuid5(uuid.NAMESPACE_OID, repr(parts)))
+    if is_current(request, version):
+        return nothing_new()
+    evidence = runs_around(check_id=found.check_row_id, at=found.started_at) if found.check_row_id else []
+    context = {
+        "incident": found,
+        "moments": happened,
+        "deliveries": told,
+        "evidence": evidence,
+        "down_s": downtime_ms(incident=found, now=now) / 1000,
+        "length_s": ((found.resolved_at or now) - found.started_at).total_seconds(),
+        "form": form,
+    }
+    return show(
+        request, place, "dashboard/incident.html", context,
+        title=found.title, section="incidents", now=now, known=known, version=version, status=422 if form.errors else 200,
+    )  # fmt: skip
+
+
+@page("GET", "POST")
+def new_incident(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
+    place, now = enter_project(request, project, Role.MEMBER), timezone.now()
+    form = IncidentForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        values = {**form.cleaned_data, "severity": Severity(form.cleaned_data["severity"])}
+        made = open_incident(project=place.project, now=now, **values)
+        return redirect("incident-page", made.pk)
+    context = {
+        "form": form,
+        "back": "incidents-page",
+        "submit": "Open incident",
+        "lead": "One that a person saw. A person ends it too.",
+    }
+    return show(
+        request, place, "dashboard/form.html", context,
+        title="New incident", section="incidents", now=now, status=422 if form.errors else 200,
+    )  # fmt: skip
+
+
+@page("POST")
+def acknowledge(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    place, found = enter_incident(request, pk, Role.MEMBER)
+    try:
+        acknowledge_incident(incident=found, user=place.user, now=timezone.now())
+    except StateForbidsError as error:
+        messages.error(request, str(error))
+    return redirect("incident-page", pk)
+
+
+@page("POST")
+def resolve(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    _, found = enter_incident(request, pk, Role.MEMBER)
+    try:
+        resolve_incident(incident=found, now=timezone.now())
+    except StateForbidsError as error:
+        messages.error(request, str(error))
+    return redirect("incident-page", pk)

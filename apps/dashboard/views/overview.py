@@ -1,0 +1,78 @@
+"""The first page of a project: what is wrong, then everything."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db.models import F
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+
+from apps.dashboard.access import enter_project, open_page, page
+from apps.dashboard.lists import PAGE, paged
+from apps.dashboard.shell import is_current, nothing_new, show
+from apps.dashboard.views.regions import region_lines
+from apps.incidents.boards import active_checks, by_rank, check_lines, resource_lines, resources_of, summary
+from apps.incidents.models import Incident
+from apps.incidents.selectors import status_now
+from apps.orgs.selectors import is_set_up, projects_of
+
+WRONG_SHOWN = 10
+
+
+@open_page()
+def home(request: HttpRequest) -> HttpResponse:
+    """To where this person belongs: the project of their last visit, the first run, or sign-in."""
+    if not request.user.is_authenticated:
+        return redirect("sign-in" if is_set_up() else "welcome")
+    projects = projects_of(user=request.user)
+    last = request.session.get("project")
+    chosen = next((project for project in projects if str(project.pk) == last), projects[0] if projects else None)
+    return redirect("overview", chosen.pk) if chosen else redirect("nowhere")
+
+
+@page()
+def overview(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
+    place, now = enter_project(request, project), timezone.now()
+    known = summary(project=place.project, now=now)
+    if is_current(request, known.version):
+        return nothing_new()
+    wrong = active_checks(project=place.project, now=now).filter(status__in=["down", "warn", "unknown"]).select_related("state")
+    wrong = wrong.order_by(by_rank(status_now(now)), F("state__since").desc())
+    lines = check_lines(checks=list(wrong[:WRONG_SHOWN]), beat_count=1, now=now)
+    incidents = Incident.objects.filter(project=place.project).select_related("check_row", "acknowledged_by")
+    open_ones = {
+        i.check_row_id: i for i in incidents.filter(check_row__in=[line.check.pk for line in lines]).exclude(status="resolved")
+    }
+    resources = resources_of(project=place.project, now=now).order_by("rank", "name")
+    context = {
+        "wrong": [(line, open_ones.get(line.check.pk)) for line in lines],
+        "wrong_total": sum(known.counts.get(status, 0) for status in ("down", "warn", "unknown")),
+        "resources": resource_lines(resources=list(resources[:PAGE]), now=now),
+        "has_more": known.total > PAGE,
+        "incidents": incidents.order_by("-started_at")[:6],
+        "regions": region_lines(now=now),
+    }
+    return show(
+        request, place, "dashboard/overview.html", context,
+        title="Overview", section="overview", now=now, known=known, version=known.version,
+    )  # fmt: skip
+
+
+@page()
+def resources(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
+    place, now = enter_project(request, project), timezone.now()
+    known = summary(project=place.project, now=now)
+    if is_current(request, known.version):
+        return nothing_new()
+    rows = resources_of(project=place.project, now=now).order_by("rank", "name")
+    search = request.GET.get("q", "").strip()[:200]
+    if search:
+        rows = rows.filter(name__icontains=search)
+    pages = paged(request, rows, rows.count())
+    context = {"pages": pages, "lines": resource_lines(resources=pages.rows, now=now), "search": search}
+    return show(
+        request, place, "dashboard/resources.html", context,
+        title="Resources", section="resources", now=now, known=known, version=known.version,
+    )  # fmt: skip

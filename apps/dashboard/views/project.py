@@ -1,0 +1,90 @@
+"""A project's own page: its name, its API keys, its people; and new projects."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils import timezone
+
+from apps.dashboard.access import enter_project, page
+from apps.dashboard.forms.account import KeyForm, NameForm
+from apps.dashboard.shell import show
+from apps.orgs.models import ApiKey, Membership, Role
+from apps.orgs.services import NameTakenError, create_api_key, create_project, rename_project, revoke_api_key
+
+
+@page("GET", "POST")
+def settings(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
+    """POST renames the project."""
+    place, now = enter_project(request, project), timezone.now()
+    form = NameForm(request.POST or None, initial={"name": place.project.name})
+    if request.method == "POST":
+        if not place.may_manage:
+            raise PermissionDenied
+        if form.is_valid():
+            try:
+                rename_project(project=place.project, name=form.cleaned_data["name"])
+            except NameTakenError as error:
+                form.add_error("name", str(error))
+            else:
+                messages.success(request, "Saved.")
+                return redirect("settings", project)
+    keys = ApiKey.objects.filter(project=place.project, revoked_at=None).order_by("name", "pk") if place.may_manage else []
+    context = {
+        "form": form,
+        "keys": keys,
+        "members": Membership.objects.filter(organization=place.organization).select_related("user").order_by("user__email"),
+    }
+    return show(
+        request, place, "dashboard/settings.html", context,
+        title="Settings", section="settings", now=now, status=422 if form.errors else 200,
+    )  # fmt: skip
+
+
+@page("GET", "POST")
+def new_project(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
+    """In the organization of the project that one comes from."""
+    place, now = enter_project(request, project, Role.ADMIN), timezone.now()
+    form = NameForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            made = create_project(organization=place.organization, name=form.cleaned_data["name"])
+        except NameTakenError as error:
+            form.add_error("name", str(error))
+        else:
+            return redirect("overview", made.pk)
+    context = {"form": form, "back": "overview", "submit": "Create project", "lead": f"In {place.organization.name}."}
+    return show(request, place, "dashboard/form.html", context, title="New project", now=now, status=422 if form.errors else 200)
+
+
+@page("GET", "POST")
+def new_key(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
+    """The key is shown in this answer and never again."""
+    place, now = enter_project(request, project, Role.ADMIN), timezone.now()
+    form = KeyForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        values = form.cleaned_data
+        expires_at = now + timedelta(days=values["days"]) if values["days"] else None
+        row, key = create_api_key(project=place.project, name=values["name"], role=Role(values["role"]), expires_at=expires_at)
+        return show(
+            request, place, "dashboard/key.html", {"row": row, "key": key}, title="New API key", section="settings", now=now
+        )
+    context = {"form": form, "back": "settings", "submit": "Create key", "lead": "Programs act for this project with it."}
+    return show(
+        request, place, "dashboard/form.html", context,
+        title="New API key", section="settings", now=now, status=422 if form.errors else 200,
+    )  # fmt: skip
+
+
+@page("POST")
+def revoke_key(request: HttpRequest, project: uuid.UUID, pk: uuid.UUID) -> HttpResponse:
+    place = enter_project(request, project, Role.ADMIN)
+    key = get_object_or_404(ApiKey, project=place.project, pk=pk, revoked_at=None)
+    revoke_api_key(key=key, now=timezone.now())
+    messages.success(request, f"The key {key.name} is revoked: programs that use it are refused from now on.")
+    return redirect("settings", project)

@@ -1,0 +1,49 @@
+"""Regions of the deployment and how they are. Operators make them; everybody may see them."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from apps.core.clock import from_ms, to_ms
+from apps.dashboard.access import enter_project, page
+from apps.dashboard.shell import show
+from apps.monitors.models import Region
+from apps.monitors.selectors import clock_words, liveness_of
+
+
+@dataclass(frozen=True)
+class RegionLine:
+    region: Region
+    status: str
+    heard_at: datetime | None
+    clock: str | None
+    dropped: int
+
+
+def region_lines(*, now: datetime) -> list[RegionLine]:
+    return [_line(region, now) for region in Region.objects.order_by("slug")]
+
+
+def _line(region: Region, now: datetime) -> RegionLine:
+    is_live = liveness_of(region).is_live(to_ms(now))
+    return RegionLine(
+        region=region,
+        status="paused" if not region.is_enabled else "up" if is_live else "pending" if region.heard_at_ms is None else "down",
+        heard_at=from_ms(region.heard_at_ms) if region.heard_at_ms else None,
+        clock=clock_words(region),
+        dropped=sum(region.dropped.values()),
+    )
+
+
+@page()
+def regions(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
+    place, now = enter_project(request, project), timezone.now()
+    return show(
+        request, place, "dashboard/regions.html", {"lines": region_lines(now=now)},
+        title="Regions", section="regions", now=now, version=str(to_ms(now) // 5_000),
+    )  # fmt: skip

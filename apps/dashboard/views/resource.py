@@ -1,0 +1,39 @@
+"""One resource: the checks that look at it."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils import timezone
+
+from apps.dashboard.access import enter_resource, page
+from apps.dashboard.shell import is_current, nothing_new, show
+from apps.incidents.boards import check_lines, resource_lines, summary
+from apps.incidents.models import Incident
+from apps.monitors.models import Check
+
+_SHOWN = 100
+
+
+@page()
+def resource(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    place, found = enter_resource(request, pk)
+    now = timezone.now()
+    known = summary(project=place.project, now=now)
+    if is_current(request, known.version):
+        return nothing_new()
+    checks = list(Check.objects.filter(resource=found, deleted_at=None).order_by("name", "pk")[:_SHOWN])
+    if not checks:
+        raise Http404
+    incidents = Incident.objects.filter(check_row__resource=found).select_related("check_row", "acknowledged_by")
+    context = {
+        "resource": found,
+        "line": resource_lines(resources=[found], now=now)[0],
+        "lines": check_lines(checks=checks, beat_count=30, now=now),
+        "incidents": incidents.order_by("-started_at")[:10],
+    }
+    return show(
+        request, place, "dashboard/resource.html", context,
+        title=found.name, section="resources", now=now, known=known, version=known.version,
+    )  # fmt: skip

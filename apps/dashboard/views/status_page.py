@@ -1,0 +1,46 @@
+"""The project's public page, from the inside."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+
+from apps.dashboard.access import enter_project, page
+from apps.dashboard.forms.status_page import StatusPageForm
+from apps.dashboard.shell import show
+from apps.monitors.models import Resource
+from apps.orgs.models import Role
+from apps.statuspages.selectors import page_of
+from apps.statuspages.services import SlugTakenError, change_page, ensure_page
+
+_RESOURCES = 300
+"""Components that a page may have."""
+
+
+@page("GET", "POST")
+def status_page(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
+    place, now = enter_project(request, project, Role.MEMBER if request.method == "POST" else Role.VIEWER), timezone.now()
+    public = ensure_page(project=place.project) if place.may_write else page_of(project=place.project)
+    if public is None:
+        context: dict[str, object] = {"page": None}
+        return show(request, place, "dashboard/status_page.html", context, title="Status page", section="status-page", now=now)
+    resources = Resource.objects.filter(project=place.project, checks__deleted_at=None).distinct().order_by("name")[:_RESOURCES]
+    form = StatusPageForm(page=public, resources=list(resources), data=request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        values = {name: form.cleaned_data[name] for name in ("title", "slug", "description", "is_published")}
+        try:
+            change_page(page=public, components=form.components(), **values)
+        except SlugTakenError as error:
+            form.add_error("slug", str(error))
+        else:
+            messages.success(request, "Saved. The page is public." if values["is_published"] else "Saved. The page is private.")
+            return redirect("status-page", project)
+    context = {"page": public, "form": form}
+    return show(
+        request, place, "dashboard/status_page.html", context,
+        title="Status page", section="status-page", now=now, status=422 if form.errors else 200,
+    )  # fmt: skip

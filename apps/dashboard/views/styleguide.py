@@ -1,0 +1,44 @@
+"""Every component in every state, for those who work on the look. Development only."""
+
+from __future__ import annotations
+
+from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from apps.dashboard.access import open_page
+from apps.incidents.boards import Beat
+from apps.incidents.words import STATUSES
+from apps.results.uptime import Span, cells
+
+_DAY_MS = 86_400_000
+
+
+class _Form(forms.Form):
+    plain = forms.CharField(initial="example.org", help_text="What it is for, in a sentence.")
+    wrong = forms.CharField()
+    choice = forms.ChoiceField(choices=[("get", "GET"), ("post", "POST")])
+    long = forms.CharField(widget=forms.Textarea(attrs={"rows": 3}), initial="Authorization: ••••••")
+    flag = forms.BooleanField(label="Verify the certificate", initial=True)
+
+
+@open_page()
+def styleguide(request: HttpRequest) -> HttpResponse:
+    states = ("up", "up", "up", "degraded", "up", "down", "down", "unknown", "maintenance", "paused", "up", "up")
+    beats = [
+        Beat(1_700_000_000_000 + n * 60_000, states[n % 12], 80 + n, "connection refused" if states[n % 12] == "down" else "")
+        for n in range(60)
+    ]
+    spans = [Span(day * _DAY_MS, (day + 1) * _DAY_MS, states[day % 12]) for day in range(20, 90)]
+    form = _Form()
+    wrong = _Form({"plain": "x", "wrong": "", "choice": "get", "long": "x", "flag": "on"})
+    wrong.is_valid()
+    context = {
+        "statuses": STATUSES,
+        "beats": beats,
+        "days": cells(spans, start=0, width=_DAY_MS, count=90),
+        "form": form,
+        "wrong": wrong,
+        "figures": {"dns": 4.0, "connect": 11.0, "tls": 31.0, "first_byte": 72.0},
+    }
+    return render(request, "styleguide.html", context)

@@ -1,0 +1,201 @@
+"""What lists of checks and resources show, a page at a time, in a fixed number of queries."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Case, Count, IntegerField, Max, Min, QuerySet, Sum, Value, When
+from django.db.models.lookups import Exact
+
+from apps.core.clock import from_ms, to_ms
+from apps.incidents.history import histories, uptime_of
+from apps.incidents.machine import Policy, verdict
+from apps.incidents.models import CheckState, Incident
+from apps.incidents.rows import policy_of
+from apps.incidents.selectors import ShownState, open_pauses, shown_state, status_now
+from apps.incidents.words import RANKS, worst
+from apps.monitors.models import Check, Resource
+from apps.orgs.models import Project
+from apps.probes.reasons import MEANINGS, Reason
+from apps.results import latency
+from apps.results.latency import Point
+from apps.results.selectors import SeenRun, recent_runs
+from apps.results.uptime import Cell, Span, add_up, cells, worst_of
+
+HALF_HOUR_MS = 1_800_000
+DAY = timedelta(days=1)
+
+
+# --- a project in one line
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a project is. `version` changes whenever something that a list shows may have."""
+
+    counts: dict[str, int]
+    open_incidents: int
+    version: str
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def worst(self) -> str:
+        return worst([status for status, number in self.counts.items() if number and status != "paused"])
+
+
+def summary(*, project: Project, now: datetime) -> Summary:
+    """Two queries, whatever the size of the project."""
+    checks: Any = active_checks(project=project, now=now).order_by()
+    sums = checks.values("status").annotate(
+        number=Count("pk"), slot=Max("state__slot"), since=Max("state__since"), revisions=Sum("revision")
+    )
+    rows = sorted(sums, key=lambda row: RANKS[row["status"]])
+    incidents = Incident.objects.filter(project=project).exclude(status=Incident.Status.RESOLVED)
+    known = incidents.aggregate(number=Count("pk"), newest=Max("started_at"), seen=Max("acknowledged_at"))
+    parts = [*(value for row in rows for value in row.values()), known["number"], known["newest"], known["seen"]]
+    version = str(uuid.uuid5(uuid.NAMESPACE_OID, repr(parts)))
+    return Summary({row["status"]: row["number"] for row in rows}, known["number"], version)
+
+
+def active_checks(*, project: Project, now: datetime) -> QuerySet[Check]:
+    """With `status` as readers are told it now."""
+    return Check.objects.filter(project=project, deleted_at=None).annotate(status=status_now(now))
+
+
+def by_rank(status: Case) -> Case:
+    """The rank of a status expression: worst first."""
+    return Case(
+        *(When(Exact(status, Value(name)), then=Value(rank)) for name, rank in RANKS.items()), output_field=IntegerField()
+    )
+
+
+# --- beats
+
+
+@dataclass(frozen=True)
+class Beat:
+    """One pill: a round of a check, or a stretch of time."""
+
+    start: int
+    state: str
+    latency_ms: int | None = None
+    message: str = ""
+    end: int | None = None
+    regions: tuple[tuple[int, int, str], ...] = ()
+    """(region, latency, verdict) where there are several."""
+
+
+def beats_of(runs: Sequence[SeenRun], check: Check) -> list[Beat]:
+    """Runs in the order of slots as rounds, judged by those who answered."""
+    policy = policy_of(check)
+    rounds: dict[int, list[SeenRun]] = defaultdict(list)
+    for run in runs:
+        rounds[run.slot].append(run)
+    return [_beat(slot, votes, policy) for slot, votes in rounds.items()]
+
+
+def _beat(slot: int, votes: Sequence[SeenRun], policy: Policy) -> Beat:
+    sides = {vote.region_id: vote.verdict for vote in votes}
+    found = verdict(sides, policy, sorted(sides), is_over=True) or "unknown"
+    state = "degraded" if found == "split" else found
+    bad = next((vote for vote in votes if vote.reason), None)
+    message = (bad.message or MEANINGS[Reason(bad.reason)].words) if bad is not None and bad.reason else ""
+    good = [vote.duration_ms for vote in votes if vote.verdict in ("up", "degraded")]
+    regions = tuple((vote.region_id, vote.duration_ms, vote.verdict) for vote in votes) if len(votes) > 1 else ()
+    return Beat(slot, state, max(good, default=None), message, regions=regions)
+
+
+def cells_to_beats(found: Sequence[Cell]) -> list[Beat]:
+    return [Beat(cell.start, cell.worst or "none", end=cell.end) for cell in found]
+
+
+# --- checks of a list
+
+
+@dataclass(frozen=True)
+class CheckLine:
+    check: Check
+    state: ShownState
+    beats: list[Beat]
+    uptime: float | None
+    latency: Point | None
+
+
+def check_lines(*, checks: Sequence[Check], beat_count: int, now: datetime) -> list[CheckLine]:
+    ids = [check.id for check in checks]
+    rows = CheckState.objects.in_bulk(ids)
+    pauses = open_pauses(ids)
+    runs = recent_runs(check_ids=ids, count=beat_count, now_ms=to_ms(now))
+    spans = histories(checks=checks, rows=rows, start=now - DAY, end=now)
+    points = latency.summary(check_ids=ids, start=to_ms(now - DAY), end=to_ms(now))
+    return [
+        CheckLine(
+            check=check,
+            state=shown_state(check=check, row=rows[check.id], pause=pauses.get(check.id), now=now),
+            beats=beats_of(runs[check.id], check)[-beat_count:],
+            uptime=uptime_of(spans[check.id], check=check, start=now - DAY, end=now).ratio,
+            latency=points.get(check.id),
+        )
+        for check in checks
+    ]
+
+
+# --- resources of a list
+
+
+@dataclass(frozen=True)
+class ResourceLine:
+    resource: Resource
+    status: str
+    checks: int
+    only_check: uuid.UUID | None
+    beats: list[Beat]
+    uptime: float | None
+    latency: Point | None
+
+
+def resources_of(*, project: Project, now: datetime) -> QuerySet[Resource]:
+    """Those with a check, with `rank` (of the worst of them) and `checks` (how many)."""
+    active = Resource.objects.filter(project=project, checks__deleted_at=None)
+    return active.annotate(rank=Min(by_rank(status_now(now, "checks__"))), number=Count("checks"))
+
+
+def resource_lines(*, resources: Sequence[Resource], now: datetime) -> list[ResourceLine]:
+    checks = list(Check.objects.filter(resource__in=[r.pk for r in resources], deleted_at=None).annotate(status=status_now(now)))
+    of: dict[uuid.UUID, list[Check]] = defaultdict(list)
+    for check in checks:
+        of[check.resource_id].append(check)
+    rows = CheckState.objects.in_bulk([check.id for check in checks])
+    start = from_ms((to_ms(now) // HALF_HOUR_MS - 47) * HALF_HOUR_MS)
+    spans = histories(checks=checks, rows=rows, start=start, end=now)
+    points = latency.summary(check_ids=[check.id for check in checks], start=to_ms(now - DAY), end=to_ms(now))
+    return [_resource_line(resource, of[resource.pk], spans, points, start, now) for resource in resources]
+
+
+def _resource_line(
+    resource: Resource,
+    checks: Sequence[Check],
+    spans: Mapping[uuid.UUID, list[Span]],
+    points: Mapping[uuid.UUID, Point],
+    start: datetime,
+    now: datetime,
+) -> ResourceLine:
+    shown = worst_of([spans[check.id] for check in checks])
+    lived = add_up(shown, to_ms(max(now - DAY, min(check.created_at for check in checks))), to_ms(now))
+    return ResourceLine(
+        resource=resource,
+        status=worst([check.status for check in checks]),  # type: ignore[attr-defined]  # annotated by the caller
+        checks=len(checks),
+        only_check=checks[0].id if len(checks) == 1 else None,
+        beats=cells_to_beats(cells(shown, start=to_ms(start), width=HALF_HOUR_MS, count=48)),
+        uptime=lived.ratio,
+        latency=max((points[c.id] for c in checks if c.id in points), key=lambda point: point.p95 or 0.0, default=None),
+    )

@@ -1,0 +1,169 @@
+"""Tags that draw statuses and history: the one home of their shapes and words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from django import template
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+
+from apps.core.clock import from_ms
+from apps.incidents.boards import Beat
+from apps.incidents.words import STATES, STATUSES, span_words
+from apps.results.uptime import Cell
+
+register = template.Library()
+
+_SHAPES = {
+    "up": '<circle cx="6" cy="6" r="5" stroke="none"/>',
+    "warn": '<path d="M6 1 11.5 11H.5z" stroke="none"/>',
+    "down": '<rect x="1" y="1" width="10" height="10" rx="1.5" stroke="none"/>',
+    "unknown": '<circle cx="6" cy="6" r="4.25" fill="none" stroke-width="1.75"/>',
+    "maintenance": '<path d="M6 .2 11.8 6 6 11.8.2 6z" stroke="none"/>',
+    "paused": '<path d="M3.5 1.5v9M8.5 1.5v9" stroke-width="2.25" fill="none" stroke-linecap="round"/>',
+    "pending": '<circle cx="6" cy="6" r="4.25" fill="none" stroke-width="1.75" stroke-dasharray="2.2 2.25"/>',
+}
+_AS_STATUS = {"degraded": "warn", "none": "pending"}
+
+
+@register.simple_tag
+def mark(status: str) -> SafeString:
+    """The shape alone, for where the word stands beside it. Takes a status, or the state of a span."""
+    shape = _SHAPES[_AS_STATUS.get(status, status)]
+    return format_html(
+        '<svg class="mark is-{}" viewBox="0 0 12 12" aria-hidden="true">{}</svg>',
+        _AS_STATUS.get(status, status),
+        mark_safe(shape),  # noqa: S308  # a literal above
+    )
+
+
+@register.filter
+def status_word(status: str) -> str:
+    return STATUSES.get(status) or STATES[status]
+
+
+@register.filter
+def span(seconds: float | None) -> str:
+    return span_words(seconds or 0)
+
+
+_HEIGHT, _STEP = 28, 8
+
+
+@register.simple_tag
+def beat_bar(beats: Sequence[Beat], slugs: Mapping[int, str] | None = None, label: str = "", least: int = 0) -> SafeString:
+    """The last rounds or stretches as pills, newest at the right, with the material of their tooltips."""
+    padded = [*[Beat(0, "none")] * (least - len(beats)), *beats]
+    width = len(padded) * _STEP
+    drawn = format_html_join("", '<path class="v-{}" d="{}"/>', [(state, _strokes(padded, state)) for state in _drawn(padded)])
+    counts = {state: sum(beat.state == state for beat in beats) for state in STATES}
+    said = ", ".join(f"{number} {STATES[state].lower()}" for state, number in counts.items() if number) or "no run yet"
+    facts = json.dumps([_facts(beat, slugs or {}) for beat in padded], separators=(",", ":"))
+    return format_html(
+        '<div class="beats" role="img" tabindex="0" aria-label="{}" data-beats="{}"><svg width="{}" height="{}" '
+        'viewBox="0 0 {} {}" aria-hidden="true">{}</svg></div>',
+        f"{label}{': ' if label else ''}{said}",
+        facts,
+        width,
+        _HEIGHT,
+        width,
+        _HEIGHT,
+        drawn,
+    )
+
+
+def _drawn(beats: Sequence[Beat]) -> list[str]:
+    """The classes in the order of drawing: maintenance is a pill with a hollow over it."""
+    present = {beat.state for beat in beats}
+    order = ("none", "paused", "unknown", "up", "degraded", "down", "maintenance")
+    drawn = [state for state in order if state in present]
+    return [*drawn, "hollow"] if "maintenance" in present else drawn
+
+
+def _strokes(beats: Sequence[Beat], state: str) -> str:
+    wanted = "maintenance" if state == "hollow" else state
+    return "".join(f"M{index * _STEP + 4} 4v{_HEIGHT - 8}" for index, beat in enumerate(beats) if beat.state == wanted)
+
+
+_LETTERS = {"up": "u", "degraded": "w", "down": "d", "unknown": "x", "paused": "p", "maintenance": "m", "none": "n"}
+
+
+def _facts(beat: Beat, slugs: Mapping[int, str]) -> list[Any]:
+    regions = [[slugs.get(region, "?"), ms, _LETTERS[verdict]] for region, ms, verdict in beat.regions]
+    facts = [beat.start, _LETTERS[beat.state], beat.latency_ms, beat.message[:200] or None, beat.end, regions or None]
+    while facts[-1] is None:
+        facts.pop()
+    return facts
+
+
+@register.simple_tag
+def day_bar(cells: Sequence[Cell], label: str) -> SafeString:
+    """One cell a day; its tooltip tells the uptime by duration. Days before the first are empty."""
+    rects = format_html_join(
+        "",
+        '<rect x="{}" y="0" width="3" height="34" rx="1.5" class="d-{}{}"><title>{}</title></rect>',
+        [
+            (index * 4, cell.worst or "none", " old" if len(cells) - index > 45 else "", _day_words(cell))
+            for index, cell in enumerate(cells)
+        ],
+    )
+    return format_html(
+        '<svg class="days" viewBox="0 0 {} 34" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>',
+        len(cells) * 4 - 1,
+        f"{label}: {_days_said(cells)}",
+        rects,
+    )
+
+
+def _days_said(cells: Sequence[Cell]) -> str:
+    counts = {state: sum(cell.worst == state for cell in cells) for state in ("down", "degraded", "up")}
+    parts = [f"{number} days {words}" for state, words in _SAID.items() if (number := counts[state])]
+    return ", ".join(parts) or "no history yet"
+
+
+_SAID = {"down": "with an outage", "degraded": "degraded", "up": "without trouble"}
+
+
+def _day_words(cell: Cell) -> str:
+    day = datetime.fromtimestamp(cell.start / 1000, UTC).strftime("%d %b %Y")
+    ratio = cell.sums.ratio
+    if ratio is None:
+        return f"{day}: no data" if not cell.sums.paused else f"{day}: paused"
+    parts = [f"{day}: {int(ratio * 10_000) / 100:g} % up"]
+    if cell.sums.down:
+        parts.append(f"down for {span_words(cell.sums.down / 1000)}")
+    if cell.sums.degraded:
+        parts.append(f"degraded for {span_words(cell.sums.degraded / 1000)}")
+    if cell.sums.unknown:
+        parts.append(f"unknown for {span_words(cell.sums.unknown / 1000)}")
+    return ", ".join(parts)
+
+
+@register.filter
+def at_ms(value: int) -> datetime:
+    return from_ms(value)
+
+
+_PHASES = (("dns", "DNS"), ("connect", "Connect"), ("tls", "TLS"), ("first_byte", "First byte"), ("transfer", "Transfer"))
+
+
+@register.inclusion_tag("components/phases.html")
+def phases(figures: Mapping[str, float | None], total_ms: float | None = None) -> dict[str, Any]:
+    """DNS, connect, TLS, first byte, transfer as parts of one bar; the longest in ink."""
+    known = {name: float(figures[name] or 0) for name, _ in _PHASES if figures.get(name)}
+    if total_ms is not None and "transfer" not in known and known:
+        known["transfer"] = max(0.0, total_ms - sum(known.values()))
+    whole = sum(known.values()) or 1.0
+    slowest = max(known, key=known.__getitem__, default="")
+    parts, at = [], 0.0
+    for number, (name, title) in enumerate(_PHASES, start=1):
+        if name in known:
+            wide = known[name] / whole * 1000
+            style = "phase-slow" if name == slowest else f"phase-{number}"
+            parts.append({"title": title, "ms": known[name], "x": round(at, 1), "width": round(wide, 1), "style": style})
+            at += wide
+    return {"parts": parts}

@@ -1,0 +1,26 @@
+"""Reads of who was told."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+
+from apps.incidents.models import Incident
+from apps.notifications.models import Channel, Delivery
+from apps.orgs.models import Project
+
+
+def channels_of(*, project: Project) -> list[Channel]:
+    return list(Channel.objects.filter(project=project, deleted_at=None).order_by("name", "pk"))
+
+
+def deliveries_of_incident(*, incident: Incident) -> list[Delivery]:
+    """In the order in which they were made."""
+    found = Delivery.objects.filter(event__incident=incident).select_related("channel")
+    return list(found.order_by("created_at", "seq", "pk")[:100])
+
+
+def last_deliveries(*, channels: Sequence[Channel]) -> dict[uuid.UUID, Delivery]:
+    """The newest of each channel, in one query."""
+    newest = Delivery.objects.filter(channel__in=channels).order_by("channel_id", "-created_at").distinct("channel_id")
+    return {delivery.channel_id: delivery for delivery in newest}

@@ -1,0 +1,127 @@
+"""Latency over time: percentiles of good runs, from rollups where these are wide enough, else from the runs."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+
+from apps.results.histogram import merged, percentiles
+from apps.results.models import VERDICTS, DayRollup, HourRollup
+from apps.results.rollups import DAY_MS, FROM_RUNS, HOUR_MS, done_until
+
+SHARES = (0.5, 0.95, 0.99)
+MAX_POINTS = 1_000
+
+
+@dataclass(frozen=True)
+class Point:
+    """Of [start, start + step): how many runs of each verdict, and percentiles of the good ones in ms (None without any)."""
+
+    start: int
+    runs: int
+    verdicts: dict[str, int]
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One region's rollup row, or one that was just made."""
+
+    check_id: uuid.UUID
+    region_id: int
+    start: int
+    counts: tuple[int, int, int, int]
+    buckets: Sequence[int]
+    numbers: Sequence[int]
+
+
+def series(*, check_id: uuid.UUID, start: int, end: int, step: int, region_id: int | None = None) -> list[Point]:
+    """Points in the order of time, those without a run left out. A step below an hour reads runs, exactly."""
+    if step < HOUR_MS:
+        return _exact(check_id, start, end, step, region_id)
+    parts = _parts([check_id], start, end, is_daily=step >= DAY_MS)
+    if region_id is not None:
+        parts = [part for part in parts if part.region_id == region_id]
+    grouped: dict[int, list[_Part]] = defaultdict(list)
+    for part in parts:
+        grouped[part.start // step * step].append(part)
+    return [_point(moment, grouped[moment]) for moment in sorted(grouped)]
+
+
+def summary(*, check_ids: Sequence[uuid.UUID], start: int, end: int) -> dict[uuid.UUID, Point]:
+    """One point for each check over the whole span, to the hour."""
+    grouped: dict[uuid.UUID, list[_Part]] = defaultdict(list)
+    for part in _parts(check_ids, start // HOUR_MS * HOUR_MS, end, is_daily=False):
+        grouped[part.check_id].append(part)
+    return {check_id: _point(start, parts) for check_id, parts in grouped.items()}
+
+
+def joined(parts: Sequence[Point], *, start: int) -> Point | None:
+    """The slowest of several checks' points: what a resource shows."""
+    return max(parts, key=lambda point: point.p95 or 0.0, default=None)
+
+
+def by_region(*, check_id: uuid.UUID, start: int, end: int) -> dict[int, Point]:
+    grouped: dict[int, list[_Part]] = defaultdict(list)
+    for part in _parts([check_id], start // HOUR_MS * HOUR_MS, end, is_daily=False):
+        grouped[part.region_id].append(part)
+    return {region_id: _point(start, parts) for region_id, parts in grouped.items()}
+
+
+def _point(start: int, parts: Sequence[_Part]) -> Point:
+    counts = Counter[str]()
+    for part in parts:
+        counts.update(dict(zip(VERDICTS, part.counts, strict=True)))
+    p50, p95, p99 = percentiles(merged((part.buckets, part.numbers) for part in parts), SHARES)
+    return Point(start, counts.total(), dict(counts), p50, p95, p99)
+
+
+def _parts(check_ids: Sequence[uuid.UUID], start: int, end: int, *, is_daily: bool) -> list[_Part]:
+    """Days where whole days are rolled up and asked for, hours where hours are, and the rest from the runs."""
+    hours_until = min(done_until("hour"), end)
+    days_until = min(done_until("day"), end // DAY_MS * DAY_MS) if is_daily else start
+    parts: list[_Part] = []
+    if days_until > start:
+        parts += _rows(DayRollup, check_ids, start, days_until)
+    parts += _rows(HourRollup, check_ids, max(start, days_until), hours_until)
+    if end > max(hours_until, start):
+        bounds: dict[str, Any] = {"checks": list(check_ids), "start": max(start, hours_until), "end": end}
+        with connection.cursor() as cursor:
+            cursor.execute(FROM_RUNS, bounds)
+            parts += [_Part(row[0], row[1], row[2], tuple(row[3:7]), row[7], row[8]) for row in cursor.fetchall()]
+    return parts
+
+
+def _rows(model: Any, check_ids: Sequence[uuid.UUID], start: int, end: int) -> list[_Part]:
+    rows = model.objects.filter(check_id__in=check_ids, start__gte=start, start__lt=end)
+    names = ("check_id", "region_id", "start", "unknown", "up", "degraded", "down", "buckets", "numbers")
+    return [_Part(row[0], row[1], row[2], tuple(row[3:7]), row[7], row[8]) for row in rows.values_list(*names)]
+
+
+_EXACT = """
+    SELECT slot / %(step)s * %(step)s AS moment,
+        count(*) FILTER (WHERE verdict = 0), count(*) FILTER (WHERE verdict = 1),
+        count(*) FILTER (WHERE verdict = 2), count(*) FILTER (WHERE verdict = 3),
+        percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY duration_ms) FILTER (WHERE verdict IN (1, 2))
+    FROM check_runs WHERE check_id = %(check)s AND slot >= %(start)s AND slot < %(end)s
+        AND (%(region)s::smallint IS NULL OR region_id = %(region)s)
+    GROUP BY 1 ORDER BY 1
+"""
+
+
+def _exact(check_id: uuid.UUID, start: int, end: int, step: int, region_id: int | None) -> list[Point]:
+    with connection.cursor() as cursor:
+        cursor.execute(_EXACT, {"check": check_id, "start": start, "end": end, "step": step, "region": region_id})
+        rows: list[Any] = cursor.fetchall()
+    points = []
+    for moment, *counts, found in rows:
+        p50, p95, p99 = found or (None, None, None)
+        points.append(Point(moment, sum(counts), dict(zip(VERDICTS, counts, strict=True)), p50, p95, p99))
+    return points

@@ -1,0 +1,151 @@
+"""Runs rolled up by hour and day: incremental, and restartable at any point.
+
+An hour is rolled up two minutes after its end, a thousand checks a transaction, with the cursor in the same one; a second time
+gives the same rows. Runs that arrive later mark their hour, which is then rolled up again, and its day with it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.db import connection, transaction
+
+from apps.core.clock import to_ms
+from apps.monitors.models import Check
+from apps.results.histogram import BUCKET_SQL
+from apps.results.models import DayRollup, HourRollup, LateHour, RollupCursor
+from apps.results.partitions import partition_names
+
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+_SETTLE_MS = 120_000
+_LATE_MS = 60_000
+"""Less than `_SETTLE_MS`: a run recorded just before its hour is rolled up has committed by then, or is marked."""
+_CHUNK = 1_000
+HOURS_KEPT = timedelta(days=100)
+DAYS_KEPT = timedelta(days=800)
+
+_COLUMNS = "check_id, region_id, start, unknown, up, degraded, down, buckets, numbers"
+_COUNTS = ", ".join(f"coalesce(sum(n) FILTER (WHERE verdict = {verdict}), 0)::integer" for verdict in range(4))
+_HISTOGRAM = """
+    coalesce(array_agg(bucket ORDER BY bucket) FILTER (WHERE bucket IS NOT NULL), '{}'),
+    coalesce(array_agg(n ORDER BY bucket) FILTER (WHERE bucket IS NOT NULL), '{}')
+"""
+FROM_RUNS = f"""
+    SELECT check_id, region_id, hour, {_COUNTS}, {_HISTOGRAM} FROM (
+        SELECT check_id, region_id, slot / {HOUR_MS} * {HOUR_MS} AS hour, verdict,
+            CASE WHEN verdict IN (1, 2) THEN {BUCKET_SQL} END AS bucket, count(*)::integer AS n
+        FROM check_runs WHERE check_id = ANY (%(checks)s) AND slot >= %(start)s AND slot < %(end)s GROUP BY 1, 2, 3, 4, 5
+    ) AS counted GROUP BY 1, 2, 3
+"""  # noqa: S608  # built of literals
+"""Rows of an hour rollup, in the order of its columns, straight from the runs."""
+_FROM_HOURS = """
+    SELECT h.check_id, h.region_id, %(start)s, sum(h.unknown), sum(h.up), sum(h.degraded), sum(h.down),
+        coalesce(b.buckets, '{}'), coalesce(b.numbers, '{}')
+    FROM results_hourrollup AS h
+    LEFT JOIN (
+        SELECT check_id, region_id, array_agg(bucket ORDER BY bucket) AS buckets, array_agg(number ORDER BY bucket) AS numbers
+        FROM (
+            SELECT check_id, region_id, bucket, sum(number)::integer AS number
+            FROM results_hourrollup CROSS JOIN LATERAL unnest(buckets, numbers) AS u (bucket, number)
+            WHERE check_id = ANY (%(checks)s) AND start >= %(start)s AND start < %(end)s GROUP BY 1, 2, 3
+        ) AS summed GROUP BY 1, 2
+    ) AS b ON b.check_id = h.check_id AND b.region_id = h.region_id
+    WHERE h.check_id = ANY (%(checks)s) AND h.start >= %(start)s AND h.start < %(end)s
+    GROUP BY 1, 2, b.buckets, b.numbers
+"""  # built of literals
+_UPSERT = """
+    ON CONFLICT (check_id, start, region_id) DO UPDATE SET (unknown, up, degraded, down, buckets, numbers) =
+        ROW (excluded.unknown, excluded.up, excluded.degraded, excluded.down, excluded.buckets, excluded.numbers)
+"""
+_SPANS = {
+    "hour": (HOUR_MS, f"INSERT INTO results_hourrollup ({_COLUMNS}) {FROM_RUNS} {_UPSERT}"),  # literals
+    "day": (DAY_MS, f"INSERT INTO results_dayrollup ({_COLUMNS}) {_FROM_HOURS} {_UPSERT}"),  # literals
+}
+
+
+def roll_up(*, now: datetime, steps: int) -> int:
+    """At most so many steps, a transaction each: late hours first, then hours, then days. Returns how many were made."""
+    made = 0
+    for step in (_roll_late, _roll_hour, _roll_day):
+        while made < steps and step(now):
+            made += 1
+    return made
+
+
+def done_until(span: str) -> int:
+    """Everything before this moment (epoch ms) is rolled up; 0 before the first time."""
+    return RollupCursor.objects.filter(span=span).values_list("done_until", flat=True).first() or 0
+
+
+def _roll_hour(now: datetime) -> bool:
+    return _advance("hour", limit=(to_ms(now) - _SETTLE_MS) // HOUR_MS * HOUR_MS)
+
+
+def _roll_day(now: datetime) -> bool:
+    return _advance("day", limit=done_until("hour") // DAY_MS * DAY_MS)
+
+
+@transaction.atomic
+def _advance(span: str, *, limit: int) -> bool:
+    """One chunk of checks of the first span not done. False when everything before `limit` is."""
+    width, _ = _SPANS[span]
+    RollupCursor.objects.get_or_create(span=span, defaults={"done_until": min(oldest_run_day(), limit)})
+    cursor = RollupCursor.objects.select_for_update().get(span=span)
+    if cursor.done_until >= limit:
+        return False
+    checks = Check.objects.order_by("pk").values_list("pk", flat=True)
+    chunk = list((checks if cursor.after is None else checks.filter(pk__gt=cursor.after))[:_CHUNK])
+    roll(span, chunk, cursor.done_until)
+    if len(chunk) < _CHUNK:
+        cursor.done_until, cursor.after = cursor.done_until + width, None
+    else:
+        cursor.after = chunk[-1]
+    cursor.save(update_fields=["done_until", "after"])
+    return True
+
+
+def roll(span: str, checks: Sequence[uuid.UUID], start: int) -> None:
+    """Roll up one span of these checks; what was there of it is replaced."""
+    if not checks:
+        return
+    width, statement = _SPANS[span]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, {"checks": list(checks), "start": start, "end": start + width})
+
+
+@transaction.atomic
+def _roll_late(now: datetime) -> bool:
+    """The hours marked since, and their days where those are rolled up already."""
+    until = (to_ms(now) - _SETTLE_MS) // HOUR_MS * HOUR_MS
+    late = LateHour.objects.filter(start__lt=min(until, done_until("hour"))).select_for_update(skip_locked=True)
+    marks = list(late.order_by("start")[:_CHUNK])
+    if not marks:
+        return False
+    days = done_until("day")
+    for start in sorted({mark.start for mark in marks}):
+        checks = [mark.check_id for mark in marks if mark.start == start]
+        roll("hour", checks, start)
+        if start < days:
+            roll("day", checks, start // DAY_MS * DAY_MS)
+        LateHour.objects.filter(start=start, check_id__in=checks).delete()
+    return True
+
+
+def mark_late(*, runs: Sequence[tuple[uuid.UUID, int]], now_ms: int) -> None:
+    """Note the (check, slot) whose hour may have been rolled up. Called in the transaction that records them."""
+    late = {(check, slot // HOUR_MS * HOUR_MS) for check, slot in runs if now_ms > slot // HOUR_MS * HOUR_MS + HOUR_MS + _LATE_MS}
+    if late:
+        LateHour.objects.bulk_create([LateHour(check_id=c, start=s) for c, s in sorted(late)], ignore_conflicts=True)
+
+
+def oldest_run_day() -> int:
+    """The start of the oldest partition: nothing was seen before it."""
+    names = partition_names()
+    return to_ms(datetime.strptime(f"{names[0][-8:]}+0000", "%Y%m%d%z")) if names else 0
+
+
+def prune_rollups(*, now: datetime) -> None:
+    HourRollup.objects.filter(start__lt=to_ms(now - HOURS_KEPT)).delete()
+    DayRollup.objects.filter(start__lt=to_ms(now - DAYS_KEPT)).delete()

@@ -1,0 +1,73 @@
+"""A check tried before it is saved: what is asked, and what each region answers. Steps nothing."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from apps.core.wake import wake
+from apps.monitors.models import Region
+from apps.monitors.services import CheckFields
+from apps.orgs.models import Project
+from apps.probes.wire import Run, WireError, parse_run
+from apps.results.models import Trial, TrialAnswer
+
+DISPATCH_TASK = "pipeline.dispatch_trial"
+KEPT = timedelta(hours=1)
+PATIENCE_S = 5
+"""Beyond its timeout, a region that has not answered will not."""
+
+
+def start_trial(*, project: Project, fields: CheckFields, now: datetime) -> Trial:
+    options = {**fields.options, **(fields.secrets or {})}
+    if fields.degraded_ms is not None:
+        options["degraded_ms"] = fields.degraded_ms
+    trial = Trial.objects.create(
+        organization_id=project.organization_id,
+        project=project,
+        kind=fields.kind,
+        target=fields.target,
+        options=options,
+        timeout_s=fields.timeout_s,
+        region_ids=fields.region_ids,
+        created_at=now,
+    )
+    wake(DISPATCH_TASK, trial=str(trial.id))
+    return trial
+
+
+def note_answer(*, body: Mapping[str, Any], region: Region) -> None:
+    """A region's answer; a second one, or one that nobody waits for any more, changes nothing. Raises WireError."""
+    try:
+        trial_id = uuid.UUID(str(body["trial"]))
+    except (KeyError, ValueError) as error:
+        raise WireError(f"the trial is not named: {error!r}") from error
+    run = _answer(body, trial_id)
+    if Trial.objects.filter(pk=trial_id, region_ids__contains=[region.id]).exists():
+        answer = TrialAnswer(
+            trial_id=trial_id,
+            region_id=region.id,
+            verdict=run.verdict.value,
+            reason=run.reason.value if run.reason else "",
+            message=run.message,
+            duration_ms=run.duration_ms,
+            facts=run.facts,
+        )
+        TrialAnswer.objects.bulk_create([answer], ignore_conflicts=True)
+
+
+def _answer(body: Mapping[str, Any], trial_id: uuid.UUID) -> Run:
+    """Judged like a run, of which it is one without a slot."""
+    return parse_run({**body, "check": str(trial_id), "revision": 0, "slot": 0, "started_at": 0})
+
+
+def is_over(*, trial: Trial, answers: Sequence[TrialAnswer], now: datetime) -> bool:
+    """Whether every region answered, or those that did not will not."""
+    waits_until = trial.created_at + timedelta(seconds=trial.timeout_s + PATIENCE_S)
+    return len(answers) >= len(trial.region_ids) or now > waits_until
+
+
+def prune_trials(*, now: datetime) -> None:
+    Trial.objects.filter(created_at__lt=now - KEPT).delete()

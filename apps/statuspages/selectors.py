@@ -1,0 +1,161 @@
+"""What a status page tells: nothing of targets, reasons or people, only names, states and times."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from apps.core.clock import from_ms, to_ms
+from apps.incidents.history import histories
+from apps.incidents.models import CheckState, Incident, IncidentUpdate
+from apps.incidents.selectors import status_now
+from apps.incidents.words import worst
+from apps.monitors.models import Check
+from apps.orgs.models import Project
+from apps.results.uptime import Cell, add_up, cells, worst_of
+from apps.statuspages.models import Component, StatusPage
+
+DAYS = 90
+PAST = timedelta(days=30)
+_PAST_SHOWN = 20
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True)
+class ComponentLine:
+    name: str
+    group: str
+    status: str
+    uptime: float | None
+    days: list[Cell]
+
+
+@dataclass(frozen=True)
+class PublicUpdate:
+    at: datetime
+    text: str
+
+
+@dataclass(frozen=True)
+class PublicIncident:
+    title: str
+    severity: str
+    started_at: datetime
+    resolved_at: datetime | None
+    updates: list[PublicUpdate]
+
+    @property
+    def length_s(self) -> float | None:
+        return (self.resolved_at - self.started_at).total_seconds() if self.resolved_at else None
+
+
+@dataclass(frozen=True)
+class PageView:
+    page: StatusPage
+    status: str
+    sentence: str
+    groups: list[tuple[str, list[ComponentLine]]]
+    open_incidents: list[PublicIncident]
+    past_incidents: list[PublicIncident]
+    made_at: datetime
+
+
+def page_of(*, project: Project) -> StatusPage | None:
+    return StatusPage.objects.filter(project=project).first()
+
+
+def published_page(*, slug: str) -> StatusPage | None:
+    return StatusPage.objects.filter(slug=slug, is_published=True).first()
+
+
+def view_of(*, page: StatusPage, now: datetime) -> PageView:
+    """The whole page in a fixed number of queries."""
+    components = list(Component.objects.filter(page=page).order_by("position", "pk"))
+    checks = Check.objects.filter(resource__in=[c.resource_id for c in components], deleted_at=None)
+    of: dict[uuid.UUID, list[Check]] = defaultdict(list)
+    for check in checks.annotate(status=status_now(now)):
+        of[check.resource_id].append(check)
+    lines = _lines(components, of, now)
+    incidents = _incidents(page, components, of, now)
+    groups: dict[str, list[ComponentLine]] = defaultdict(list)
+    for line in lines:
+        groups[line.group].append(line)
+    return PageView(
+        page=page,
+        status=_overall(lines),
+        sentence=sentence_of(lines),
+        groups=list(groups.items()),
+        open_incidents=[incident for incident in incidents if incident.resolved_at is None],
+        past_incidents=[incident for incident in incidents if incident.resolved_at is not None][:_PAST_SHOWN],
+        made_at=now,
+    )
+
+
+def _lines(components: Sequence[Component], of: dict[uuid.UUID, list[Check]], now: datetime) -> list[ComponentLine]:
+    checks = [check for group in of.values() for check in group]
+    rows = CheckState.objects.in_bulk([check.pk for check in checks])
+    first = (to_ms(now) // _DAY_MS - DAYS + 1) * _DAY_MS
+    spans = histories(checks=checks, rows=rows, start=from_ms(first), end=now)
+    lines = []
+    for component in components:
+        mine = of[component.resource_id]
+        shown = worst_of([spans[check.pk] for check in mine])
+        statuses = [check.status for check in mine]  # type: ignore[attr-defined]  # annotated by the caller
+        lines.append(
+            ComponentLine(
+                name=component.name,
+                group=component.group,
+                status=worst(statuses),
+                uptime=add_up(shown, first, to_ms(now)).ratio,
+                days=cells(shown, start=first, width=_DAY_MS, count=DAYS),
+            )
+        )
+    return lines
+
+
+def _overall(lines: Sequence[ComponentLine]) -> str:
+    told = [line.status for line in lines if line.status not in ("paused", "pending")]
+    return worst(told) if told else "pending"
+
+
+def sentence_of(lines: Sequence[ComponentLine]) -> str:
+    """One sentence for the whole page, about the worst that is going on."""
+    told = [line for line in lines if line.status not in ("paused", "pending")]
+    if not told:
+        return "Nothing is measured yet"
+    for status, words in (("down", "down"), ("warn", "degraded"), ("maintenance", "under maintenance")):
+        names = [line.name for line in told if line.status == status]
+        if len(names) == 1:
+            return f"{names[0]} is {words}"
+        if len(names) == len(told) and len(names) > 1:
+            return f"Everything is {words}"
+        if names:
+            return f"{len(names)} of {len(told)} parts are {words}"
+    if all(line.status == "unknown" for line in told):
+        return "The state is not known at the moment"
+    return "All systems work"
+
+
+def _incidents(
+    page: StatusPage, components: Sequence[Component], of: dict[uuid.UUID, list[Check]], now: datetime
+) -> list[PublicIncident]:
+    """Of the components' checks, and those that people opened and wrote of in public. Newest first."""
+    names = {check.pk: component.name for component in components for check in of[component.resource_id]}
+    rows = Incident.objects.filter(project=page.project_id, started_at__gt=now - PAST)
+    rows = rows | Incident.objects.filter(project=page.project_id).exclude(status=Incident.Status.RESOLVED)
+    told = list(rows.order_by("-started_at")[:200])
+    updates: dict[uuid.UUID, list[PublicUpdate]] = defaultdict(list)
+    for update in IncidentUpdate.objects.filter(incident__in=told, is_public=True).order_by("-created_at"):
+        updates[update.incident_id].append(PublicUpdate(update.created_at, update.text))
+    found = []
+    for incident in told:
+        name = names.get(incident.check_row_id) if incident.check_row_id else None
+        if name is None and not (incident.source == Incident.Source.PERSON and updates[incident.pk]):
+            continue
+        state = "down" if incident.severity == "down" else "degraded"
+        title = incident.title if name is None else f"{name} {'was' if incident.resolved_at else 'is'} {state}"
+        found.append(PublicIncident(title, incident.severity, incident.started_at, incident.resolved_at, updates[incident.pk]))
+    return found

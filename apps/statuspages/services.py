@@ -1,0 +1,75 @@
+"""Acts on status pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.core.cache import cache
+from django.db import transaction
+from django.utils.text import slugify
+from redis.exceptions import RedisError
+
+from apps.monitors.models import Resource
+from apps.orgs.models import Project
+from apps.statuspages.models import Component, StatusPage
+
+
+class SlugTakenError(Exception):
+    """Another page has this address."""
+
+
+@dataclass(frozen=True)
+class ComponentSpec:
+    resource: Resource
+    name: str = ""
+    group: str = ""
+
+
+def ensure_page(*, project: Project) -> StatusPage:
+    """The project's page; a new one is private and shows nothing yet."""
+    page = StatusPage.objects.filter(project=project).first()
+    if page is not None:
+        return page
+    wanted = slugify(f"{project.organization.name} {project.name}")[:50] or "status"
+    slug, number = wanted, 1
+    while StatusPage.objects.filter(slug=slug).exists():
+        number += 1
+        slug = f"{wanted}-{number}"
+    defaults = {"organization_id": project.organization_id, "slug": slug, "title": project.name}
+    return StatusPage.objects.get_or_create(project=project, defaults=defaults)[0]
+
+
+@transaction.atomic
+def change_page(
+    *, page: StatusPage, title: str, slug: str, description: str, is_published: bool, components: Sequence[ComponentSpec]
+) -> StatusPage:
+    """Everything of a page at once; components stand in the order given. Raises SlugTakenError."""
+    if StatusPage.objects.filter(slug=slug).exclude(pk=page.pk).exists():
+        raise SlugTakenError("Another page has this address.")
+    forget(page.slug)
+    page.title, page.slug, page.description, page.is_published = title, slug, description, is_published
+    page.save(update_fields=["title", "slug", "description", "is_published"])
+    Component.objects.filter(page=page).delete()
+    Component.objects.bulk_create(
+        [
+            Component(
+                page=page, resource=spec.resource, name=spec.name or spec.resource.name, group=spec.group, position=position
+            )
+            for position, spec in enumerate(components)
+        ]
+    )
+    transaction.on_commit(lambda: forget(slug))
+    return page
+
+
+def cache_key(slug: str, form: str) -> str:
+    return f"status:{form}:{slug}"
+
+
+def forget(slug: str) -> None:
+    """What is cached of a page must not outlive a change that hides something."""
+    try:
+        cache.delete_many([cache_key(slug, form) for form in ("html", "json")])
+    except (RedisError, OSError):
+        return  # a cache that is away keeps nothing fresh: entries end by themselves

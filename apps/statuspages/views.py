@@ -1,0 +1,112 @@
+"""The public pages: no session, no script, cached; the last known page is served while the database is away."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from django.core.cache import cache
+from django.db import DatabaseError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+from redis.exceptions import RedisError
+
+from apps.core.clock import from_ms, to_ms
+from apps.incidents.payloads import timestamp
+from apps.statuspages.selectors import PageView, PublicIncident, published_page, view_of
+from apps.statuspages.services import cache_key
+
+log = logging.getLogger(__name__)
+
+FRESH_MS = 5_000
+KEPT_S = 3_600
+"""How long a page is served that cannot be made anew."""
+
+
+@require_safe
+def status_page(_request: HttpRequest, slug: str) -> HttpResponse:
+    return _answer(
+        slug, "html", "text/html; charset=utf-8", lambda view: render_to_string("statuspages/page.html", {"view": view})
+    )
+
+
+@require_safe
+def status_json(_request: HttpRequest, slug: str) -> HttpResponse:
+    response = _answer(slug, "json", "application/json", lambda view: json.dumps(document(view)))
+    response["Access-Control-Allow-Origin"] = "*"
+    return response
+
+
+def _answer(slug: str, form: str, content_type: str, render: Callable[[PageView], str]) -> HttpResponse:
+    now = timezone.now()
+    kept = _kept(slug, form)
+    if kept is None or not 0 <= to_ms(now) - kept["at"] < FRESH_MS:
+        try:
+            page = published_page(slug=slug)
+            if page is None:
+                raise Http404
+            kept = {"at": to_ms(now), "body": render(view_of(page=page, now=now))}
+        except DatabaseError:
+            if kept is None:
+                raise
+            log.warning("the database is away: status page %s is served as it was", slug)
+        else:
+            _keep(slug, form, kept)
+    response = HttpResponse(kept["body"], content_type=content_type)
+    response["Cache-Control"] = f"public, max-age={FRESH_MS // 1000}"
+    return response
+
+
+def _kept(slug: str, form: str) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] | None = cache.get(cache_key(slug, form))
+    except (RedisError, OSError):
+        return None
+    return found
+
+
+def _keep(slug: str, form: str, page: dict[str, Any]) -> None:
+    try:
+        cache.set(cache_key(slug, form), page, KEPT_S)
+    except (RedisError, OSError) as error:
+        log.warning("status page %s is not cached: %s", slug, error)
+
+
+def document(view: PageView) -> dict[str, Any]:
+    """The page for programs."""
+    return {
+        "page": {"title": view.page.title, "slug": view.page.slug},
+        "status": view.status,
+        "sentence": view.sentence,
+        "updated_at": timestamp(view.made_at),
+        "components": [
+            {
+                "name": line.name,
+                "group": line.group or None,
+                "status": line.status,
+                "uptime_90d": line.uptime,
+                "days": [{"date": _date(cell.start), "uptime": cell.sums.ratio, "worst": cell.worst} for cell in line.days],
+            }
+            for _, lines in view.groups
+            for line in lines
+        ],
+        "incidents": [_incident(incident) for incident in [*view.open_incidents, *view.past_incidents]],
+    }
+
+
+def _incident(incident: PublicIncident) -> dict[str, Any]:
+    return {
+        "title": incident.title,
+        "severity": incident.severity,
+        "started_at": timestamp(incident.started_at),
+        "resolved_at": timestamp(incident.resolved_at) if incident.resolved_at else None,
+        "updates": [{"at": timestamp(update.at), "text": update.text} for update in incident.updates],
+    }
+
+
+def _date(moment_ms: int) -> str:
+    return f"{from_ms(moment_ms):%Y-%m-%d}"

@@ -1,0 +1,23 @@
+// What every page of the dashboard does by script. Without it all pages still work: links load and forms post.
+import Alpine from "@alpinejs/csp";
+import "./morph.js";
+import { startBeats } from "./beats.js";
+import { bulk, copy, theme } from "./components.js";
+import { startDialogs } from "./dialogs.js";
+import { startKeys } from "./keys.js";
+import { startLive } from "./live.js";
+import { startTimes } from "./times.js";
+import { startToasts } from "./toasts.js";
+
+Alpine.data("bulk", bulk);
+Alpine.data("copy", copy);
+Alpine.data("theme", theme);
+Alpine.start();
+
+startTimes();
+startBeats();
+startDialogs();
+startKeys();
+startToasts();
+startLive();
+document.documentElement.dataset.ready = "true";

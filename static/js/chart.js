@@ -1,0 +1,143 @@
+// The latency chart: p50 as a line, p50–p95 as a band, p99 dashed; outages as bands behind, unknown as gaps.
+import uPlot from "uplot";
+import { exactTime } from "./times.js";
+
+const REFRESH_MS = 15_000;
+const probe = document.createElement("i");
+probe.hidden = true;
+
+// A canvas needs a colour, not an expression: let the browser work it out.
+function colour(name, alpha = 1) {
+  document.body.append(probe);
+  probe.style.color = `var(${name})`;
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  return alpha === 1 ? found : found.replace(/\)$/, ` / ${alpha})`);
+}
+
+const BANDS = { down: ["--down", 0.12], degraded: ["--warn", 0.14], maintenance: ["--maint", 0.12] };
+
+function behind(bands) {
+  return (chart) => {
+    const { ctx, bbox } = chart;
+    for (const { from, to, state } of bands) {
+      const [name, alpha] = BANDS[state] ?? [];
+      if (!name) continue;
+      const left = Math.max(bbox.left, chart.valToPos(from / 1000, "x", true));
+      const right = Math.min(bbox.left + bbox.width, chart.valToPos(to / 1000, "x", true));
+      if (right <= bbox.left || left >= bbox.left + bbox.width) continue;
+      ctx.fillStyle = colour(name, alpha);
+      ctx.fillRect(left, bbox.top, Math.max(2, right - left), bbox.height);
+    }
+  };
+}
+
+function words(ms) {
+  if (ms === null || ms === undefined) return "–";
+  return ms >= 10_000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms)} ms`;
+}
+
+function tooltip(data) {
+  const tip = document.createElement("div");
+  tip.className = "tip";
+  tip.hidden = true;
+  return {
+    hooks: {
+      init: (chart) => { chart.over.append(tip); chart.over.addEventListener("mouseleave", () => { tip.hidden = true; }); },
+      setCursor: (chart) => {
+        const { idx, left } = chart.cursor;
+        if (idx === null || idx === undefined || left < 0) { tip.hidden = true; return; }
+        const at = data.t[idx] * 1000;
+        const state = data.bands.find((band) => band.from <= at && at < band.to)?.state;
+        const rows = [exactTime(at), `p50 ${words(data.p50[idx])}`, `p95 ${words(data.p95[idx])}`, `p99 ${words(data.p99[idx])}`, `${data.runs[idx]} runs`];
+        if (state) rows.push(state === "down" ? "Down" : state === "degraded" ? "Degraded" : "Maintenance");
+        tip.replaceChildren(...rows.map((row, at) => Object.assign(document.createElement("div"), { textContent: row, className: at ? "" : "sub" })));
+        tip.hidden = false;
+        tip.style.position = "absolute";
+        const wide = chart.over.clientWidth;
+        tip.style.left = `${left > wide / 2 ? left - tip.offsetWidth - 12 : left + 12}px`;
+        tip.style.top = "8px";
+      },
+    },
+  };
+}
+
+function options(box, data) {
+  const ink = colour("--ink"), hint = colour("--ink-3"), line = colour("--line");
+  const axis = { stroke: hint, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 4 }, font: '12px Inter, system-ui, sans-serif' };
+  const isSmall = box.classList.contains("small");
+  return {
+    width: box.clientWidth,
+    height: isSmall ? 120 : 220,
+    padding: [8, 8, 0, 0],
+    cursor: { y: false, points: { size: 6, fill: ink, stroke: ink } },
+    scales: { x: { range: (_, low, high) => [Math.max(low, data.from / 1000), high], time: true }, y: { range: (_, __, high) => [0, Math.max(10, high * 1.1)] } },
+    axes: [
+      { ...axis, space: 70 },
+      { ...axis, size: 58, space: isSmall ? 40 : 44, values: (_, ticks) => ticks.map(words) },
+    ],
+    series: [
+      {},
+      { label: "p50", stroke: ink, width: 2, points: { show: data.t.length < 3, size: 5 }, spanGaps: false },
+      { label: "p95", stroke: "transparent", width: 0, points: { show: false }, spanGaps: false },
+      { label: "p99", stroke: hint, width: 1, dash: [4, 4], points: { show: false }, spanGaps: false },
+    ],
+    bands: [{ series: [2, 1], fill: colour("--ink", 0.1) }],
+    legend: { show: false },
+    plugins: [tooltip(data), { hooks: { drawClear: behind(data.bands) } }],
+  };
+}
+
+class Chart {
+  constructor(box) {
+    this.box = box;
+    this.readAt = 0;
+    this.read();
+    this.watcher = new ResizeObserver(() => this.chart && this.chart.width !== box.clientWidth && this.chart.setSize({ width: box.clientWidth, height: this.chart.height }));
+    this.watcher.observe(box);
+  }
+
+  async read() {
+    this.readAt = Date.now();
+    try {
+      const answer = await fetch(this.box.dataset.src, { headers: { Accept: "application/json" } });
+      if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
+      this.draw(await answer.json());
+    } catch (error) {
+      if (!this.chart) this.box.textContent = `The figures could not be read (${error.message}).`;
+    }
+  }
+
+  draw(data) {
+    this.data = data;
+    const isZoomed = this.chart && this.zoom;
+    if (isZoomed) return;
+    this.chart?.destroy();
+    this.box.replaceChildren();
+    this.box.removeAttribute("aria-busy");
+    if (!data.t.length) {
+      this.box.append(Object.assign(document.createElement("p"), { className: "empty", textContent: "No runs in this span." }));
+      return;
+    }
+    this.chart = new uPlot(options(this.box, data), [data.t, data.p50, data.p95, data.p99], this.box);
+    this.chart.over.addEventListener("mouseup", () => { this.zoom = true; });
+    this.chart.over.addEventListener("dblclick", () => { this.zoom = false; });
+  }
+
+  refresh(isDue) {
+    if (!this.box.isConnected) { this.watcher.disconnect(); return false; }
+    if (isDue && Date.now() - this.readAt > REFRESH_MS) this.read();
+    return true;
+  }
+}
+
+let charts = [];
+function start() {
+  charts = charts.filter((chart) => chart.refresh(false));
+  for (const box of document.querySelectorAll(".chart[data-src]")) if (!charts.some((chart) => chart.box === box)) charts.push(new Chart(box));
+}
+
+start();
+document.body.addEventListener("htmx:afterSwap", () => { start(); for (const chart of charts) chart.refresh(true); });
+document.addEventListener("theme", () => { for (const chart of charts) chart.data && chart.draw(chart.data); });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { for (const chart of charts) chart.data && chart.draw(chart.data); });

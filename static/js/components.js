@@ -1,0 +1,41 @@
+// Alpine components. The CSP build takes names of properties and calls, no code in attributes.
+
+// Checkboxes of a list that bring up the bar of bulk acts; what was chosen stays chosen when rows are refreshed.
+export const bulk = () => ({
+  chosen: [],
+  get isAny() { return this.chosen.length > 0; },
+  get words() { return `${this.chosen.length} chosen`; },
+  boxes() { return [...this.$root.querySelectorAll("input[name=id]")]; },
+  count() {
+    this.chosen = this.boxes().filter((box) => box.checked).map((box) => box.value);
+    for (const box of this.boxes()) box.closest("tr").setAttribute("aria-selected", box.checked);
+  },
+  all() {
+    for (const box of this.boxes()) box.checked = this.$event.target.checked;
+    this.count();
+  },
+  none() {
+    for (const box of this.$root.querySelectorAll("input[type=checkbox]")) box.checked = false;
+    this.count();
+  },
+});
+
+export const copy = () => ({
+  isDone: false,
+  async run() {
+    await navigator.clipboard.writeText(this.$root.dataset.text);
+    this.isDone = true;
+    setTimeout(() => { this.isDone = false; }, 1_500);
+  },
+});
+
+// Light, dark, or as the system says. The server reads the cookie, so that no page flashes.
+export const theme = () => ({
+  choose() {
+    const chosen = this.$el.value;
+    document.documentElement.dataset.theme = chosen;
+    document.cookie = `theme=${chosen};path=/;max-age=31536000;samesite=lax`;
+    document.dispatchEvent(new Event("theme"));
+    this.$event.preventDefault();
+  },
+});

@@ -1,0 +1,55 @@
+// Keys: `/` search, `n` new, in lists ↑ ↓ (or k j) between rows, x to choose, Enter to open; ? shows them.
+export function startKeys() {
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    const isTyping = event.target.matches("input:not([type=checkbox]), textarea, select, [contenteditable]");
+    if (event.key === "Escape" && isTyping) event.target.blur();
+    if (isTyping) return;
+    const act = ACTS[event.key];
+    if (act?.(event)) event.preventDefault();
+  });
+  document.addEventListener("click", (event) => {
+    const row = event.target.closest("tr[data-row]");
+    if (row && !event.target.closest("a, button, input, label, .beats")) row.querySelector("a[data-open]")?.click();
+  });
+}
+
+const ACTS = {
+  "/": () => focus("input[type=search]"),
+  n: () => click("a[data-new]"),
+  "?": () => document.getElementById("keys")?.showModal() ?? true,
+  ArrowDown: (event) => move(event, 1),
+  j: (event) => move(event, 1),
+  ArrowUp: (event) => move(event, -1),
+  k: (event) => move(event, -1),
+  x: () => choose(),
+};
+
+function focus(selector) {
+  const found = document.querySelector(selector);
+  found?.focus();
+  found?.select();
+  return Boolean(found);
+}
+
+function click(selector) {
+  const found = document.querySelector(selector);
+  found?.click();
+  return Boolean(found);
+}
+
+function move(event, step) {
+  if (event.target.closest(".beats, [role=tablist]")) return false;
+  const rows = [...document.querySelectorAll("tr[data-row]")];
+  if (!rows.length) return false;
+  const here = rows.indexOf(document.activeElement.closest("tr[data-row]"));
+  const next = rows[here < 0 ? (step > 0 ? 0 : rows.length - 1) : Math.min(rows.length - 1, Math.max(0, here + step))];
+  next.querySelector("a[data-open]").focus();
+  return true;
+}
+
+function choose() {
+  const box = document.activeElement.closest("tr[data-row]")?.querySelector("input[name=id]");
+  box?.click();
+  return Boolean(box);
+}

@@ -1,0 +1,30 @@
+// htmx swaps by morphing: what did not change stays, with its focus, its scroll and its ticks.
+import { Idiomorph } from "idiomorph";
+
+const slid = new WeakSet();
+const isStill = matchMedia("(prefers-reduced-motion: reduce)");
+
+htmx.defineExtension("morph", {
+  isInlineSwap: (style) => style === "morph",
+  handleSwap: (style, target, fragment) => {
+    if (style !== "morph") return false;
+    return Idiomorph.morph(target, fragment.children, {
+      morphStyle: "outerHTML",
+      callbacks: {
+        // What the reader set is the reader's: ticks, open folds, half-typed texts.
+        beforeNodeMorphed: (before, after) => {
+          if (before.nodeName === "INPUT" && before.type === "checkbox") after.checked = before.checked;
+          if (before.nodeName === "DETAILS" && before.open) after.open = true;
+          if (before.nodeName === "TR" && before.ariaSelected) after.ariaSelected = before.ariaSelected;
+          if (before.dataset?.beats !== after.dataset?.beats) slid.add(before);
+          return true;
+        },
+        // A beat that came in slides.
+        afterNodeMorphed: (before) => {
+          if (!slid.delete(before) || isStill.matches) return;
+          before.querySelector("svg")?.animate([{ transform: "translateX(8px)" }, {}], { duration: 160, easing: "ease-out" });
+        },
+      },
+    });
+  },
+});
