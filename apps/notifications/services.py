@@ -259,6 +259,18 @@ def _note_failure(claimed: Claim, error: SendError, now: datetime) -> Delivery.S
     return Delivery.Status.PENDING
 
 
+@transaction.atomic
+def resend(*, delivery_id: uuid.UUID, now: datetime) -> bool:
+    """Try a dead delivery again from the beginning, with the same key. False for one that is not dead."""
+    dead = Delivery.objects.filter(pk=delivery_id, status=Delivery.Status.DEAD)
+    revived = dead.update(
+        status=Delivery.Status.PENDING, attempts=0, next_attempt_at=now, finished_at=None, lease_until=None, woken_at=None
+    )
+    if revived:
+        wake(DELIVER_TASK, delivery=str(delivery_id))
+    return bool(revived)
+
+
 def pause(attempt: int, chance: float) -> float:
     """Seconds before the next try: exponential with full jitter. `chance` is from 0 to 1."""
     return float(min(_FIRST_PAUSE_S * 2 ** (attempt - 1), _LONGEST_PAUSE_S)) * chance + 1.0

@@ -34,6 +34,19 @@ def ensure_days(*, first: datetime, days: int) -> None:
 
 
 @transaction.atomic
+def drop_empty_days() -> list[str]:
+    """Partitions of past days that hold nothing; those around today stay."""
+    dropped = []
+    for name in partition_names()[: -(PAST_DAYS + AHEAD_DAYS + 1)]:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT EXISTS (SELECT 1 FROM {name})")
+            if not cursor.fetchone()[0]:
+                cursor.execute(f"DROP TABLE {name}")
+                dropped.append(name)
+    return dropped
+
+
+@transaction.atomic
 def _ensure(day: datetime) -> str | None:
     name = f"check_runs_{day:%Y%m%d}"
     with connection.cursor() as cursor:

@@ -106,13 +106,13 @@ def _advance(span: str, *, limit: int) -> bool:
     return True
 
 
-def roll(span: str, checks: Sequence[uuid.UUID], start: int) -> None:
-    """Roll up one span of these checks; what was there of it is replaced."""
+def roll(span: str, checks: Sequence[uuid.UUID], start: int, end: int | None = None) -> None:
+    """Roll up one span of these checks, or hours until `end`; what was there of it is replaced."""
     if not checks:
         return
     width, statement = _SPANS[span]
     with connection.cursor() as cursor:
-        cursor.execute(statement, {"checks": list(checks), "start": start, "end": start + width})
+        cursor.execute(statement, {"checks": list(checks), "start": start, "end": end or start + width})
 
 
 @transaction.atomic

@@ -13,6 +13,8 @@ htmx.defineExtension("morph", {
       callbacks: {
         // What the reader set is the reader's: ticks, open folds, half-typed texts.
         beforeNodeMorphed: (before, after) => {
+          // A chart is drawn by its script: as long as it is of the same figures, it stays.
+          if (before.dataset?.src && before.id === after.id) return false;
           if (before.nodeName === "INPUT" && before.type === "checkbox") after.checked = before.checked;
           if (before.nodeName === "DETAILS" && before.open) after.open = true;
           if (before.nodeName === "TR" && before.ariaSelected) after.ariaSelected = before.ariaSelected;

@@ -80,8 +80,9 @@ class Child:
 
 
 class Supervisor:
-    def __init__(self, folder: DataFolder, environment: dict[str, str], port: int) -> None:
+    def __init__(self, folder: DataFolder, environment: dict[str, str], port: int, *, with_demo: bool = False) -> None:
         self._folder = folder
+        self._with_demo = with_demo
         self._environment = environment
         self._port = port
         self._children: list[Child] = []
@@ -173,6 +174,8 @@ class Supervisor:
             "notify": celery("notify", 8),
             "ingest": [sys.executable, "manage.py", "ingest"],
         }
+        if self._with_demo:
+            commands["demo"] = [sys.executable, "manage.py", "demo"]
         children = [Child(name, command, self._environment) for name, command in commands.items()]
         return [*children, Child("probe", [sys.executable, "-m", "apps.probes"], {**self._environment, **region})]
 
@@ -192,7 +195,7 @@ class Supervisor:
         url = f"http://127.0.0.1:{self._port}"
         self.say("up", f"GoUpTime listens on {url}")
         self.say("up", f"data: {self._folder.path}   API: {url}/api/v1/docs/   stop: Ctrl-C")
-        self.say("up", "next, in another terminal: make bootstrap EMAIL=you@example.org PASSWORD=...   (prints an API key)")
+        self.say("up", "open it in a browser: the first visit makes your account")
 
     # --- the loop
 
@@ -268,6 +271,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="manage.py up")
     parser.add_argument("--data", required=True)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--demo", action="store_true")
     arguments = parser.parse_args()
     folder = DataFolder(Path(arguments.data))
     environment = {
@@ -289,7 +293,7 @@ def main() -> int:
             return 1
         folder.prepare()
         try:
-            return Supervisor(folder, environment, arguments.port).run()
+            return Supervisor(folder, environment, arguments.port, with_demo=arguments.demo).run()
         finally:
             shutil.rmtree(folder.runtime, ignore_errors=True)  # sockets of servers that have ended
     except (FolderError, OSError) as error:

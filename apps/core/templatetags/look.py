@@ -51,4 +51,6 @@ def percent(ratio: float | None) -> str:
 def ms(value: float | None) -> str:
     if value is None:
         return "–"
-    return f"{value / 1000:.1f} s" if value >= 10_000 else f"{value:.0f} ms"
+    if value >= 10_000:
+        return f"{value / 1000:.1f} s"
+    return f"{value:.0f} ms" if value >= 10 or value == int(value) else f"{value:.1f} ms"

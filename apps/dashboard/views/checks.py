@@ -34,7 +34,7 @@ from apps.results.uptime import cells
 
 _COLUMNS = {"status": "rank|Status", "name": "name|Name", "kind": "kind|Kind", "interval": "interval_s|Every"}
 _RUNS_SHOWN = 20
-_BEATS = 90
+_BEATS = 150
 DAY_MS = 86_400_000
 _SPANS = {"24 h": 1, "7 d": 7, "30 d": 30, "90 d": 90}
 RANGES = {
@@ -149,6 +149,7 @@ def check(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         .order_by("-slot")[:_RUNS_SHOWN]
     )
     by_region = latency.by_region(check_id=found.pk, start=to_ms(now) - DAY_MS, end=to_ms(now))
+    chosen = _range(request, found, now)
     certificate_id = next((run.certificate_id for run in last if run.certificate_id), None)
     context = {
         "check": found,
@@ -161,8 +162,8 @@ def check(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
             name: uptime_of(spans, check=found, start=now - timedelta(days=days), end=now) for name, days in _SPANS.items()
         },
         "days": cells(spans, start=today - 89 * DAY_MS, width=DAY_MS, count=90),
-        "range": _range(request),
-        "ranges": _range_chips(request),
+        "range": chosen,
+        "ranges": _range_chips(request, chosen),
         "by_region": [(slugs.get(region, "?"), point) for region, point in sorted(by_region.items())],
         "runs": run_lines(last, slugs),
         "last": last[0] if last else None,
@@ -173,13 +174,13 @@ def check(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     return show(request, place, "dashboard/check.html", context, title=found.name, section="checks", now=now, version=version)
 
 
-def _range(request: HttpRequest) -> str:
-    asked = request.GET.get("range", "24h")
-    return asked if asked in RANGES else "24h"
+def _range(request: HttpRequest, check: Check, now: datetime) -> str:
+    """What was asked for, else a day, or the hour that a young check has."""
+    asked = request.GET.get("range", "")
+    return asked if asked in RANGES else "1h" if now - check.created_at < timedelta(hours=3) else "24h"
 
 
-def _range_chips(request: HttpRequest) -> list[Chip]:
-    chosen = _range(request)
+def _range_chips(request: HttpRequest, chosen: str) -> list[Chip]:
     return [Chip(name, name, address(request, range=name), name == chosen) for name in RANGES]
 
 
@@ -234,7 +235,7 @@ def check_latency(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """The latency chart's figures: columns, as the chart takes them, with a hole wherever nothing ran."""
     _, found = enter_check(request, pk)
     now = timezone.now()
-    back, step = RANGES[_range(request)]
+    back, step = RANGES[_range(request, found, now)]
     step = max(step, found.interval_ms)
     end = to_ms(now)
     start = max((end - back) // step * step, to_ms(found.created_at) // step * step)

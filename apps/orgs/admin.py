@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import Group
+
+from apps.core.admin import ReadOnlyAdmin
+from apps.orgs.models import ApiKey, Membership, Organization, Project, User
+
+admin.site.unregister(Group)  # roles are of memberships
+
+
+class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
+    model = Membership
+    extra = 0
+    autocomplete_fields = ["user", "organization"]
+
+
+class ProjectInline(admin.TabularInline):  # type: ignore[type-arg]
+    model = Project
+    extra = 0
+    fields = ["name"]
+    show_change_link = True
+
+
+@admin.register(User)
+class PeopleAdmin(UserAdmin):  # type: ignore[type-arg]
+    list_display = ["email", "name", "is_active", "is_staff", "last_login", "created_at"]
+    list_filter = ["is_staff", "is_active"]
+    search_fields = ["email", "name"]
+    ordering = ["email"]
+    filter_horizontal = []
+    readonly_fields = ["last_login", "created_at"]
+    fieldsets = [
+        (None, {"fields": ["email", "password", "name"]}),
+        ("Rights", {"fields": ["is_active", "is_staff", "is_superuser"]}),
+        ("Dates", {"fields": ["last_login", "created_at"]}),
+    ]
+    add_fieldsets = [(None, {"classes": ["wide"], "fields": ["email", "password1", "password2"]})]
+    inlines = [MembershipInline]
+
+
+@admin.register(Organization)
+class OrganizationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ["name", "is_demo", "created_at"]
+    list_filter = ["is_demo"]
+    search_fields = ["name"]
+    readonly_fields = ["is_demo", "created_at"]
+    inlines = [MembershipInline, ProjectInline]
+
+
+@admin.register(Project)
+class ProjectAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ["name", "organization", "created_at"]
+    list_select_related = ["organization"]
+    search_fields = ["name", "organization__name"]
+    autocomplete_fields = ["organization"]
+    readonly_fields = ["created_at"]
+
+
+@admin.register(Membership)
+class MembershipAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ["user", "organization", "role"]
+    list_filter = ["role"]
+    list_select_related = ["user", "organization"]
+    search_fields = ["user__email", "organization__name"]
+    autocomplete_fields = ["user", "organization"]
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ReadOnlyAdmin):
+    list_display = ["name", "prefix", "project", "role", "last_used_at", "expires_at", "revoked_at"]
+    list_filter = ["role", "is_script"]
+    list_select_related = ["project"]
+    search_fields = ["name", "prefix", "project__name"]
+    exclude = ["digest"]

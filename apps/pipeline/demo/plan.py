@@ -1,0 +1,101 @@
+"""What the demo consists of, as values: its checks, how each behaves, and the outages of its made-up past. Pure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+
+
+@dataclass(frozen=True)
+class Part:
+    """One endpoint of the target and the check that looks at it.
+
+    `breaks`: (first break after the start, length, again every) in seconds. `base_ms`: the usual latency, also in the past.
+    `trouble`: outages in 90 days.
+    """
+
+    path: str
+    resource: str
+    name: str
+    base_ms: int
+    trouble: int = 1
+    breaks: tuple[int, int, int] | None = None
+    slow_ms: int = 0
+    kind: str = "http"
+    options: dict[str, Any] | None = None
+    fail_after: int = 1
+    degraded_ms: int | None = None
+    group: str = ""
+    is_paused: bool = False
+    is_silent: bool = False
+    """Watched from a region that is switched off."""
+
+
+PARTS = (
+    Part("/shop", "Shop", "Shop", 46, trouble=2, group="Storefront", options={"keyword": "Welcome"}),
+    Part("tcp", "Shop", "Shop port", 2, trouble=1, kind="tcp"),
+    Part("/search", "Search", "Search", 88, trouble=5, group="Storefront", degraded_ms=400),
+    Part("/checkout", "Checkout", "Checkout", 120, trouble=4, breaks=(25, 40, 240), group="Storefront"),
+    Part("/payments", "Checkout", "Payments API", 210, trouble=3),
+    Part("/login", "Login", "Login", 64, trouble=2, group="Accounts"),
+    Part("/api/v2/status", "Public API", "Public API", 31, trouble=3, breaks=(100, 25, 420), group="Accounts"),
+    Part("/images", "Image CDN", "Image CDN", 18, trouble=1, group="Storefront"),
+    Part("/reports", "Reports", "Reports", 640, trouble=4, slow_ms=1_400, degraded_ms=1_000, group="Back office"),
+    Part("/flaky", "Recommendations", "Recommendations", 150, trouble=6, breaks=(15, 12, 60), fail_after=3, group="Back office"),
+    Part("/legacy", "Legacy import", "Legacy import", 95, trouble=8, breaks=(0, 10**9, 10**9), group="Back office"),
+    Part("/invoices", "Invoices", "Invoices", 73, is_paused=True),
+    Part("/partner", "Partner feed", "Partner feed", 240, trouble=2, is_silent=True),
+)
+
+
+def is_broken(part: Part, elapsed_s: float) -> bool:
+    """Whether an endpoint is in one of its breaks, so long after the target's start."""
+    if part.breaks is None or elapsed_s < part.breaks[0]:
+        return False
+    first, length, every = part.breaks
+    return (elapsed_s - first) % every < length
+
+
+@dataclass(frozen=True)
+class Outage:
+    """[start, end) in epoch ms; not `is_down` is slow."""
+
+    start: int
+    end: int
+    is_down: bool
+    code: int
+    reason: str
+    message: str
+
+
+_FAILURES = (
+    (0.5, 503, "http_status", "[status] (503) in 200-299"),
+    (0.2, 500, "http_status", "[status] (500) in 200-299"),
+    (0.2, 0, "connect_refused", "127.0.0.1 refused the connection"),
+    (0.1, 0, "read_timeout", "no full answer within 10000 ms"),
+)
+
+
+def outages(chance: random.Random, *, number: int, start: int, end: int) -> list[Outage]:
+    """So many outages, minutes to hours long, none of them in the last six hours, none overlapping. On the minute."""
+    found: list[Outage] = []
+    for _ in range(number):
+        begin = chance.randrange(start + HOUR_MS, end - 6 * HOUR_MS) // 60_000 * 60_000
+        minutes = min(190, max(1, round(chance.lognormvariate(2.0, 1.1))))
+        stop = begin + minutes * 60_000
+        if any(begin < other.end + HOUR_MS and other.start < stop + HOUR_MS for other in found):
+            continue
+        if chance.random() < 0.25:
+            found.append(Outage(begin, stop, False, 200, "too_slow", "[latency] (1840 ms) <= 1000 ms"))
+            continue
+        _, code, reason, message = chance.choices(_FAILURES, [failure[0] for failure in _FAILURES])[0]
+        found.append(Outage(begin, stop, True, code, reason, message))
+    return sorted(found, key=lambda outage: outage.start)
+
+
+def path_of(parts: Sequence[Part]) -> dict[str, Part]:
+    return {part.path: part for part in parts if part.kind == "http"}

@@ -1,0 +1,85 @@
+"""Operators' view of what was seen. Runs have a composite key and a page of their own: the stock admin asks for one column."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+
+from apps.core.admin import OperatorsSite, ReadOnlyAdmin
+from apps.core.clock import from_ms, to_ms
+from apps.monitors.models import Check, Region
+from apps.results.models import VERDICTS, Certificate, Trial
+from apps.results.selectors import runs_of
+
+_SHOWN = 200
+
+
+def runs(request: HttpRequest) -> HttpResponse:
+    """Of one check, by its id: the newest, or those before a slot; by verdict."""
+    asked, verdict, before = (request.GET.get(name, "").strip() for name in ("check", "verdict", "before"))
+    error, check, found = "", None, []
+    try:
+        check = Check.objects.select_related("project__organization").filter(pk=uuid.UUID(asked)).first() if asked else None
+        error = "There is no such check." if asked and check is None else ""
+    except ValueError:
+        error = "That is not an id."
+    if check is not None:
+        rows: Any = runs_of(check_id=check.pk)
+        until = int(before) if before.isascii() and before.isdigit() and len(before) < 17 else to_ms(timezone.now()) + 86_400_000
+        rows = rows.filter(slot__lt=until)
+        if verdict in VERDICTS:
+            rows = rows.filter(verdict=VERDICTS.index(verdict))
+        found = list(rows.order_by("-slot", "region_id")[:_SHOWN])
+    slugs = dict(Region.objects.values_list("id", "slug"))
+    context = {
+        **admin.site.each_context(request),
+        "title": "Runs",
+        "check": check,
+        "asked": asked,
+        "error": error,
+        "verdict": verdict,
+        "verdicts": VERDICTS,
+        "older": found[-1].slot if len(found) == _SHOWN else None,
+        "runs": [
+            {
+                "run": run,
+                "at": from_ms(run.slot),
+                "region": slugs.get(run.region_id, run.region_id),
+                "verdict": VERDICTS[run.verdict],
+            }
+            for run in found
+        ],
+    }
+    return render(request, "admin/runs.html", context)
+
+
+if isinstance(admin.site, OperatorsSite):
+    admin.site.register_view("runs", "Runs of a check", runs)
+
+
+@admin.register(Certificate)
+class CertificateAdmin(ReadOnlyAdmin):
+    list_display = ["fingerprint", "first_seen_at"]
+    search_fields = ["fingerprint", "facts"]
+
+
+@admin.register(Trial)
+class TrialAdmin(ReadOnlyAdmin):
+    list_display = ["target", "kind", "project", "created_at"]
+    list_select_related = ["project"]
+    search_fields = ["target", "project__name"]
+    exclude = ["options"]
+
+
+class DeadLetterAdmin(ReadOnlyAdmin):
+    """Registered by `pipeline`, which can put a letter back to work."""
+
+    list_display = ["origin", "region", "check_id", "error", "created_at"]
+    list_filter = ["origin", "region"]
+    search_fields = ["error", "check_id", "content"]
+    date_hierarchy = "created_at"
