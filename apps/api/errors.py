@@ -104,7 +104,17 @@ def server_error(request: HttpRequest) -> HttpResponse:
     )
 
 
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if _is_for_programs(request):
+        return JsonResponse(error_body("forbidden", "Your role does not allow this."), status=403)
+    sentence = "Your role in this organization does not allow this."
+    return render(request, "error.html", {"title": "Not allowed", "sentence": sentence}, status=403)
+
+
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    if not _is_for_programs(request):
+        sentence = "This form was too old, or came from elsewhere. Go back, reload the page and send it again."
+        return render(request, "error.html", {"title": "Not sent", "sentence": sentence}, status=403)
     return JsonResponse(
         error_body("csrf", "The CSRF token is missing or wrong: send the cookie's value as X-CSRFToken."), status=403
     )

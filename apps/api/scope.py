@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from typing import TypeVar
 
 from django.db.models import Model, QuerySet
 from django.http import Http404
+from django.utils.dateparse import parse_datetime
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
@@ -53,3 +55,17 @@ def uuid_parameter(request: Request, name: str) -> uuid.UUID | None:
         return uuid.UUID(given)
     except ValueError as error:
         raise ValidationError({name: ["Must be an id."]}) from error
+
+
+def moment_parameter(request: Request, name: str) -> datetime | None:
+    """A query parameter that is a time. Raises ValidationError."""
+    given = request.query_params.get(name)
+    if not given:
+        return None
+    try:
+        moment = parse_datetime(given)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None or not 1970 < moment.year < 9000:
+        raise ValidationError({name: ["Must be a time like 2026-01-31T12:00:00Z."]})
+    return moment

@@ -43,6 +43,12 @@ class ChannelTestThrottle(CallerThrottle):
     scope = "channel_test"
 
 
+class TrialThrottle(CallerThrottle):
+    """A trial goes to any address at once: it must not become a scanner."""
+
+    scope = "trial"
+
+
 class SignInThrottle(BaseThrottle):
     """The same counts as the sign-in page's: guesses at one account, and guesses from one address."""
 

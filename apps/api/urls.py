@@ -2,7 +2,7 @@ from django.urls import path
 from drf_spectacular.views import SpectacularAPIView
 
 from apps.api.docs import Docs
-from apps.api.views import checks, incidents, telling, tenants
+from apps.api.views import checks, history, incidents, statuspages, telling, tenants
 
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
@@ -15,9 +15,12 @@ urlpatterns = [
     path("api-keys/", tenants.ApiKeyList.as_view(), name="api-keys"),
     path("api-keys/<uuid:pk>/", tenants.ApiKeyDetail.as_view(), name="api-key"),
     path("checks/", checks.CheckList.as_view(), name="checks"),
+    path("checks/trial/", checks.CheckTrial.as_view(), name="check-trials"),
+    path("checks/trial/<uuid:pk>/", checks.CheckTrialDetail.as_view(), name="check-trial"),
     path("checks/<uuid:pk>/", checks.CheckDetail.as_view(), name="check"),
-    path("checks/<uuid:pk>/runs/", checks.CheckRuns.as_view(), name="check-runs"),
-    path("checks/<uuid:pk>/uptime/", checks.CheckUptime.as_view(), name="check-uptime"),
+    path("checks/<uuid:pk>/runs/", history.CheckRuns.as_view(), name="check-runs"),
+    path("checks/<uuid:pk>/uptime/", history.CheckUptime.as_view(), name="check-uptime"),
+    path("checks/<uuid:pk>/latency/", history.CheckLatency.as_view(), name="check-latency"),
     path("checks/<uuid:pk>/pause/", checks.CheckPause.as_view(), name="check-pause"),
     path("checks/<uuid:pk>/resume/", checks.CheckResume.as_view(), name="check-resume"),
     path("checks/<uuid:pk>/run/", checks.CheckRunNow.as_view(), name="check-run"),
@@ -26,6 +29,9 @@ urlpatterns = [
     path("incidents/<uuid:pk>/", incidents.IncidentDetail.as_view(), name="incident"),
     path("incidents/<uuid:pk>/ack/", incidents.IncidentAck.as_view(), name="incident-ack"),
     path("incidents/<uuid:pk>/resolve/", incidents.IncidentResolve.as_view(), name="incident-resolve"),
+    path("incidents/<uuid:pk>/updates/", incidents.IncidentUpdates.as_view(), name="incident-updates"),
+    path("status-pages/", statuspages.StatusPageList.as_view(), name="status-pages"),
+    path("status-pages/<uuid:pk>/", statuspages.StatusPageDetail.as_view(), name="status-page"),
     path("channels/", telling.ChannelList.as_view(), name="channels"),
     path("channels/<uuid:pk>/", telling.ChannelDetail.as_view(), name="channel"),
     path("channels/<uuid:pk>/test/", telling.ChannelTest.as_view(), name="channel-test"),

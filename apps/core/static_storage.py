@@ -10,7 +10,7 @@ from whitenoise.storage import CompressedManifestStaticFilesStorage
 _LIBRARIES = ("drf_spectacular_sidecar", "/admin/", "django_celery_beat")
 
 
-class _OursBest(Compressor):
+class _OursBest(Compressor):  # type: ignore[misc]  # untyped library
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._quick = Compressor(**options, use_brotli=False)
@@ -20,6 +20,6 @@ class _OursBest(Compressor):
         return self._quick.compress(path) if is_library else super().compress(path)
 
 
-class AssetStorage(CompressedManifestStaticFilesStorage):
+class AssetStorage(CompressedManifestStaticFilesStorage):  # type: ignore[misc]  # untyped library
     def create_compressor(self, **options: Any) -> Compressor:
         return _OursBest(**options)

@@ -9,7 +9,7 @@ from functools import wraps
 from typing import Any, cast
 
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.http import urlencode
@@ -66,6 +66,11 @@ def _answering(view: View, methods: tuple[str, ...]) -> View:
     return answering
 
 
+def posted(request: HttpRequest) -> QueryDict | None:
+    """What a form is bound to: an empty POST is a form that was sent empty."""
+    return request.POST if request.method == "POST" else None
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a person is, and what they may do there."""
@@ -94,26 +99,26 @@ def enter_project(request: HttpRequest, project_id: uuid.UUID, need: Role = Role
 
 def enter_check(request: HttpRequest, pk: uuid.UUID, need: Role = Role.VIEWER) -> tuple[Place, Check]:
     check = Check.objects.select_related("project__organization", "resource").filter(pk=pk, deleted_at=None).first()
-    place = _enter(request, check and check.project, need)
+    place = _enter(request, check.project if check else None, need)
     return place, cast(Check, check)
 
 
 def enter_resource(request: HttpRequest, pk: uuid.UUID, need: Role = Role.VIEWER) -> tuple[Place, Resource]:
     resource = Resource.objects.select_related("project__organization").filter(pk=pk).first()
-    place = _enter(request, resource and resource.project, need)
+    place = _enter(request, resource.project if resource else None, need)
     return place, cast(Resource, resource)
 
 
 def enter_incident(request: HttpRequest, pk: uuid.UUID, need: Role = Role.VIEWER) -> tuple[Place, Incident]:
     incidents = Incident.objects.select_related("project__organization", "check_row", "acknowledged_by")
     incident = incidents.filter(pk=pk).first()
-    place = _enter(request, incident and incident.project, need)
+    place = _enter(request, incident.project if incident else None, need)
     return place, cast(Incident, incident)
 
 
 def _enter(request: HttpRequest, project: Project | None, need: Role) -> Place:
     user = cast(PageRequest, request).user
-    member = project and find_member(user=user, organization_id=project.organization_id)
+    member = find_member(user=user, organization_id=project.organization_id) if project else None
     if project is None or member is None:
         raise Http404
     place = Place(user, project, Role(member.role))

@@ -103,7 +103,7 @@ def chips(request: HttpRequest, name: str, choices: Mapping[str, str], counts: M
             title,
             address(request, **{name: "" if value == chosen else value}),
             value == chosen,
-            counts and counts.get(value, 0),
+            None if counts is None else counts.get(value, 0),
         )
         for value, title in choices.items()
     ]

@@ -19,7 +19,7 @@ class UpdateInline(admin.TabularInline):  # type: ignore[type-arg]
     model = IncidentUpdate
     extra = 0
     fields = ["created_at", "author", "text", "is_public"]
-    readonly_fields = fields
+    readonly_fields = ["created_at", "author", "text", "is_public"]
     can_delete = False
 
 

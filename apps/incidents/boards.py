@@ -53,7 +53,7 @@ class Summary:
 
 def summary(*, project: Project, now: datetime) -> Summary:
     """Two queries, whatever the size of the project."""
-    checks: Any = active_checks(project=project, now=now).order_by()
+    checks = active_checks(project=project, now=now).order_by()
     sums = checks.values("status").annotate(
         number=Count("pk"), slot=Max("state__slot"), since=Max("state__since"), revisions=Sum("revision")
     )
@@ -65,7 +65,7 @@ def summary(*, project: Project, now: datetime) -> Summary:
     return Summary({row["status"]: row["number"] for row in rows}, known["number"], version)
 
 
-def active_checks(*, project: Project, now: datetime) -> QuerySet[Check]:
+def active_checks(*, project: Project, now: datetime) -> QuerySet[Any]:
     """With `status` as readers are told it now."""
     return Check.objects.filter(project=project, deleted_at=None).annotate(status=status_now(now))
 
@@ -162,7 +162,7 @@ class ResourceLine:
     latency: Point | None
 
 
-def resources_of(*, project: Project, now: datetime) -> QuerySet[Resource]:
+def resources_of(*, project: Project, now: datetime) -> QuerySet[Any]:
     """Those with a check, with `rank` (of the worst of them) and `checks` (how many)."""
     active = Resource.objects.filter(project=project, checks__deleted_at=None)
     return active.annotate(rank=Min(by_rank(status_now(now, "checks__"))), number=Count("checks"))

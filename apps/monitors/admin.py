@@ -17,9 +17,9 @@ class RegionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ["slug", "name", "is_enabled", "in_flight", "clock_offset_ms", "created_at"]
     list_filter = ["is_enabled"]
     search_fields = ["slug", "name"]
-    fields = ["slug", "name", "is_enabled", "key_id", "heard_at_ms", "last_sent_ms", "silent_from_ms", "silent_until_ms",
-              "clock_offset_ms", "in_flight", "dropped", "created_at"]  # fmt: skip
-    readonly_fields = [name for name in fields if name not in ("name", "is_enabled")]
+    readonly_fields = ["slug", "key_id", "heard_at_ms", "last_sent_ms", "silent_from_ms", "silent_until_ms",
+                       "clock_offset_ms", "in_flight", "dropped", "created_at"]  # fmt: skip
+    fields = ["name", "is_enabled", *readonly_fields]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -11,7 +11,7 @@ class ComponentInline(admin.TabularInline):  # type: ignore[type-arg]
     model = Component
     extra = 0
     fields = ["name", "group", "position", "resource"]
-    readonly_fields = fields
+    readonly_fields = ["name", "group", "position", "resource"]
     can_delete = False
 
 

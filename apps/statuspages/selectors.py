@@ -57,6 +57,8 @@ class PageView:
     page: StatusPage
     status: str
     sentence: str
+    since: datetime | None
+    """Of the one thing that is wrong."""
     groups: list[tuple[str, list[ComponentLine]]]
     open_incidents: list[PublicIncident]
     past_incidents: list[PublicIncident]
@@ -80,6 +82,7 @@ def view_of(*, page: StatusPage, now: datetime) -> PageView:
         of[check.resource_id].append(check)
     lines = _lines(components, of, now)
     incidents = _incidents(page, components, of, now)
+    going_on = [incident for incident in incidents if incident.resolved_at is None]
     groups: dict[str, list[ComponentLine]] = defaultdict(list)
     for line in lines:
         groups[line.group].append(line)
@@ -87,8 +90,9 @@ def view_of(*, page: StatusPage, now: datetime) -> PageView:
         page=page,
         status=_overall(lines),
         sentence=sentence_of(lines),
+        since=going_on[0].started_at if len(going_on) == 1 else None,
         groups=list(groups.items()),
-        open_incidents=[incident for incident in incidents if incident.resolved_at is None],
+        open_incidents=going_on,
         past_incidents=[incident for incident in incidents if incident.resolved_at is not None][:_PAST_SHOWN],
         made_at=now,
     )

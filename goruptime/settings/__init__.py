@@ -194,6 +194,7 @@ REST_FRAMEWORK = {
     "NUM_PROXIES": PROXIES,
     "DEFAULT_THROTTLE_RATES": {
         "channel_test": "20/min",
+        "trial": "30/min",
         "caller": env.text("GORUPTIME_API_RATE", "6000/min"),
     },
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

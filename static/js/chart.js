@@ -62,6 +62,18 @@ function tooltip(data) {
   };
 }
 
+const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+
+// A day's name where it begins, the time within it; over weeks, days alone.
+function moments(chart, ticks) {
+  const isLong = chart.scales.x.max - chart.scales.x.min > 3 * 86_400;
+  return ticks.map((tick) => {
+    const at = new Date(tick * 1000);
+    return isLong || (at.getHours() === 0 && at.getMinutes() === 0) ? day.format(at) : clock.format(at);
+  });
+}
+
 function options(box, data) {
   const ink = colour("--ink"), hint = colour("--ink-3"), line = colour("--line");
   const axis = { stroke: hint, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 4 }, font: '12px Inter, system-ui, sans-serif' };
@@ -73,7 +85,7 @@ function options(box, data) {
     cursor: { y: false, points: { size: 6, fill: ink, stroke: ink } },
     scales: { x: { range: (_, low, high) => [Math.max(low, data.from / 1000), high], time: true }, y: { range: (_, __, high) => [0, Math.max(10, high * 1.1)] } },
     axes: [
-      { ...axis, space: 70 },
+      { ...axis, space: 70, values: moments },
       { ...axis, size: 58, space: isSmall ? 40 : 44, values: (_, ticks) => ticks.map(words) },
     ],
     series: [

@@ -10,9 +10,12 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from apps.incidents.models import Incident
+from apps.monitors.services import CheckSpec, judge_spec
 from apps.notifications.services import create_channel, send_test
 from apps.orgs.models import Role
 from apps.orgs.services import create_api_key
+from apps.results.trials import start_trial
+from apps.statuspages.services import ensure_page
 from tests.conftest import NOW, Api, Cast
 from tests.incidents.world import World
 
@@ -21,11 +24,19 @@ from tests.incidents.world import World
 OPEN, READ, WRITE = (200, 200, 200, 200, 200), (401, 404, 200, 200, 200), (401, 404, 403, 200, 200)
 LIST, MAKE = (401, 200, 200, 200, 200), (401, 201, 403, 201, 201)
 TABLE: dict[tuple[str, str], tuple[int, ...]] = {
-    ("GET", "home"): OPEN,
     ("GET", "healthz"): OPEN,
     ("GET", "readyz"): OPEN,
     ("GET", "schema"): OPEN,
     ("GET", "docs"): OPEN,
+    ("GET", "check-latency"): READ,
+    ("POST", "check-trials"): (401, 202, 403, 202, 202),
+    ("GET", "check-trial"): READ,
+    ("GET", "incident-updates"): READ,
+    ("POST", "incident-updates"): (401, 404, 403, 201, 201),
+    ("GET", "status-pages"): LIST,
+    ("POST", "status-pages"): MAKE,
+    ("GET", "status-page"): READ,
+    ("PATCH", "status-page"): WRITE,
     ("POST", "session"): (401, 401, 401, 401, 401),
     ("DELETE", "session"): (204, 204, 204, 204, 204),
     ("GET", "projects"): LIST,
@@ -72,8 +83,13 @@ BODIES: dict[str, Any] = {
     "checks": {"name": "new", "kind": "tcp", "target": "127.0.0.1:1"},
     "incidents": {"title": "Seen by a person"},
     "channels": {"name": "new", "kind": "email", "config": {"to": "a@example.org"}},
+    "status-pages": {},
+    "check-trials": {"name": "new", "kind": "tcp", "target": "127.0.0.1:1"},
+    "incident-updates": {"text": "We look into it"},
     "session": {"email": "nobody@example.org", "password": "wrong"},
 }
+PREFIXES = ("api/", "healthz", "readyz")
+"""What is for programs; pages have a table of their own in `tests/dashboard`, the admin in `tests/core`."""
 ACTORS = ("nobody", "stranger", "viewer", "member", "owner")
 
 
@@ -86,6 +102,8 @@ def routes(patterns: Any = None, prefix: str = "") -> Iterator[tuple[str, str, A
 
 
 def methods_of(callback: Any) -> set[str]:
+    if hasattr(callback, "methods"):
+        return set(callback.methods)
     view = getattr(callback, "view_class", None) or getattr(callback, "cls", None)
     if view is None:
         return {"GET"}
@@ -93,7 +111,8 @@ def methods_of(callback: Any) -> set[str]:
 
 
 def test_every_route_and_method_has_a_row() -> None:
-    found = {(method, name) for name, _, callback in routes() for method in methods_of(callback)}
+    mine = [(name, callback) for name, path, callback in routes() if path.startswith(PREFIXES)]
+    found = {(method, name) for name, callback in mine for method in methods_of(callback)}
     assert set(TABLE) ^ found == set()
 
 
@@ -118,6 +137,8 @@ def test_who_gets_what(cast: Cast, actors: dict[str, Api], actor: str, method: s
     world = World(cast)
     world.vote(world.first, eu="down")
     channel = create_channel(project=cast.project, name="ops", kind="webhook", config={"url": "http://127.0.0.1:1/"})
+    spec = CheckSpec(name="t", kind="tcp", target="127.0.0.1:1", options={})
+    trial = start_trial(project=cast.project, fields=judge_spec(spec), now=NOW)
     objects = {
         "project": cast.project.pk,
         "resource": world.check.resource_id,
@@ -125,6 +146,8 @@ def test_who_gets_what(cast: Cast, actors: dict[str, Api], actor: str, method: s
         "check": world.check.pk,
         "incident": Incident.objects.get().pk,
         "channel": channel.pk,
+        "check-trial": trial.pk,
+        "status-page": ensure_page(project=cast.project).pk,
         "delivery": send_test(channel=channel, now=NOW).pk,
     }
     route = next(route for found, route, _ in routes() if found == name)

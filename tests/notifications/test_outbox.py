@@ -33,7 +33,7 @@ class Wire:
 @pytest.fixture
 def line(monkeypatch: pytest.MonkeyPatch) -> Wire:
     wire = Wire()
-    monkeypatch.setitem(CHANNEL_KINDS, "wire", ChannelKind("wire", "Wire", dict, wire.send))
+    monkeypatch.setitem(CHANNEL_KINDS, "wire", ChannelKind("wire", "Wire", dict, wire.send, ()))
     return wire
 
 

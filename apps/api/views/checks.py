@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, status
 from rest_framework.exceptions import ValidationError
 from rest_framework.generics import GenericAPIView
@@ -18,23 +17,20 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.caller import caller_of
-from apps.api.pagination import SlotCursor
-from apps.api.scope import get_or_404, project_named, uuid_parameter
+from apps.api.scope import get_or_404, mine, project_named, uuid_parameter
+from apps.api.throttling import TrialThrottle
 from apps.core.clock import from_ms, to_ms
-from apps.incidents.history import uptime
 from apps.incidents.models import CheckState
 from apps.incidents.payloads import timestamp
 from apps.incidents.selectors import open_pauses, shown_state
 from apps.incidents.services import acts
 from apps.monitors.models import Check, Region, Resource
 from apps.monitors.selectors import checks_of
-from apps.monitors.services import CheckSpec, masked_options
+from apps.monitors.services import CheckSpec, judge_spec, masked_options
 from apps.orgs.models import Project
-from apps.probes.reasons import MEANINGS, Reason
-from apps.results.models import VERDICTS, Certificate, CheckRun
-from apps.results.selectors import last_runs, runs_of
-
-_DAY_S = 86_400
+from apps.results.models import Trial
+from apps.results.selectors import last_runs
+from apps.results.trials import is_over, start_trial
 
 
 class ReasonSerializer(serializers.Serializer[Any]):
@@ -187,7 +183,7 @@ class CheckList(GenericAPIView[Check]):
         return Response(_shown([check], now)[0], status=status.HTTP_201_CREATED)
 
 
-class _OneCheck(GenericAPIView[Check]):
+class OneCheck(GenericAPIView[Check]):
     serializer_class = CheckSerializer
     queryset = Check.objects.none()
 
@@ -200,7 +196,7 @@ class _OneCheck(GenericAPIView[Check]):
         return Response(_shown([check], timezone.now())[0], status=code)
 
 
-class CheckDetail(_OneCheck):
+class CheckDetail(OneCheck):
     def get(self, _request: Request, pk: uuid.UUID) -> Response:
         return self.answer(self.check(pk))
 
@@ -223,13 +219,13 @@ class CheckDetail(_OneCheck):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class CheckPause(_OneCheck):
+class CheckPause(OneCheck):
     @extend_schema(request=None)
     def post(self, _request: Request, pk: uuid.UUID) -> Response:
         return self.answer(acts.pause_check(check_id=self.check(pk).id, now=timezone.now()))
 
 
-class CheckResume(_OneCheck):
+class CheckResume(OneCheck):
     @extend_schema(request=None)
     def post(self, _request: Request, pk: uuid.UUID) -> Response:
         return self.answer(acts.resume_check(check_id=self.check(pk).id, now=timezone.now()))
@@ -239,145 +235,69 @@ class RunNowSerializer(serializers.Serializer[Any]):
     slot = serializers.DateTimeField()
 
 
-class CheckRunNow(_OneCheck):
+class CheckRunNow(OneCheck):
     @extend_schema(request=None, responses={202: RunNowSerializer})
     def post(self, _request: Request, pk: uuid.UUID) -> Response:
         slot = acts.run_now(check_id=self.check(pk).id, now=timezone.now())
         return Response({"slot": timestamp(from_ms(slot))}, status=status.HTTP_202_ACCEPTED)
 
 
-class RunSerializer(serializers.Serializer[CheckRun]):
-    slot = serializers.SerializerMethodField()
-    region = serializers.SerializerMethodField()
-    verdict = serializers.SerializerMethodField()
-    reason = serializers.SerializerMethodField()
-    started_at = serializers.SerializerMethodField()
-    latency_ms = serializers.IntegerField(source="duration_ms")
-    facts = serializers.SerializerMethodField()
-
-    def get_slot(self, run: CheckRun) -> str:
-        return timestamp(from_ms(run.slot))
-
-    def get_region(self, run: CheckRun) -> str:
-        slugs: dict[int, str] = self.context["slugs"]
-        return slugs.get(run.region_id, "")
-
-    def get_verdict(self, run: CheckRun) -> str:
-        return VERDICTS[run.verdict]
-
-    @extend_schema_field(ReasonSerializer(allow_null=True))
-    def get_reason(self, run: CheckRun) -> dict[str, str] | None:
-        if run.reason is None:
-            return None
-        return {"code": run.reason, "message": (run.facts or {}).get("message") or MEANINGS[Reason(run.reason)].words}
-
-    def get_started_at(self, run: CheckRun) -> str:
-        return timestamp(from_ms(run.slot + run.started_after_ms))
-
-    def get_facts(self, run: CheckRun) -> dict[str, Any]:
-        """In full for runs that are not up and the first after a change; else the columns that every run keeps."""
-        phases = {"dns": run.dns_ms, "connect": run.connect_ms, "tls": run.tls_ms, "first_byte": run.first_byte_ms}
-        kept = {name: round(value, 2) for name, value in phases.items() if value is not None}
-        facts: dict[str, Any] = {
-            "phases_ms": kept,
-            "status": run.code,
-            "certificate": self.context["certificates"].get(run.certificate_id),
-        }
-        facts = {name: value for name, value in facts.items() if value} | (run.facts or {})
-        facts.pop("message", None)
-        return facts
+class TrialAnswerSerializer(serializers.Serializer[Any]):
+    region = serializers.CharField()
+    verdict = serializers.CharField()
+    reason = ReasonSerializer(allow_null=True)
+    latency_ms = serializers.IntegerField()
+    facts = serializers.JSONField()
 
 
-class CheckRuns(_OneCheck):
-    serializer_class = RunSerializer  # type: ignore[assignment]  # runs of a check, not checks
-    pagination_class = SlotCursor
+class TrialSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    is_over = serializers.BooleanField(help_text="Every region answered, or those that did not will not.")
+    regions = serializers.ListField(child=serializers.CharField())
+    answers = TrialAnswerSerializer(many=True)
 
-    @extend_schema(
-        parameters=[
-            OpenApiParameter("from", OpenApiTypes.DATETIME),
-            OpenApiParameter("to", OpenApiTypes.DATETIME),
-            OpenApiParameter("region", OpenApiTypes.STR),
-            OpenApiParameter("verdict", OpenApiTypes.STR, enum=list(VERDICTS)),
-        ]
-    )
-    def get(self, request: Request, pk: uuid.UUID) -> Response:
+
+class CheckTrial(GenericAPIView[Trial]):
+    """Try a check before it is saved. Nothing is kept but the answers, for an hour."""
+
+    serializer_class = NewCheckSerializer
+    queryset = Trial.objects.none()
+    throttle_classes = [TrialThrottle]
+
+    @extend_schema(request=NewCheckSerializer, responses={202: TrialSerializer})
+    def post(self, request: Request) -> Response:
+        given = NewCheckSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        values = given.validated_data
+        project = project_named(request, values.get("project"))
         now = timezone.now()
-        rows: Any = runs_of(check_id=self.check(pk).id).filter(
-            slot__lt=to_ms(_moment(request, "to") or now + timedelta(seconds=10))
-        )
-        start, verdict, region = _moment(request, "from"), request.query_params.get("verdict"), request.query_params.get("region")
-        slugs = dict(Region.objects.values_list("id", "slug"))
-        rows = rows.filter(slot__gte=to_ms(start)) if start else rows
-        if verdict:
-            if verdict not in VERDICTS:
-                raise ValidationError({"verdict": [f"Must be one of {', '.join(VERDICTS)}."]})
-            rows = rows.filter(verdict=VERDICTS.index(verdict))
-        if region:
-            rows = rows.filter(region_id__in=[key for key, slug in slugs.items() if slug == region])
-        page: Any = self.paginate_queryset(rows) or []
-        seen = Certificate.objects.in_bulk({run.certificate_id for run in page if run.certificate_id})
-        context = {"slugs": slugs, "certificates": {key: certificate.facts for key, certificate in seen.items()}}
-        return self.get_paginated_response(RunSerializer(page, many=True, context=context).data)
+        trial = start_trial(project=project, fields=judge_spec(CheckSpec(**{"options": {}, **_chosen(values)})), now=now)
+        return Response(_trial(trial, now), status=status.HTTP_202_ACCEPTED)
 
 
-def _moment(request: Request, name: str) -> datetime | None:
-    given = request.query_params.get(name)
-    if not given:
-        return None
-    try:
-        moment = parse_datetime(given)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None or not 1970 < moment.year < 9000:
-        raise ValidationError({name: ["Must be a time like 2026-01-31T12:00:00Z."]})
-    return moment
+class CheckTrialDetail(GenericAPIView[Trial]):
+    serializer_class = TrialSerializer
+    queryset = Trial.objects.none()
 
-
-class UptimeSerializer(serializers.Serializer[Any]):
-    uptime = serializers.FloatField(allow_null=True, help_text="(up + degraded) / (up + degraded + down), by seconds.")
-    up_s = serializers.FloatField()
-    degraded_s = serializers.FloatField()
-    down_s = serializers.FloatField()
-    unknown_s = serializers.FloatField()
-    paused_s = serializers.FloatField()
-    maintenance_s = serializers.FloatField()
-
-    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
-        # `from` is a keyword of the language.
-        ends = {"from": serializers.DateTimeField(), "to": serializers.DateTimeField()}
-        return {**ends, **super().get_fields()}
-
-
-class CheckUptime(_OneCheck):
-    serializer_class = UptimeSerializer  # type: ignore[assignment]  # sums of a check, not checks
-
-    @extend_schema(
-        parameters=[
-            OpenApiParameter("period", OpenApiTypes.STR, description="1h to 8760h, or 1d to 365d; 30d by default."),
-            OpenApiParameter("from", OpenApiTypes.DATETIME),
-            OpenApiParameter("to", OpenApiTypes.DATETIME),
-        ]
-    )
     def get(self, request: Request, pk: uuid.UUID) -> Response:
-        now = timezone.now()
-        end = min(_moment(request, "to") or now, now)
-        start = _moment(request, "from") or end - _period(request.query_params.get("period", "30d"))
-        if start >= end:
-            raise ValidationError({"from": ["Must be before `to`, and in the past."]})
-        sums = uptime(check=self.check(pk), start=start, end=end)
-        seconds = {
-            f"{name}_s": getattr(sums, name) / 1000 for name in ("up", "degraded", "down", "unknown", "paused", "maintenance")
-        }
-        return Response(
-            {"from": timestamp(from_ms(sums.start)), "to": timestamp(from_ms(sums.end)), "uptime": sums.ratio, **seconds}
-        )
+        return Response(_trial(get_or_404(mine(Trial.objects.all(), caller_of(request)), pk), timezone.now()))
 
 
-def _period(text: str) -> timedelta:
-    """`24h`, `30d`. Raises ValidationError."""
-    number, unit = text[:-1], text[-1:]
-    if number.isascii() and number.isdigit() and unit in ("h", "d") and len(number) < 5:
-        seconds = int(number) * (3_600 if unit == "h" else _DAY_S)
-        if 3_600 <= seconds <= 365 * _DAY_S:
-            return timedelta(seconds=seconds)
-    raise ValidationError({"period": ["Must be hours or days, like 24h or 30d, up to 365d."]})
+def _trial(trial: Trial, now: datetime) -> dict[str, Any]:
+    slugs = dict(Region.objects.values_list("id", "slug"))
+    answers = list(trial.answers.order_by("region_id"))
+    return {
+        "id": str(trial.id),
+        "is_over": is_over(trial=trial, answers=answers, now=now),
+        "regions": [slugs[region] for region in trial.region_ids if region in slugs],
+        "answers": [
+            {
+                "region": slugs.get(answer.region_id, ""),
+                "verdict": answer.verdict,
+                "reason": {"code": answer.reason, "message": answer.message} if answer.reason else None,
+                "latency_ms": answer.duration_ms,
+                "facts": answer.facts,
+            }
+            for answer in answers
+        ],
+    }

@@ -15,14 +15,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.caller import caller_of
-from apps.api.pagination import StartedCursor
+from apps.api.pagination import CreatedCursor, StartedCursor
 from apps.api.scope import get_or_404, project_named, uuid_parameter
 from apps.api.views.checks import ReasonSerializer
 from apps.core.clock import to_ms
-from apps.incidents.models import Incident, Severity
+from apps.incidents.models import Incident, IncidentUpdate, Severity
 from apps.incidents.payloads import timestamp
 from apps.incidents.selectors import downtime_ms, incidents_of
-from apps.incidents.services.answers import acknowledge_incident, open_incident, resolve_incident
+from apps.incidents.services.answers import acknowledge_incident, add_update, open_incident, resolve_incident
 
 
 class IncidentSerializer(serializers.ModelSerializer[Incident]):
@@ -140,3 +140,42 @@ class IncidentResolve(IncidentDetail):
     @extend_schema(request=None)
     def post(self, _request: Request, pk: uuid.UUID) -> Response:
         return Response(IncidentSerializer(resolve_incident(incident=self.incident(pk), now=timezone.now())).data)
+
+
+class IncidentUpdateSerializer(serializers.ModelSerializer[IncidentUpdate]):
+    author = serializers.SerializerMethodField()
+
+    class Meta:
+        model = IncidentUpdate
+        fields = ["id", "text", "is_public", "author", "created_at"]
+        read_only_fields = ["id", "created_at"]
+
+    def get_author(self, update: IncidentUpdate) -> str | None:
+        return update.author.email if update.author else None
+
+
+class IncidentUpdates(IncidentDetail):
+    serializer_class = IncidentUpdateSerializer  # type: ignore[assignment]  # updates of an incident, not incidents
+    pagination_class = CreatedCursor
+
+    @extend_schema(operation_id="incidents_updates_list", responses=IncidentUpdateSerializer(many=True))
+    def get(self, _request: Request, pk: uuid.UUID) -> Response:
+        rows: Any = IncidentUpdate.objects.filter(incident=self.incident(pk)).select_related("author")
+        page: Any = self.paginate_queryset(rows) or []
+        return self.get_paginated_response(IncidentUpdateSerializer(page, many=True).data)
+
+    @extend_schema(request=IncidentUpdateSerializer, responses={201: IncidentUpdateSerializer})
+    def post(self, request: Request, pk: uuid.UUID) -> Response:
+        """A public one stands on the status page too."""
+        incident = self.incident(pk)
+        given = IncidentUpdateSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        values = given.validated_data
+        update = add_update(
+            incident=incident,
+            author=caller_of(request).user,
+            text=values["text"],
+            is_public=values.get("is_public", False),
+            now=timezone.now(),
+        )
+        return Response(IncidentUpdateSerializer(update).data, status=status.HTTP_201_CREATED)

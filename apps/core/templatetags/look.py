@@ -48,9 +48,9 @@ def percent(ratio: float | None) -> str:
 
 
 @register.filter
-def ms(value: float | None) -> str:
-    if value is None:
+def ms(value: float | str | None) -> str:
+    if value is None or isinstance(value, str):  # of something that is not there, a template makes an empty text
         return "–"
     if value >= 10_000:
         return f"{value / 1000:.1f} s"
-    return f"{value:.0f} ms" if value >= 10 or value == int(value) else f"{value:.1f} ms"
+    return f"{value:.0f} ms" if value >= 10 or value == int(value) or value < 0.05 else f"{value:.1f} ms"

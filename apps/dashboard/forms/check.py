@@ -40,7 +40,7 @@ class CheckForm(forms.Form):
         self, *, kind: Kind, regions: Sequence[Region], data: Any = None, initial: Mapping[str, Any] | None = None
     ) -> None:
         super().__init__(data=data, initial=dict(initial or {}))
-        self.kind = kind
+        self.probe = kind
         self.fields["kind"].choices = [(name, known.title) for name, known in KINDS.items()]  # type: ignore[attr-defined]
         self.fields["target"].label = kind.asks
         self.fields["regions"].choices = [(region.slug, region.name) for region in regions]  # type: ignore[attr-defined]
@@ -50,7 +50,7 @@ class CheckForm(forms.Form):
             field.widget.attrs.setdefault("autocomplete", "off")
 
     def option_fields(self) -> list[forms.BoundField]:
-        return [self[f"options.{described.name}"] for described in self.kind.option_fields]
+        return [self[f"options.{described.name}"] for described in self.probe.option_fields]
 
     def judgement_fields(self) -> list[forms.BoundField]:
         return [self[name] for name in _JUDGEMENT]
@@ -65,7 +65,7 @@ class CheckForm(forms.Form):
 
     def options_in_short(self) -> str:
         """What the folded options hold, in a line."""
-        values = (_short(described, self[f"options.{described.name}"].value()) for described in self.kind.option_fields)
+        values = (_short(described, self[f"options.{described.name}"].value()) for described in self.probe.option_fields)
         return ", ".join(value for value in values if value)
 
     def judgement_in_short(self) -> str:
@@ -95,7 +95,7 @@ class CheckForm(forms.Form):
     def _options(self) -> dict[str, Any]:
         return {
             described.name: _raw(described, self.cleaned_data[f"options.{described.name}"])
-            for described in self.kind.option_fields
+            for described in self.probe.option_fields
             if self.cleaned_data[f"options.{described.name}"] is not None
         }
 

@@ -14,7 +14,7 @@ from django.urls import reverse_lazy
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from apps.core.throttle import ACCOUNT, ADDRESS, client_address, may_try
-from apps.dashboard.access import open_page, page
+from apps.dashboard.access import open_page, page, posted
 from apps.dashboard.forms.account import SignInForm, WelcomeForm
 from apps.orgs.selectors import is_set_up, projects_of
 from apps.orgs.services import NameTakenError, SetUpError, set_up
@@ -27,7 +27,7 @@ def welcome(request: HttpRequest) -> HttpResponse:
     """The first visit: an owner, an organization, a project, and on to the first check."""
     if is_set_up():
         return redirect("home")
-    form = WelcomeForm(request.POST or None)
+    form = WelcomeForm(posted(request))
     if request.method == "POST" and form.is_valid():
         try:
             user, project = set_up(**form.cleaned_data)
@@ -43,7 +43,7 @@ def welcome(request: HttpRequest) -> HttpResponse:
 
 @open_page("GET", "POST")
 def sign_in(request: HttpRequest) -> HttpResponse:
-    form = SignInForm(request.POST or None)
+    form = SignInForm(posted(request))
     there = request.POST.get("next") or request.GET.get("next") or ""
     if not url_has_allowed_host_and_scheme(there, {request.get_host()}, require_https=request.is_secure()):
         there = "/"
@@ -92,12 +92,13 @@ def theme(request: HttpRequest) -> HttpResponse:
 class _ThrottledResetForm(PasswordResetForm):
     """Says the same whether the account is there or not, and sends no more than a few mails to it."""
 
-    def save(self, **options: Any) -> None:
+    def save(self, *arguments: Any, **options: Any) -> None:
         if may_try(("reset", 3), self.cleaned_data["email"]):
-            super().save(**options)
+            super().save(*arguments, **options)
 
 
 class PasswordReset(auth.PasswordResetView):
+    http_method_names = ["get", "head", "post"]
     template_name = "account/reset.html"
     email_template_name = "account/reset_mail.txt"
     subject_template_name = "account/reset_subject.txt"
@@ -113,9 +114,11 @@ class PasswordReset(auth.PasswordResetView):
 
 
 class PasswordResetSent(auth.PasswordResetDoneView):
+    http_method_names = ["get", "head"]
     template_name = "account/reset_sent.html"
 
 
 class PasswordChoose(auth.PasswordResetConfirmView):
+    http_method_names = ["get", "head", "post"]
     template_name = "account/choose.html"
     success_url = reverse_lazy("sign-in")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from typing import cast
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
@@ -11,7 +10,7 @@ from django.shortcuts import redirect
 from django.utils import timezone
 
 from apps.core.throttle import may_try
-from apps.dashboard.access import Place, enter_project, page
+from apps.dashboard.access import Place, enter_project, page, posted
 from apps.dashboard.forms.channel import ChannelForm
 from apps.dashboard.shell import is_current, nothing_new, show
 from apps.monitors.services import merge_masked
@@ -49,7 +48,7 @@ def new_channel(request: HttpRequest, project: uuid.UUID, kind: str) -> HttpResp
     place, now = enter_project(request, project, Role.MEMBER), timezone.now()
     if kind not in CHANNEL_KINDS:
         raise Http404
-    form = ChannelForm(kind=CHANNEL_KINDS[kind], data=request.POST or None)
+    form = ChannelForm(kind=CHANNEL_KINDS[kind], data=posted(request))
     if request.method == "POST" and form.is_valid():
         try:
             made = create_channel(project=place.project, name=form.cleaned_data["name"], kind=kind, config=form.config())
@@ -69,14 +68,14 @@ def _enter(request: HttpRequest, pk: uuid.UUID) -> tuple[Place, Channel]:
     channel = Channel.objects.select_related("project", "organization").filter(pk=pk, deleted_at=None).first()
     if channel is None:
         raise Http404
-    return enter_project(request, channel.project_id, Role.MEMBER), cast(Channel, channel)
+    return enter_project(request, channel.project_id, Role.MEMBER), channel
 
 
 @page("GET", "POST")
 def edit_channel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     place, channel = _enter(request, pk)
     kind, now = CHANNEL_KINDS[channel.kind], timezone.now()
-    form = ChannelForm(kind=kind, data=request.POST or None, channel=channel)
+    form = ChannelForm(kind=kind, data=posted(request), channel=channel)
     if request.method == "POST" and form.is_valid():
         config = {**channel.config, **merge_masked(form.config(), channel.config)}
         try:
@@ -98,7 +97,7 @@ def edit_channel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 @page("POST")
 def test_channel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     place, channel = _enter(request, pk)
-    if may_try(("channel test", 20), str(place.user.pk)):
+    if may_try(("channel-test", 20), str(place.user.pk)):
         send_test(channel=channel, now=timezone.now())
         messages.success(request, "A test is on its way. What came of it appears here.")
     else:

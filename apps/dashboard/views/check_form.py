@@ -81,11 +81,11 @@ def _show(
     trial: dict[str, Any] | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    others = {name: target for name, target in (proposals or {}).items() if name != form.kind.name}
+    others = {name: target for name, target in (proposals or {}).items() if name != form.probe.name}
     context = {
         "form": form,
         "check": check,
-        "kind": form.kind,
+        "kind": form.probe,
         "also": [(KINDS[name], target) for name, target in others.items()],
         "kinds": KINDS.values(),
         "typed": request.GET.get("url", ""),

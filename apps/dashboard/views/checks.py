@@ -57,7 +57,7 @@ def checks(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
         return nothing_new()
     rows = active_checks(project=place.project, now=now).annotate(rank=by_rank(status_now(now))).select_related("resource")
     wanted = {name: request.GET.get(name, "") for name in ("status", "kind", "region")}
-    slugs = dict(Region.objects.order_by("slug").values_list("slug", "id"))
+    slugs = dict(Region.objects.filter(is_enabled=True).order_by("slug").values_list("slug", "id"))
     search = request.GET.get("q", "").strip()[:200]
     if search:
         rows = rows.filter(Q(name__icontains=search) | Q(target__icontains=search))

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 
-from apps.dashboard.access import enter_incident, enter_project, page
+from apps.dashboard.access import enter_incident, enter_project, page, posted
 from apps.dashboard.forms.account import IncidentForm, UpdateForm
 from apps.dashboard.lists import chips, paged
 from apps.dashboard.shell import is_current, nothing_new, show
@@ -56,7 +56,7 @@ def incident(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """POST adds a comment."""
     place, found = enter_incident(request, pk, Role.MEMBER if request.method == "POST" else Role.VIEWER)
     now = timezone.now()
-    form = UpdateForm(request.POST or None)
+    form = UpdateForm(posted(request))
     if request.method == "POST" and form.is_valid():
         text, is_public = form.cleaned_data["text"], form.cleaned_data["is_public"]
         add_update(incident=found, author=place.user, text=text, is_public=is_public, now=now)
@@ -87,7 +87,7 @@ def incident(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 @page("GET", "POST")
 def new_incident(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     place, now = enter_project(request, project, Role.MEMBER), timezone.now()
-    form = IncidentForm(request.POST or None)
+    form = IncidentForm(posted(request))
     if request.method == "POST" and form.is_valid():
         values = {**form.cleaned_data, "severity": Severity(form.cleaned_data["severity"])}
         made = open_incident(project=place.project, now=now, **values)

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
 
-from apps.dashboard.access import enter_project, page
+from apps.dashboard.access import enter_project, page, posted
 from apps.dashboard.forms.account import KeyForm, NameForm
 from apps.dashboard.shell import show
 from apps.orgs.models import ApiKey, Membership, Role
@@ -22,7 +22,7 @@ from apps.orgs.services import NameTakenError, create_api_key, create_project, r
 def settings(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     """POST renames the project."""
     place, now = enter_project(request, project), timezone.now()
-    form = NameForm(request.POST or None, initial={"name": place.project.name})
+    form = NameForm(posted(request), initial={"name": place.project.name})
     if request.method == "POST":
         if not place.may_manage:
             raise PermissionDenied
@@ -50,7 +50,7 @@ def settings(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
 def new_project(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     """In the organization of the project that one comes from."""
     place, now = enter_project(request, project, Role.ADMIN), timezone.now()
-    form = NameForm(request.POST or None)
+    form = NameForm(posted(request))
     if request.method == "POST" and form.is_valid():
         try:
             made = create_project(organization=place.organization, name=form.cleaned_data["name"])
@@ -66,7 +66,7 @@ def new_project(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
 def new_key(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     """The key is shown in this answer and never again."""
     place, now = enter_project(request, project, Role.ADMIN), timezone.now()
-    form = KeyForm(request.POST or None)
+    form = KeyForm(posted(request))
     if request.method == "POST" and form.is_valid():
         values = form.cleaned_data
         expires_at = now + timedelta(days=values["days"]) if values["days"] else None

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 
-from apps.dashboard.access import enter_project, page
+from apps.dashboard.access import enter_project, page, posted
 from apps.dashboard.forms.status_page import StatusPageForm
 from apps.dashboard.shell import show
 from apps.monitors.models import Resource
@@ -29,7 +29,7 @@ def status_page(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
         context: dict[str, object] = {"page": None}
         return show(request, place, "dashboard/status_page.html", context, title="Status page", section="status-page", now=now)
     resources = Resource.objects.filter(project=place.project, checks__deleted_at=None).distinct().order_by("name")[:_RESOURCES]
-    form = StatusPageForm(page=public, resources=list(resources), data=request.POST or None)
+    form = StatusPageForm(page=public, resources=list(resources), data=posted(request))
     if request.method == "POST" and form.is_valid():
         values = {name: form.cleaned_data[name] for name in ("title", "slug", "description", "is_published")}
         try:
@@ -38,7 +38,7 @@ def status_page(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
             form.add_error("slug", str(error))
         else:
             messages.success(request, "Saved. The page is public." if values["is_published"] else "Saved. The page is private.")
-            return redirect("status-page", project)
+            return redirect("status-page-edit", project)
     context = {"page": public, "form": form}
     return show(
         request, place, "dashboard/status_page.html", context,

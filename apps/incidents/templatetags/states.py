@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString, mark_safe
 from apps.core.clock import from_ms
 from apps.incidents.boards import Beat
 from apps.incidents.words import STATES, STATUSES, span_words
+from apps.probes.reasons import MEANINGS
 from apps.results.uptime import Cell
 
 register = template.Library()
@@ -49,6 +50,21 @@ def status_word(status: str) -> str:
 @register.filter
 def span(seconds: float | None) -> str:
     return span_words(seconds or 0)
+
+
+_WORDS = {reason.value: meaning.words for reason, meaning in MEANINGS.items()}
+
+
+@register.filter
+def why(reason: tuple[str, str] | None) -> str:
+    """(code, message) in words: an assertion alone would be a riddle."""
+    if reason is None:
+        return ""
+    code, message = reason
+    words = _WORDS.get(code, code)
+    if not message or message == words:
+        return words
+    return f"{words}: {message}" if message.startswith("[") else f"{message[0].upper()}{message[1:]}"
 
 
 _HEIGHT, _STEP = 28, 8

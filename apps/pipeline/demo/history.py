@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -27,8 +28,8 @@ _REVISION = 0
 
 # Latency has a daily wave, noise, and now and then a slow run. `setseed` makes it the same every time.
 _RUNS = """
-    INSERT INTO check_runs (check_id, slot, region_id, revision, started_after_ms, duration_ms, recorded_after_s, dns_ms, connect_ms,
-        first_byte_ms, verdict, code, reason, facts)
+    INSERT INTO check_runs (check_id, slot, region_id, revision, started_after_ms, duration_ms, recorded_after_s, dns_ms,
+        connect_ms, first_byte_ms, verdict, code, reason, facts)
     SELECT r.id, r.slot, r.region_id, %(revision)s, 1, r.ms, 0, 0.4, CASE WHEN r.is_tcp THEN r.ms ELSE 0.6 END,
         CASE WHEN NOT r.is_tcp AND coalesce(o.code, 200) > 0 THEN r.ms * 0.9 END,
         CASE WHEN o.id IS NULL THEN 1 WHEN o.is_down THEN 3 ELSE 2 END,
@@ -37,11 +38,13 @@ _RUNS = """
     FROM (
         SELECT c.id, c.region_id, c.is_tcp, s AS slot, greatest(1, (c.base * (0.82 + 0.36 * random() ^ 2
             + 0.12 * sin(2 * pi() * s / 86400000.0) + CASE WHEN random() < 0.015 THEN 3 * random() ELSE 0 END)))::integer AS ms
-        FROM unnest(%(ids)s::uuid[], %(bases)s::integer[], %(regions)s::smallint[], %(tcp)s::boolean[]) AS c (id, base, region_id, is_tcp)
+        FROM unnest(%(ids)s::uuid[], %(bases)s::integer[], %(regions)s::smallint[], %(tcp)s::boolean[])
+            AS c (id, base, region_id, is_tcp)
         CROSS JOIN generate_series(%(start)s::bigint, %(end)s::bigint - 1, %(step)s::bigint) AS s
     ) AS r
-    LEFT JOIN unnest(%(o_ids)s::uuid[], %(o_starts)s::bigint[], %(o_ends)s::bigint[], %(o_down)s::boolean[], %(o_codes)s::integer[],
-        %(o_reasons)s::text[], %(o_messages)s::text[]) AS o (id, start, until, is_down, code, reason, message)
+    LEFT JOIN unnest(%(o_ids)s::uuid[], %(o_starts)s::bigint[], %(o_ends)s::bigint[], %(o_down)s::boolean[],
+        %(o_codes)s::integer[], %(o_reasons)s::text[], %(o_messages)s::text[])
+        AS o (id, start, until, is_down, code, reason, message)
         ON o.id = r.id AND r.slot >= o.start AND r.slot < o.until
     ON CONFLICT DO NOTHING
 """
@@ -70,7 +73,7 @@ def seed_runs(*, pasts: Sequence[Past], start: datetime, until: datetime) -> int
 
 def _seed_day(pasts: Sequence[Past], start: int, end: int) -> int:
     bad = [(past.check.pk, outage) for past in pasts for outage in past.outages if outage.start < end and outage.end > start]
-    parameters = {
+    parameters: dict[str, Any] = {
         "revision": _REVISION,
         "ids": [past.check.pk for past in pasts],
         "bases": [past.base_ms for past in pasts],

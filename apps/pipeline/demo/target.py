@@ -62,17 +62,23 @@ class Target:
         return (200, self._page()) if path == "/" else (404, "not found")
 
     def _page(self) -> str:
-        rows = "".join(
-            f"<tr><td>{html.escape(part.name)}<td>{'broken' if self.is_down(part) else 'well'}<td><form method=post action=/switch>"
-            f"<input type=hidden name=path value='{html.escape(part.path)}'>"
-            f"<button name=to value={'heal' if self.is_down(part) else 'break'}>{'Heal' if self.is_down(part) else 'Break'}</button></form>"
-            for part in path_of(PARTS).values()
-        )
-        return (
-            "<!doctype html><html lang=en><title>Demo target</title><meta name=viewport content='width=device-width'>"
-            "<style>body{font:16px system-ui;max-width:40rem;margin:3rem auto;padding:0 1rem}td{padding:.3rem 1rem .3rem 0}</style>"
-            f"<h1>Demo target</h1><p>What the demo watches. Break something, and look at the dashboard.<table>{rows}</table>"
-        )
+        rows = []
+        for part in path_of(PARTS).values():
+            state, act = ("broken", "Heal") if self.is_down(part) else ("well", "Break")
+            rows.append(
+                f"<tr><td>{html.escape(part.name)}<td>{state}<td><form method=post action=/switch>"
+                f"<input type=hidden name=path value='{html.escape(part.path)}'>"
+                f"<button name=to value={act.lower()}>{act}</button></form>"
+            )
+        return _PAGE.format(rows="".join(rows))
+
+
+_PAGE = (
+    "<!doctype html><html lang=en><title>Demo target</title><meta name=viewport content='width=device-width'>"
+    "<style>body{{font:16px system-ui;max-width:40rem;margin:3rem auto;padding:0 1rem}}"
+    "td{{padding:.3rem 1rem .3rem 0}}</style><h1>Demo target</h1>"
+    "<p>What the demo watches. Break something, and look at the dashboard.<table>{rows}</table>"
+)
 
 
 async def serve(port: int) -> asyncio.Server:

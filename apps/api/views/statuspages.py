@@ -1,0 +1,101 @@
+"""A project's public page."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers, status
+from rest_framework.exceptions import ValidationError
+from rest_framework.generics import GenericAPIView, ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.api.caller import caller_of
+from apps.api.scope import get_or_404, mine, project_named
+from apps.monitors.models import Resource
+from apps.statuspages.models import StatusPage
+from apps.statuspages.services import ComponentSpec, SlugTakenError, change_page, ensure_page
+
+_MOST = 300
+
+
+class ComponentSerializer(serializers.Serializer[Any]):
+    resource = serializers.UUIDField(source="resource_id")
+    name = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
+    group = serializers.CharField(max_length=100, required=False, allow_blank=True, default="")
+
+
+class NewStatusPageSerializer(serializers.Serializer[Any]):
+    project = serializers.UUIDField(required=False)
+
+
+class StatusPageSerializer(serializers.ModelSerializer[StatusPage]):
+    project = serializers.UUIDField(source="project_id", read_only=True)
+    components = serializers.SerializerMethodField()
+
+    class Meta:
+        model = StatusPage
+        fields = ["id", "project", "slug", "title", "description", "is_published", "components", "created_at"]
+        read_only_fields = ["id", "created_at"]
+        extra_kwargs: ClassVar[dict[str, Any]] = {"slug": {"validators": []}}  # the service judges it, under its lock
+
+    def get_components(self, page: StatusPage) -> list[dict[str, Any]]:
+        rows = sorted(page.components.all(), key=lambda row: (row.position, row.pk))
+        return [{"resource": str(row.resource_id), "name": row.name, "group": row.group} for row in rows]
+
+
+class StatusPageList(ListAPIView[StatusPage]):
+    serializer_class = StatusPageSerializer
+    queryset = StatusPage.objects.none()
+
+    def get_queryset(self) -> Any:
+        return mine(StatusPage.objects.prefetch_related("components"), caller_of(self.request))
+
+    @extend_schema(request=NewStatusPageSerializer, responses={201: StatusPageSerializer})
+    def post(self, request: Request) -> Response:
+        """The project's page: private and empty when it is new, else as it is."""
+        given = NewStatusPageSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        page = ensure_page(project=project_named(request, given.validated_data.get("project")))
+        return Response(StatusPageSerializer(page).data, status=status.HTTP_201_CREATED)
+
+
+class StatusPageDetail(GenericAPIView[StatusPage]):
+    serializer_class = StatusPageSerializer
+    queryset = StatusPage.objects.none()
+
+    def page(self, pk: uuid.UUID) -> StatusPage:
+        return get_or_404(mine(StatusPage.objects.prefetch_related("components"), caller_of(self.request)), pk)
+
+    def get(self, _request: Request, pk: uuid.UUID) -> Response:
+        return Response(StatusPageSerializer(self.page(pk)).data)
+
+    def patch(self, request: Request, pk: uuid.UUID) -> Response:
+        """`components`, when sent, replaces them all, in its order."""
+        page = self.page(pk)
+        given = StatusPageSerializer(page, data=request.data, partial=True)
+        given.is_valid(raise_exception=True)
+        sent = given.validated_data
+        values = {name: sent.get(name, getattr(page, name)) for name in ("title", "slug", "description", "is_published")}
+        components = request.data.get("components") if isinstance(request.data, dict) else None
+        try:
+            change_page(page=page, components=_components(page, components), **values)
+        except SlugTakenError as error:
+            raise ValidationError({"slug": [str(error)]}) from error
+        return Response(StatusPageSerializer(self.page(pk)).data)
+
+
+def _components(page: StatusPage, sent: Any) -> list[ComponentSpec]:
+    """Raises ValidationError."""
+    if sent is None:
+        rows = page.components.select_related("resource").order_by("position", "pk")
+        return [ComponentSpec(row.resource, row.name, row.group) for row in rows]
+    given = ComponentSerializer(data=sent, many=True)
+    given.is_valid(raise_exception=True)
+    wanted = given.validated_data
+    resources = Resource.objects.filter(project=page.project_id).in_bulk([item["resource_id"] for item in wanted[:_MOST]])
+    if len(resources) != len(wanted):
+        raise ValidationError({"components": [f"Must name resources of the project, each once, and at most {_MOST}."]})
+    return [ComponentSpec(resources[item["resource_id"]], item["name"], item["group"]) for item in wanted]
