@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from typing import Any
 import psycopg
 import trustme
 
+from benchmarks.machine import described
 from tests.e2e.peers import Receiver
 from tests.e2e.stack import ROOT, Stack, eventually
 
@@ -161,8 +161,7 @@ def _measured(stack: Stack, target: Target, receiver: Receiver, rate: int, secon
         "rate": rate,
         "seconds": seconds,
         "tls": int(tls),
-        "commit": _commit(),
-        "machine": _machine(),
+        **described(),
         "slots": facts["slots"],
         "lateness_ms": percentiles(facts["lateness"]),
         "end_to_end_ms": {**percentiles(messages), "count": len(messages)},
@@ -220,18 +219,6 @@ def _database_url(stack: Stack) -> str:
         check=True,
     )
     return done.stdout.strip()
-
-
-def _commit() -> str:
-    done = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
-
-
-def _machine() -> str:
-    model = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), ""
-    )
-    return f"{os.cpu_count()} × {model or platform.machine()}, {platform.system()}, Python {platform.python_version()}"
 
 
 def table(result: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ from apps.incidents.rows import policy_of
 from apps.incidents.selectors import ShownState, open_pauses, shown_state, status_now
 from apps.incidents.words import RANKS, worst
 from apps.monitors.models import Check, Resource
+from apps.monitors.selectors import watched_resources
 from apps.orgs.models import Project
 from apps.probes.reasons import MEANINGS, Reason
 from apps.results import latency
@@ -164,7 +165,7 @@ class ResourceLine:
 
 def resources_of(*, project: Project, now: datetime) -> QuerySet[Any]:
     """Those with a check, with `rank` (of the worst of them) and `checks` (how many)."""
-    active = Resource.objects.filter(project=project, checks__deleted_at=None)
+    active = watched_resources(project=project)
     return active.annotate(rank=Min(by_rank(status_now(now, "checks__"))), number=Count("checks"))
 
 

@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 
 from apps.core.crypto import DecryptionError, decrypt
 from apps.monitors.liveness import Liveness
-from apps.monitors.models import Check, Region
+from apps.monitors.models import Check, Region, Resource
 from apps.orgs.models import Organization, Project
 from apps.probes.clock import APPLIED_BEYOND_MS
 
@@ -31,6 +31,11 @@ def checks_of(*, organization: Organization, project: Project | None) -> QuerySe
 
 def liveness_of(region: Region) -> Liveness:
     return Liveness(region.last_sent_ms, region.silent_from_ms, region.silent_until_ms)
+
+
+def watched_resources(*, project: Project) -> QuerySet[Resource]:
+    """Those with a check, once for each of its checks: for counting and sorting by them."""
+    return Resource.objects.filter(project=project, checks__isnull=False, checks__deleted_at=None)
 
 
 def clock_words(region: Region) -> str | None:

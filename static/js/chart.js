@@ -85,7 +85,7 @@ function options(box, data) {
     cursor: { y: false, points: { size: 6, fill: ink, stroke: ink } },
     scales: { x: { range: (_, low, high) => [Math.max(low, data.from / 1000), high], time: true }, y: { range: (_, __, high) => [0, Math.max(10, high * 1.1)] } },
     axes: [
-      { ...axis, space: 70, values: moments },
+      { ...axis, size: 32, space: 70, values: moments },
       { ...axis, size: 58, space: isSmall ? 40 : 44, values: (_, ticks) => ticks.map(words) },
     ],
     series: [

@@ -8,6 +8,7 @@ export function spanWords(seconds) {
 }
 
 const exact = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+const short = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 
 export const exactTime = (milliseconds) => exact.format(milliseconds);
@@ -17,7 +18,7 @@ function show(root) {
   for (const time of root.querySelectorAll("time[data-as]")) {
     const moment = Date.parse(time.dateTime);
     if (!time.title) time.title = exact.format(moment);
-    const words = { ago: () => `${spanWords((now - moment) / 1000)} ago`, for: () => spanWords((now - moment) / 1000), clock: () => clock.format(moment), exact: () => exact.format(moment) }[time.dataset.as]();
+    const words = { ago: () => `${spanWords((now - moment) / 1000)} ago`, for: () => spanWords((now - moment) / 1000), clock: () => clock.format(moment), short: () => short.format(moment), exact: () => exact.format(moment) }[time.dataset.as]();
     if (time.textContent !== words) time.textContent = words;
   }
 }

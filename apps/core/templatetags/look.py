@@ -33,9 +33,13 @@ def _drawings() -> dict[str, str]:
 
 @register.simple_tag
 def moment(at: datetime, shown_as: str = "ago") -> SafeString:
-    """A time as `ago`, `for` (how long since), `clock` or `exact`. Scripts put it into the reader's zone; here it is UTC."""
-    text = f"{at:%H:%M:%S}" if shown_as == "clock" else f"{at:%d %b %Y, %H:%M:%S} UTC"
+    """A time as `ago`, `for` (how long since), `clock`, `short` or `exact`. In UTC; scripts put it into the reader's zone."""
+    text = f"{at:%H:%M:%S}" if shown_as == "clock" else f"{at:%d %b, %H:%M:%S}" if shown_as == "short" else _exact(at)
     return format_html('<time datetime="{}" data-as="{}">{}</time>', f"{at:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z", shown_as, text)
+
+
+def _exact(at: datetime) -> str:
+    return f"{at:%d %b %Y, %H:%M:%S} UTC"
 
 
 @register.filter

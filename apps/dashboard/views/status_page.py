@@ -12,7 +12,7 @@ from django.utils import timezone
 from apps.dashboard.access import enter_project, page, posted
 from apps.dashboard.forms.status_page import StatusPageForm
 from apps.dashboard.shell import show
-from apps.monitors.models import Resource
+from apps.monitors.selectors import watched_resources
 from apps.orgs.models import Role
 from apps.statuspages.selectors import page_of
 from apps.statuspages.services import SlugTakenError, change_page, ensure_page
@@ -28,7 +28,7 @@ def status_page(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     if public is None:
         context: dict[str, object] = {"page": None}
         return show(request, place, "dashboard/status_page.html", context, title="Status page", section="status-page", now=now)
-    resources = Resource.objects.filter(project=place.project, checks__deleted_at=None).distinct().order_by("name")[:_RESOURCES]
+    resources = watched_resources(project=place.project).distinct().order_by("name")[:_RESOURCES]
     form = StatusPageForm(page=public, resources=list(resources), data=posted(request))
     if request.method == "POST" and form.is_valid():
         values = {name: form.cleaned_data[name] for name in ("title", "slug", "description", "is_published")}

@@ -1,0 +1,314 @@
+"""Pages as a browser without script uses them: links that load and forms that post."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.core import mail
+from django.core.cache import cache
+from django.test import Client
+from django.urls import reverse
+
+from apps.incidents.models import Incident, IncidentUpdate
+from apps.monitors.models import Check
+from apps.monitors.services import MASK
+from apps.notifications.models import Channel, Delivery
+from apps.orgs.models import ApiKey, Membership, Organization, Project, User
+from apps.orgs.services import set_up
+from apps.results.models import Trial
+from tests.conftest import Cast
+from tests.incidents.world import World
+
+HTTP = {
+    "kind": "http", "name": "Shop", "target": "https://127.0.0.1/", "interval_s": "30", "resource_name": "", "regions": ["eu"],
+    "fail_after": "2", "recover_after": "1", "options.method": "POST", "options.accepted_statuses": "200-299, 404",
+    "options.keyword": "ok", "options.headers": "Authorization: Bearer x\nX-A: b:c", "options.body": "hi",
+    "options.max_redirects": "3", "options.verify_tls": "on", "options.ip_version": "auto",
+}  # fmt: skip
+
+
+@pytest.fixture
+def alice(cast: Cast) -> Client:
+    cache.clear()
+    client = Client()
+    client.force_login(cast.alice)
+    return client
+
+
+def test_the_first_visit_makes_an_owner_who_operates_the_installation(db: None) -> None:
+    client = Client()
+    assert client.get("/").headers["Location"] == "/welcome/"
+    values = {"email": "me@example.org", "password": "short", "organization": "Mine", "project": "Web"}
+    refused = client.post("/welcome/", values)
+    assert refused.status_code == 422
+    assert b"too short" in refused.content
+    made = client.post("/welcome/", {**values, "password": "correct horse battery"})
+    project = Project.objects.get()
+    assert made.headers["Location"] == f"/projects/{project.pk}/checks/new/"
+    assert User.objects.get().is_superuser
+    assert Membership.objects.get().role == "owner"
+    assert Client().get("/welcome/").status_code == 302
+    assert Client().get("/").headers["Location"] == "/sign-in/"
+
+
+def test_the_demo_does_not_take_the_first_account(db: None) -> None:
+    demo = Organization.objects.create(name="Demo", is_demo=True)
+    Membership.objects.create(organization=demo, user=User.objects.create_user("demo@example.org", "x" * 12), role="owner")
+    assert Client().get("/").headers["Location"] == "/welcome/"
+    set_up(email="me@example.org", password="correct horse", organization="Mine", project="Web")
+    assert Client().get("/").headers["Location"] == "/sign-in/"
+
+
+def test_guesses_are_throttled_on_both_doors_together(cast: Cast) -> None:
+    cache.clear()
+    body = {"email": "alice@example.org", "password": "wrong"}
+    page = [Client().post("/sign-in/", body).status_code for _ in range(6)]
+    api = [Client().post("/api/v1/session/", body, content_type="application/json").status_code for _ in range(5)]
+    assert page == [422] * 6
+    assert api == [401] * 4 + [429]
+    right = {**body, "password": "correct horse"}
+    assert Client().post("/sign-in/", right).status_code == 429
+    cache.clear()
+    assert Client().post("/sign-in/", right).status_code == 302
+
+
+def test_a_forgotten_password_is_chosen_anew_by_mail(cast: Cast) -> None:
+    cache.clear()
+    for address in ("alice@example.org", "nobody@example.org"):
+        assert Client().post("/password/reset/", {"email": address}).headers["Location"] == "/password/reset/sent/"
+    assert len(mail.outbox) == 1
+    link = re.search(r"http://127\.0\.0\.1:8000(/password/choose/\S+)", str(mail.outbox[0].body))
+    assert link is not None
+    client = Client()
+    there = client.get(link[1]).headers["Location"]
+    assert client.post(there, {"new_password1": "another long one", "new_password2": "another long one"}).status_code == 302
+    assert Client().post("/sign-in/", {"email": "alice@example.org", "password": "another long one"}).status_code == 302
+    assert b"has been used" in Client().get(link[1], follow=True).content
+
+
+def test_what_was_typed_becomes_a_form_with_proposals(cast: Cast, alice: Client) -> None:
+    page = alice.get(f"/projects/{cast.project.pk}/checks/new/", {"url": "example.org"}).content.decode()
+    assert 'value="https://example.org/"' in page
+    assert "example.org:443" in page
+    port = alice.get(f"/projects/{cast.project.pk}/checks/new/", {"url": "db.example.org:5432"}).content.decode()
+    assert 'value="db.example.org:5432"' in port
+    assert "accepts a connection" in port
+
+
+def test_a_check_is_made_edited_paused_resumed_and_deleted(cast: Cast, alice: Client) -> None:
+    made = alice.post(f"/projects/{cast.project.pk}/checks/new/?url=https://127.0.0.1/", {**HTTP, "also": ["tcp"]})
+    check = Check.objects.get(kind="http")
+    assert made.headers["Location"] == f"/checks/{check.pk}/"
+    assert (check.options["accepted_statuses"], check.options["verify_tls"]) == (["200-299", "404"], True)
+    assert check.secrets == {"headers": {"Authorization": "Bearer x", "X-A": "b:c"}, "body": "hi"}
+    assert (check.interval_s, check.fail_after, check.region_ids) == (30, 2, [cast.regions["eu"].pk])
+    port = Check.objects.get(kind="tcp")
+    assert (port.target, port.resource_id) == ("127.0.0.1:443", check.resource_id)
+
+    page = alice.get(f"/checks/{check.pk}/edit/").content.decode()
+    assert "Bearer x" not in page
+    assert f"Authorization: {MASK}" in page
+    masked = {"options.headers": f"Authorization: {MASK}\nX-A: new", "options.body": MASK, "name": "Renamed"}
+    edited = {**HTTP, **masked}
+    del edited["options.verify_tls"]
+    assert alice.post(f"/checks/{check.pk}/edit/", edited).status_code == 302
+    check.refresh_from_db()
+    assert (check.name, check.options["verify_tls"]) == ("Renamed", False)
+    assert check.secrets == {"headers": {"Authorization": "Bearer x", "X-A": "new"}, "body": "hi"}
+
+    assert alice.post(f"/checks/{check.pk}/pause/").status_code == 302
+    assert b"Paused" in alice.get(f"/checks/{check.pk}/").content
+    assert b"resume it to run it" in alice.post(f"/checks/{check.pk}/run/", follow=True).content
+    alice.post(f"/checks/{check.pk}/resume/")
+    assert not Check.objects.get(pk=check.pk).is_paused
+    assert b"Delete Renamed?" in alice.get(f"/checks/{check.pk}/delete/").content
+    alice.post(f"/checks/{check.pk}/delete/")
+    assert alice.get(f"/checks/{check.pk}/").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field", "words"),
+    [
+        ({"target": "ftp://x"}, "target", "begins with http"),
+        ({"interval_s": "2"}, "interval_s", "from 5 to"),
+        ({"interval_s": "9" * 30}, "interval_s", "from 5 to"),
+        ({"options.accepted_statuses": "yes"}, "options.accepted_statuses", "options.accepted_statuses"),
+        ({"options.headers": "nonsense"}, "options.headers", "has no colon"),
+        ({"options.headers": "Bad Name: x"}, "options.headers", "options.headers"),
+        ({"quorum": "3"}, "quorum", "number of regions"),
+        ({"regions": ["mars"]}, "regions", "not one of the available"),
+        ({"name": ""}, "name", "required"),
+    ],
+)
+def test_a_wrong_value_is_refused_at_its_field_and_what_was_typed_stays(
+    cast: Cast, alice: Client, wrong: dict[str, Any], field: str, words: str
+) -> None:
+    answer = alice.post(f"/projects/{cast.project.pk}/checks/new/", {**HTTP, **wrong})
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert words in page
+    assert f'name="{field}"' in page
+    assert 'value="ok"' in page or "options.keyword" in wrong
+    assert not Check.objects.exists()
+
+
+def test_a_test_shows_its_answer_without_script(cast: Cast, alice: Client) -> None:
+    shown = alice.post(f"/projects/{cast.project.pk}/checks/new/", {**HTTP, "act": "test"})
+    trial = Trial.objects.get()
+    assert f"/projects/{cast.project.pk}/trials/{trial.pk}/" in shown.content.decode()
+    assert not Check.objects.exists()
+    part = alice.post(f"/projects/{cast.project.pk}/checks/new/", {**HTTP, "act": "test"}, headers={"HX-Request": "true"})
+    assert part.content.decode().startswith('<div id="trial"')
+
+
+def test_bulk_acts_reach_what_was_chosen_and_delete_asks(cast: Cast, alice: Client) -> None:
+    checks = [World(cast, name=f"c{n}").check for n in range(3)]
+    foreign = World(cast, name="foreign").check
+    Check.objects.filter(pk=foreign.pk).update(project=cast.others_project, organization=cast.other)
+    there, ids = f"/projects/{cast.project.pk}/checks/", [str(check.pk) for check in [*checks[:2], foreign]]
+    alice.post(there, {"act": "pause", "id": [*ids, "nonsense"]})
+    assert set(Check.objects.filter(is_paused=True)) == set(checks[:2])
+    asked = alice.post(there, {"act": "delete", "id": ids})
+    assert b"Delete 2 checks?" in asked.content
+    assert Check.objects.filter(deleted_at=None).count() == 4
+    alice.post(there, {"act": "delete", "id": ids, "sure": "1"})
+    assert set(Check.objects.filter(deleted_at=None)) == {checks[2], foreign}
+
+
+def test_a_list_filters_sorts_and_never_sends_all(cast: Cast, alice: Client, django_assert_max_num_queries: Any) -> None:
+    for number in range(60):
+        World(cast, name=f"shop {number:02}" if number % 2 else f"blog {number:02}")
+    there = f"/projects/{cast.project.pk}/checks/"
+
+    def names(**asked: str) -> list[str]:
+        return re.findall(r"data-open href=\"[^\"]+\">([^<]+)<", alice.get(there, asked).content.decode())
+
+    assert len(names()) == 50
+    assert len(names(page="2")) == 10
+    assert names(q="SHOP 59") == ["shop 59"]
+    assert names(sort="-name")[0] == "shop 59"
+    assert names(status="down") == []
+    assert len(names(kind="http", region="eu", page="99")) == 10
+    assert len(names(sort="nonsense", status="nonsense")) == 50
+    with django_assert_max_num_queries(18):
+        alice.get(there)
+
+
+def test_a_live_part_answers_nothing_until_something_is_new(cast: Cast, alice: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(cast)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: world.moment)
+    for there in (f"/projects/{cast.project.pk}/", f"/checks/{world.check.pk}/"):
+        page = alice.get(there).content.decode()
+        found = re.search(r'hx-get="([^"]+live=[^"]+)"', page)
+        assert found is not None
+        live = found[1].replace("&amp;", "&")
+        assert alice.get(live, headers={"HX-Request": "true"}).status_code == 204
+    world.vote(world.first, eu="down")
+    part = alice.get(live, headers={"HX-Request": "true"})
+    assert part.status_code == 200
+    body = part.content.decode().lstrip()
+    assert body.startswith('<div id="live"') or body.startswith('<div \nid="live"') or 'id="live"' in body[:40]
+    assert 'data-worst="down"' in body
+    assert "<html" not in body
+
+
+def test_an_incident_is_acknowledged_and_commented(cast: Cast, alice: Client) -> None:
+    world = World(cast)
+    world.vote(world.first, eu="down")
+    incident = Incident.objects.get()
+    page = alice.get(f"/incidents/{incident.pk}/").content.decode()
+    assert "127.0.0.1:1 refused the connection" in page
+    alice.post(f"/incidents/{incident.pk}/acknowledge/")
+    alice.post(f"/incidents/{incident.pk}/", {"text": "<b>disk</b>", "is_public": "on"})
+    page = alice.get(f"/incidents/{incident.pk}/").content.decode()
+    assert "Acknowledged by alice@example.org" in page
+    assert "&lt;b&gt;disk&lt;/b&gt;" in page
+    assert IncidentUpdate.objects.get().is_public
+    refused = alice.post(f"/incidents/{incident.pk}/resolve/", follow=True).content.decode()
+    assert "still fails" in refused
+
+
+def test_channels_are_made_tested_edited_and_deleted(cast: Cast, alice: Client) -> None:
+    there = f"/projects/{cast.project.pk}/channels/new/webhook/"
+    refused = alice.post(there, {"name": "Ops", "config.url": "nonsense", "config.secret": ""})
+    assert refused.status_code == 422
+    alice.post(there, {"name": "Ops", "config.url": "http://127.0.0.1:1/hook", "config.secret": "s" * 20})
+    channel = Channel.objects.get()
+    page = alice.get(f"/channels/{channel.pk}/").content.decode()
+    assert "s" * 20 not in page
+    alice.post(
+        f"/channels/{channel.pk}/",
+        {"name": "Ops 2", "config.url": "http://127.0.0.1:2/", "config.secret": MASK, "is_enabled": "on"},
+    )
+    channel.refresh_from_db()
+    assert (channel.name, channel.config) == ("Ops 2", {"url": "http://127.0.0.1:2/", "secret": "s" * 20})
+    alice.post(f"/channels/{channel.pk}/test/")
+    assert Delivery.objects.get().kind == "channel.test"
+    alice.post(f"/channels/{channel.pk}/delete/")
+    channel.refresh_from_db()
+    assert channel.deleted_at is not None
+    mails = alice.post(
+        f"/projects/{cast.project.pk}/channels/new/email/", {"name": "Mail", "config.to": "a@example.org\nb@example.org"}
+    )
+    assert mails.status_code == 302
+    assert Channel.objects.get(kind="email").config == {"to": ["a@example.org", "b@example.org"]}
+
+
+def test_a_key_is_shown_once(cast: Cast, alice: Client) -> None:
+    page = alice.post(f"/projects/{cast.project.pk}/settings/keys/new/", {"name": "CI", "role": "viewer", "days": "30"})
+    key = re.search(r"grt_[\w-]{40,}", page.content.decode())
+    assert key is not None
+    assert page.headers["Cache-Control"].startswith("max-age=0")
+    assert key[0] not in alice.get(f"/projects/{cast.project.pk}/settings/").content.decode()
+    row = ApiKey.objects.get()
+    alice.post(f"/projects/{cast.project.pk}/settings/keys/{row.pk}/revoke/")
+    row.refresh_from_db()
+    assert row.revoked_at is not None
+
+
+def test_no_page_runs_code_from_its_markup(cast: Cast, alice: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The policy forbids it; this says where it would have been tried."""
+    world = World(cast, name='"><script>alert(1)</script>')
+    world.vote(world.first, eu="down")
+    monkeypatch.setattr("django.utils.timezone.now", lambda: world.moment)
+    for there in ("", "checks/", "resources/", "incidents/"):
+        answer = alice.get(f"/projects/{cast.project.pk}/{there}")
+        page = answer.content.decode()
+        assert "<script>alert" not in page
+        assert not re.search(r"<script(?![^>]* src=)|<style|\sstyle=|\son[a-z]+=", page)
+        assert "unsafe" not in answer.headers["Content-Security-Policy"]
+    figures = alice.get(f"/checks/{world.check.pk}/").content.decode()
+    beats = re.search(r'data-beats="([^"]+)"', figures)
+    assert beats is not None
+    assert json.loads(beats[1].replace("&quot;", '"').replace("&#x27;", "'"))[-1][1] == "d"
+
+
+def test_the_latency_figures_have_a_hole_where_nothing_ran(cast: Cast, alice: Client) -> None:
+    world = World(cast)
+    empty = alice.get(f"/checks/{world.check.pk}/latency.json").json()
+    assert empty["t"] == []
+    for asked in ("1h", "7d", "90d", "nonsense"):
+        assert alice.get(f"/checks/{world.check.pk}/latency.json", {"range": asked}).status_code == 200
+
+
+def test_every_page_of_the_admin_opens_for_operators_and_for_nobody_else(cast: Cast, alice: Client) -> None:
+    world = World(cast)
+    world.vote(world.first, eu="down")
+    operator = Client()
+    operator.force_login(User.objects.create_superuser("op@example.org", "correct horse"))
+    for model in admin.site._registry:
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        listed = reverse(f"{name}_changelist")
+        assert alice.get(listed).status_code == 302, listed
+        assert operator.get(listed, {"q": "a"}).status_code == 200, listed
+        row = model._default_manager.first()
+        if row is not None:
+            assert operator.get(reverse(f"{name}_change", args=[row.pk])).status_code == 200, listed
+    runs = reverse("admin:runs")
+    assert alice.get(runs).status_code == 302
+    assert b"connect_refused" in operator.get(runs, {"check": str(world.check.pk)}).content
+    assert b"That is not an id" in operator.get(runs, {"check": "x"}).content

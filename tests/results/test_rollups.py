@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apps.core.clock import from_ms, to_ms
+from apps.probes.reasons import Reason, Verdict
+from apps.probes.wire import Run
+from apps.results import latency, rollups
+from apps.results.histogram import BUCKET_SQL, bucket_of, merged, middle_of, percentiles
+from apps.results.models import DayRollup, HourRollup, LateHour, RollupCursor
+from apps.results.partitions import ensure_days
+from apps.results.services import RecordedRun, record_runs
+from tests.conftest import NOW, Cast
+from tests.incidents.world import World
+
+HOUR, DAY = rollups.HOUR_MS, rollups.DAY_MS
+START = to_ms(NOW) // DAY * DAY - DAY
+
+
+@given(st.lists(st.integers(0, 60_000), min_size=1, max_size=200), st.lists(st.integers(0, 60_000), max_size=200))
+def test_merged_histograms_give_percentiles_of_all_runs(some: list[int], others: list[int]) -> None:
+    parts = [([bucket_of(ms) for ms in values], [1] * len(values)) for values in (some, others)]
+    ordered = sorted([*some, *others])
+    for share, found in zip((0.5, 0.95, 1.0), percentiles(merged(parts), (0.5, 0.95, 1.0)), strict=True):
+        exact = ordered[max(1, -(-int(share * 1000) * len(ordered) // 1000)) - 1]
+        assert found is not None
+        assert abs(found - exact) <= 0.05 * (exact + 1) + 0.05
+
+
+def test_an_empty_histogram_has_no_percentile() -> None:
+    assert percentiles(merged([]), (0.5, 0.99)) == [None, None]
+
+
+@pytest.mark.django_db
+def test_the_database_counts_in_the_same_buckets() -> None:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT duration_ms, {BUCKET_SQL} FROM generate_series(0, 60000, 7) AS duration_ms")
+        assert [(ms, bucket) for ms, bucket in cursor.fetchall() if bucket_of(ms) != bucket] == []
+    assert middle_of(bucket_of(1_000)) == pytest.approx(1_000, rel=0.05)
+
+
+def record(world: World, slots: list[int], *, at: int, ms: int = 100, verdict: Verdict = Verdict.UP) -> None:
+    reason = Reason.CONNECT_REFUSED if verdict == Verdict.DOWN else None
+    runs = [Run(world.check.id, 1, slot, slot, ms, verdict, reason, "", {}) for slot in slots]
+    record_runs(rows=[RecordedRun(run, world.cast.regions["eu"].id, keeps_facts=False) for run in runs], now_ms=at)
+
+
+def roll_all(now_ms: int) -> int:
+    return rollups.roll_up(now=from_ms(now_ms), steps=1_000)
+
+
+@pytest.fixture
+def world(cast: Cast) -> World:
+    ensure_days(first=from_ms(START - DAY), days=4)
+    return World(cast)
+
+
+def test_an_hour_is_rolled_up_once_it_has_settled(world: World) -> None:
+    record(world, [START + n * 60_000 for n in range(60)], at=START + HOUR, ms=80)
+    record(world, [START + n * 60_000 + 1 for n in range(6)], at=START + HOUR, verdict=Verdict.DOWN)
+    roll_all(START + HOUR + 60_000)
+    assert not HourRollup.objects.filter(start=START).exists()
+    roll_all(START + HOUR + 120_000)
+    row = HourRollup.objects.get(check_id=world.check.id, start=START)
+    assert (row.up, row.down, row.degraded, row.unknown) == (60, 6, 0, 0)
+    assert sum(row.numbers) == 60  # latency is of runs that were good
+
+
+def test_a_second_time_changes_nothing(world: World) -> None:
+    record(world, [START + n * 1_000 for n in range(100)], at=START + HOUR)
+    roll_all(START + DAY + HOUR)
+    before = list(HourRollup.objects.order_by("start").values_list()) + list(DayRollup.objects.order_by("start").values_list())
+    RollupCursor.objects.all().delete()
+    roll_all(START + DAY + HOUR)
+    after = list(HourRollup.objects.order_by("start").values_list()) + list(DayRollup.objects.order_by("start").values_list())
+    assert before == after
+    assert roll_all(START + DAY + HOUR) == 0
+
+
+def test_it_goes_on_where_it_stopped(world: World) -> None:
+    chance = random.Random(1)
+    slots = sorted(START + chance.randrange(DAY) for _ in range(500))
+    record(world, slots, at=START + DAY)
+    for _ in range(200):  # a worker that is killed after every single step
+        if not rollups.roll_up(now=from_ms(START + 2 * DAY), steps=1):
+            break
+    hours = list(HourRollup.objects.filter(check_id=world.check.id))
+    day = DayRollup.objects.get(check_id=world.check.id, start=START)
+    assert sum(row.up for row in hours) == day.up == 500
+    assert merged((r.buckets, r.numbers) for r in hours) == merged([(day.buckets, day.numbers)])
+
+
+def test_runs_that_come_late_are_counted_in_hour_and_day(world: World) -> None:
+    record(world, [START + 1_000], at=START + 2_000)
+    roll_all(START + DAY + 10 * 60_000)
+    assert DayRollup.objects.get(check_id=world.check.id).up == 1
+    late = START + DAY + 11 * 60_000
+    record(world, [START + 2_000, START + 3_000], at=late)
+    assert LateHour.objects.count() == 1
+    roll_all(late + HOUR)
+    assert HourRollup.objects.get(check_id=world.check.id, start=START).up == 3
+    assert DayRollup.objects.get(check_id=world.check.id, start=START).up == 3
+    assert LateHour.objects.count() == 0
+
+
+def test_a_series_is_the_same_whether_or_not_it_is_rolled_up(world: World) -> None:
+    chance = random.Random(2)
+    for ms in (40, 90, 400):
+        record(world, [START + chance.randrange(DAY) for _ in range(100)], at=START + DAY, ms=ms)
+    span = {"check_id": world.check.id, "start": START, "end": START + DAY, "step": HOUR}
+    from_runs = latency.series(**span)  # type: ignore[arg-type]
+    roll_all(START + DAY + HOUR)
+    assert latency.series(**span) == from_runs  # type: ignore[arg-type]
+    whole = latency.series(check_id=world.check.id, start=START, end=START + DAY, step=DAY)
+    assert whole[0].runs == 300
+    assert whole[0].p50 == pytest.approx(90, rel=0.06)
+    exact = latency.series(check_id=world.check.id, start=START, end=START + DAY, step=HOUR // 2)
+    assert sum(point.runs for point in exact) == 300
+
+
+def test_old_rollups_go(world: World) -> None:
+    record(world, [START], at=START + 1)
+    roll_all(START + 2 * DAY)
+    rollups.prune_rollups(now=from_ms(START) + timedelta(days=101))
+    assert (HourRollup.objects.count(), DayRollup.objects.count()) == (0, 1)

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.db import OperationalError
+from django.test import Client
+
+from apps.incidents.models import Incident
+from apps.incidents.services.answers import add_update
+from apps.orgs.models import Project
+from apps.statuspages import views
+from apps.statuspages.models import StatusPage
+from apps.statuspages.selectors import view_of
+from apps.statuspages.services import ComponentSpec, SlugTakenError, change_page, ensure_page
+from tests.conftest import Api, Cast
+from tests.incidents.world import World
+
+
+@pytest.fixture
+def world(cast: Cast) -> World:
+    cache.clear()
+    return World(cast, name="secret-backend", target="http://127.0.0.1:1/backstage")
+
+
+def publish(world: World, **changes: Any) -> StatusPage:
+    page = ensure_page(project=world.cast.project)
+    values: dict[str, Any] = {"title": "Acme", "slug": "acme", "description": "", "is_published": True}
+    components = [ComponentSpec(world.check.resource, "Checkout", "Shop")]
+    return change_page(page=page, components=components, **{**values, **changes})
+
+
+def test_a_page_is_private_until_it_is_published(world: World) -> None:
+    publish(world, is_published=False)
+    assert Client().get("/status/acme/").status_code == 404
+    publish(world)
+    assert Client().get("/status/acme/").status_code == 200
+    publish(world, is_published=False)  # what is cached goes with it
+    assert Client().get("/status/acme/").status_code == 404
+    assert Client().get("/status/acme.json").status_code == 404
+
+
+def test_it_says_what_is_down_and_nothing_of_targets_or_reasons(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = publish(world)
+    world.vote(world.first, eu="down")
+    incident = Incident.objects.get()
+    add_update(incident=incident, author=world.cast.alice, text="Internal words", is_public=False, now=world.moment)
+    add_update(incident=incident, author=world.cast.alice, text="We are on it", is_public=True, now=world.moment)
+    view = view_of(page=page, now=world.moment)
+    assert (view.status, view.sentence) == ("down", "Checkout is down")
+    monkeypatch.setattr("django.utils.timezone.now", lambda: world.moment)
+    for address in ("/status/acme/", "/status/acme.json"):
+        body = Client().get(address).content.decode()
+        assert "Checkout is down" in body
+        assert "We are on it" in body
+        for hidden in ("backstage", "secret-backend", "refused", "Internal words", "alice"):
+            assert hidden not in body
+
+
+def test_it_is_served_while_the_database_is_away(world: World, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    publish(world)
+    fresh = Client().get("/status/acme/").content
+    monkeypatch.setattr(views, "FRESH_MS", 0)
+
+    def away(**_: Any) -> None:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(views, "published_page", away)
+    kept = Client().get("/status/acme/")
+    assert (kept.status_code, kept.content) == (200, fresh)
+    assert "served as it was" in caplog.text
+
+
+def test_a_page_is_asked_of_the_database_once_in_a_while(world: World, django_assert_num_queries: Any) -> None:
+    publish(world)
+    first = Client().get("/status/acme/")
+    with django_assert_num_queries(0):
+        again = Client().get("/status/acme/")
+    assert again.content == first.content
+    assert "sessionid" not in first.cookies
+    assert first.headers["Cache-Control"] == "public, max-age=5"
+    assert len(first.content) < 60_000
+
+
+def test_the_queries_do_not_grow_with_the_components(cast: Cast, django_assert_num_queries: Any) -> None:
+    page = ensure_page(project=cast.project)
+    worlds = [World(cast, name=f"c{n}") for n in range(8)]
+    for count in (1, 8):
+        specs = [ComponentSpec(world.check.resource) for world in worlds[:count]]
+        change_page(page=page, title="A", slug="a", description="", is_published=True, components=specs)
+        with django_assert_num_queries(6):
+            view_of(page=page, now=worlds[0].moment)
+
+
+def test_two_pages_do_not_share_an_address(cast: Cast, world: World) -> None:
+    publish(world)
+    theirs = ensure_page(project=cast.others_project)
+    with pytest.raises(SlugTakenError):
+        change_page(page=theirs, title="x", slug="acme", description="", is_published=True, components=[])
+    twin = Project.objects.create(organization=cast.organization, name="acme")
+    assert ensure_page(project=twin).slug != ensure_page(project=cast.project).slug
+
+
+def test_the_api_makes_changes_and_refuses_others_resources(cast: Cast, world: World, api: Api, stranger: Api) -> None:
+    page = api("POST", "status-pages/", {}).json()
+    assert not page["is_published"]
+    mine = {"components": [{"resource": str(world.check.resource_id), "name": "Shop"}], "is_published": True, "slug": "shop"}
+    assert api("PATCH", f"status-pages/{page['id']}/", mine).json()["components"][0]["name"] == "Shop"
+    assert stranger("GET", f"status-pages/{page['id']}/").status_code == 404
+    theirs = stranger("POST", "status-pages/", {}).json()
+    assert stranger("PATCH", f"status-pages/{theirs['id']}/", mine).status_code == 400
+    assert stranger("PATCH", f"status-pages/{theirs['id']}/", {"slug": "shop"}).json()["error"]["details"].keys() == {"slug"}
