@@ -1,7 +1,6 @@
 """How quick pages and lists are with ten thousand checks and five million runs: `python -m benchmarks.faces`. JSON out.
 
-Seeds an installation of its own (processes of `manage.py up`, probing switched off by pausing nothing: the checks' region is
-disabled), then asks each page over HTTP, one request after another, as one signed-in person.
+Seeds an installation of its own (processes of `manage.py up`, the checks' region switched off), then asks each page over HTTP, one request after another, as one signed-in person.
 """
 
 from __future__ import annotations
@@ -52,6 +51,7 @@ def seed(count: int, runs: int) -> None:
     chance = random.Random(3)
     spec = CheckSpec(name="x", kind="http", target="http://127.0.0.1:1/", options={}, interval_s=60, regions=("local",))
     fields = vars(judge_spec(spec))
+    Region.objects.update(is_enabled=False)  # nothing is probed: it is the pages that are measured
     with transaction.atomic():
         since = next_revision_start(now=now)
         owner: dict[str, Any] = {"organization_id": project.organization_id, "project": project}
@@ -84,7 +84,6 @@ def seed(count: int, runs: int) -> None:
         seed_states(pasts=pasts, start=start)
     for part in range(0, count, 1_000):
         seed_rollups(checks=[past.check.pk for past in pasts[part : part + 1_000]], start=start, until=now)
-    Region.objects.update(is_enabled=False)
 
 
 class Person:

@@ -124,7 +124,7 @@ def measure(rate: int, seconds: int, tls: bool) -> dict[str, Any]:
             authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(f"{folder}/site.pem")
             authority.cert_pem.write_to_path(f"{folder}/ca.pem")
             certificate, environment = f"{folder}/site.pem", {"GORUPTIME_CA_FILE": f"{folder}/ca.pem"}
-        stack, target, receiver = Stack(**environment), Target(certificate), Receiver()
+        stack, target, receiver = Stack(with_demo=False, **environment), Target(certificate), Receiver()
         try:
             return _measured(stack, target, receiver, rate, seconds, tls)
         finally:

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
 
 from apps.api.caller import Caller
-from apps.core.throttle import ACCOUNT, ADDRESS, client_address, may_try
+from apps.core.throttle import ACCOUNT, ADDRESS, CHANNEL_TEST, TRIAL, client_address, may_try
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView
@@ -37,16 +37,27 @@ class CallerThrottle(_Lenient):
         return f"throttle:{self.scope}:{caller.key.pk if caller.key else caller.user and caller.user.pk}"
 
 
-class ChannelTestThrottle(CallerThrottle):
-    """A test goes out to somebody: it must not become a relay."""
+class _Counted(BaseThrottle):
+    """Counted together with the same act on a page."""
 
-    scope = "channel_test"
+    limit: tuple[str, int]
+
+    def allow_request(self, request: Request, view: APIView) -> bool:
+        caller = request.auth
+        if not isinstance(caller, Caller):
+            return True
+        return may_try(self.limit, str(caller.key.pk if caller.key else caller.user and caller.user.pk))
+
+    def wait(self) -> float:
+        return 60.0
 
 
-class TrialThrottle(CallerThrottle):
-    """A trial goes to any address at once: it must not become a scanner."""
+class ChannelTestThrottle(_Counted):
+    limit = CHANNEL_TEST
 
-    scope = "trial"
+
+class TrialThrottle(_Counted):
+    limit = TRIAL
 
 
 class SignInThrottle(BaseThrottle):

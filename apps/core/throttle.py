@@ -17,6 +17,10 @@ ACCOUNT = ("account", 10)
 """Guesses at one account, from wherever they come."""
 ADDRESS = ("address", 30)
 """Guesses from one address, at whatever account."""
+TRIAL = ("trial", 30)
+"""A trial goes to any address at once: it must not become a scanner. By user or key."""
+CHANNEL_TEST = ("channel-test", 20)
+"""A test goes out to somebody: it must not become a relay. By user or key."""
 _WINDOW_S = 60
 
 

@@ -60,8 +60,9 @@ def open_page(*methods: str) -> Callable[[View], View]:
 
 
 def _answering(view: View, methods: tuple[str, ...]) -> View:
-    named = [*(methods or ("GET",))]
-    answering = never_cache(require_http_methods([*named, "HEAD"])(view))
+    named = methods or ("GET",)
+    # HEAD comes without a CSRF token: it is for what GET may do.
+    answering = never_cache(require_http_methods([*named, *(["HEAD"] if "GET" in named else [])])(view))
     answering.methods = frozenset(named)  # type: ignore[attr-defined]  # the permission table reads them
     return answering
 

@@ -23,12 +23,14 @@ class Moment:
 
 def moments(*, incident: Incident) -> list[Moment]:
     """Two queries. Each is told as it was when it happened."""
-    told = IncidentEvent.objects.filter(incident=incident, kind=IncidentEvent.Kind.ESCALATED).order_by("seq")
+    events = list(IncidentEvent.objects.filter(incident=incident).exclude(kind=IncidentEvent.Kind.RESOLVED).order_by("seq"))
+    told = [event for event in events if event.kind == IncidentEvent.Kind.ESCALATED]
     opened_by = "Opened by a person" if incident.source == Incident.Source.PERSON else "First failing run"
-    found = [Moment(incident.started_at, "opened", opened_by, incident.message)]
+    # An escalation overwrites the incident's reason: the first one is what its opening told.
+    first = _reason(events[0]) if events else incident.message
+    found = [Moment(incident.started_at, "opened", opened_by, first)]
     for event in told:
-        reason = event.payload.get("reason") or {}
-        found.append(Moment(event.created_at, "escalated", "From degraded to down", reason.get("message", "")))
+        found.append(Moment(event.created_at, "escalated", "From degraded to down", _reason(event)))
     if incident.acknowledged_at is not None:
         found.append(Moment(incident.acknowledged_at, "acknowledged", "Acknowledged", author=incident.acknowledged_by))
     for update in IncidentUpdate.objects.filter(incident=incident).select_related("author"):
@@ -37,3 +39,7 @@ def moments(*, incident: Incident) -> list[Moment]:
         ended = {"check_deleted": "The check was deleted", "person": "Resolved by a person"}
         found.append(Moment(incident.resolved_at, "resolved", ended.get(incident.resolution, "Recovered")))
     return sorted(found, key=lambda moment: (moment.at, moment.kind == "resolved"))
+
+
+def _reason(event: IncidentEvent) -> str:
+    return str((event.payload.get("reason") or {}).get("message", ""))

@@ -7,8 +7,8 @@ STATUSES = {
     "warn": "Degraded",
     "unknown": "Unknown",
     "maintenance": "Maintenance",
-    "pending": "Waiting for first run",
     "up": "Up",
+    "pending": "Waiting for first run",
     "paused": "Paused",
 }
 """Of a check, worst first."""
@@ -22,7 +22,6 @@ STATES = {
     "maintenance": "Maintenance",
 }
 """Of a run or a span of time."""
-UNCONFIRMED = "Failing, not confirmed"
 
 
 def worst(statuses: list[str]) -> str:

@@ -84,6 +84,7 @@ class Delivery(models.Model):
                 fields=["check_row", "channel", "seq"], condition=Q(status__in=["pending", "sending"]), name="delivery_order"
             ),
             models.Index(fields=["organization", "-created_at", "id"], name="delivery_list"),  # list, newest first
+            models.Index(fields=["channel", "-created_at"], name="delivery_of_channel"),  # the last of each channel
         ]
 
     def __str__(self) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
+from django.db.models import OuterRef, Subquery
+
 from apps.incidents.models import Incident
 from apps.notifications.models import Channel, Delivery
 from apps.orgs.models import Project
@@ -21,6 +23,8 @@ def deliveries_of_incident(*, incident: Incident) -> list[Delivery]:
 
 
 def last_deliveries(*, channels: Sequence[Channel]) -> dict[uuid.UUID, Delivery]:
-    """The newest of each channel, in one query."""
-    newest = Delivery.objects.filter(channel__in=channels).order_by("channel_id", "-created_at").distinct("channel_id")
-    return {delivery.channel_id: delivery for delivery in newest}
+    """The newest of each channel: a look-up by index for each, however many were ever sent."""
+    newest = Delivery.objects.filter(channel=OuterRef("pk")).order_by("-created_at").values("pk")[:1]
+    named = Channel.objects.filter(pk__in=[channel.pk for channel in channels]).annotate(newest=Subquery(newest))
+    found = Delivery.objects.filter(pk__in=[row.newest for row in named if row.newest])
+    return {delivery.channel_id: delivery for delivery in found}

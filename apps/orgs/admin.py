@@ -3,6 +3,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group
+from django.http import HttpRequest
 
 from apps.core.admin import ReadOnlyAdmin
 from apps.orgs.models import ApiKey, Membership, Organization, Project, User
@@ -55,7 +56,10 @@ class ProjectAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_select_related = ["organization"]
     search_fields = ["name", "organization__name"]
     autocomplete_fields = ["organization"]
-    readonly_fields = ["created_at"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Project | None = None) -> list[str]:
+        """A project stays in its organization: everything in it carries that too."""
+        return ["created_at"] if obj is None else ["organization", "created_at"]
 
 
 @admin.register(Membership)

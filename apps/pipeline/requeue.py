@@ -16,44 +16,47 @@ from apps.results.models import DeadLetter
 from apps.results.services import RecordedRun, record_runs
 
 
+class _FailedAgainError(Exception):
+    """Everything of this attempt is rolled back, the new letter too: the old one says it."""
+
+
 def requeue(*, letter: DeadLetter, now: datetime) -> bool:
     """Whether it could be worked on this time; then the letter is gone."""
-    match letter.origin:
-        case DeadLetter.Origin.EVALUATION:
-            is_done = _evaluate(letter, now)
-        case DeadLetter.Origin.ROW:
-            is_done = _record(letter, now)
-        case _:
-            is_done = _ingest(letter, now)
-    if is_done:
-        letter.delete()
-    return is_done
-
-
-def _evaluate(letter: DeadLetter, now: datetime) -> bool:
-    if letter.check_id is None:
+    work = {DeadLetter.Origin.EVALUATION: _evaluate, DeadLetter.Origin.ROW: _record}.get(
+        DeadLetter.Origin(letter.origin), _ingest
+    )
+    newest = DeadLetter.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+    try:
+        with transaction.atomic():
+            work(letter, now)
+            again = DeadLetter.objects.filter(pk__gt=newest, origin=letter.origin, check_id=letter.check_id, region=letter.region)
+            if again.exists():
+                raise _FailedAgainError
+            letter.delete()
+    except _FailedAgainError:
         return False
+    return True
+
+
+def _evaluate(letter: DeadLetter, now: datetime) -> None:
+    if letter.check_id is None:
+        raise _FailedAgainError
     evaluate_apart(check_ids=[letter.check_id], now=now)
-    return not DeadLetter.objects.filter(check_id=letter.check_id, created_at__gte=now).exists()
 
 
-@transaction.atomic
-def _record(letter: DeadLetter, now: datetime) -> bool:
+def _record(letter: DeadLetter, now: datetime) -> None:
     """One row of a region, judged as when it came, but for its age: the operator knows that it is late."""
     region = Region.objects.filter(slug=letter.region).first()
     try:
         run = wire.parse_run(json.loads(letter.content))
-    except (wire.WireError, ValueError):
-        return False
+    except (wire.WireError, ValueError) as error:
+        raise _FailedAgainError from error
     check = Check.objects.filter(pk=run.check).first()
     if region is None or check is None or region.pk not in check.region_ids or run.slot > to_ms(now):
-        return False
+        raise _FailedAgainError
     record_runs(rows=[RecordedRun(run, region.pk, keeps_facts=True)], now_ms=to_ms(now))
     evaluate_apart(check_ids=[run.check], now=now)
-    return True
 
 
-def _ingest(letter: DeadLetter, now: datetime) -> bool:
-    before = DeadLetter.objects.count()
+def _ingest(letter: DeadLetter, now: datetime) -> None:
     ingest(letter.content, memory=Memory(), now=now)
-    return DeadLetter.objects.count() == before

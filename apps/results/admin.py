@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
@@ -14,7 +13,8 @@ from apps.core.admin import OperatorsSite, ReadOnlyAdmin
 from apps.core.clock import from_ms, to_ms
 from apps.monitors.models import Check, Region
 from apps.results.models import VERDICTS, Certificate, Trial
-from apps.results.selectors import runs_of
+from apps.results.rollups import oldest_run_day
+from apps.results.selectors import RunPage, run_page
 
 _SHOWN = 200
 
@@ -22,19 +22,21 @@ _SHOWN = 200
 def runs(request: HttpRequest) -> HttpResponse:
     """Of one check, by its id: the newest, or those before a slot; by verdict."""
     asked, verdict, before = (request.GET.get(name, "").strip() for name in ("check", "verdict", "before"))
-    error, check, found = "", None, []
+    error, check, seen = "", None, RunPage([], None)
     try:
         check = Check.objects.select_related("project__organization").filter(pk=uuid.UUID(asked)).first() if asked else None
         error = "There is no such check." if asked and check is None else ""
     except ValueError:
         error = "That is not an id."
     if check is not None:
-        rows: Any = runs_of(check_id=check.pk)
         until = int(before) if before.isascii() and before.isdigit() and len(before) < 17 else to_ms(timezone.now()) + 86_400_000
-        rows = rows.filter(slot__lt=until)
-        if verdict in VERDICTS:
-            rows = rows.filter(verdict=VERDICTS.index(verdict))
-        found = list(rows.order_by("-slot", "region_id")[:_SHOWN])
+        seen = run_page(
+            check_id=check.pk,
+            before=until,
+            since=min(to_ms(check.created_at), oldest_run_day()),
+            verdict=verdict if verdict in VERDICTS else None,
+            limit=_SHOWN,
+        )
     slugs = dict(Region.objects.values_list("id", "slug"))
     context = {
         **admin.site.each_context(request),
@@ -44,7 +46,7 @@ def runs(request: HttpRequest) -> HttpResponse:
         "error": error,
         "verdict": verdict,
         "verdicts": VERDICTS,
-        "older": found[-1].slot if len(found) == _SHOWN else None,
+        "older": seen.before,
         "runs": [
             {
                 "run": run,
@@ -52,7 +54,7 @@ def runs(request: HttpRequest) -> HttpResponse:
                 "region": slugs.get(run.region_id, run.region_id),
                 "verdict": VERDICTS[run.verdict],
             }
-            for run in found
+            for run in seen.runs
         ],
     }
     return render(request, "admin/runs.html", context)

@@ -121,16 +121,15 @@ def _roll_late(now: datetime) -> bool:
     until = (to_ms(now) - _SETTLE_MS) // HOUR_MS * HOUR_MS
     late = LateHour.objects.filter(start__lt=min(until, done_until("hour"))).select_for_update(skip_locked=True)
     marks = list(late.order_by("start")[:_CHUNK])
-    if not marks:
-        return False
     days = done_until("day")
     for start in sorted({mark.start for mark in marks}):
         checks = [mark.check_id for mark in marks if mark.start == start]
-        roll("hour", checks, start)
-        if start < days:
-            roll("day", checks, start // DAY_MS * DAY_MS)
+        # Deleted before the runs are read: who records one meanwhile waits for us, and marks the hour again.
         LateHour.objects.filter(start=start, check_id__in=checks).delete()
-    return True
+        roll("hour", checks, start)
+        if start < days + DAY_MS:  # the day under way may have this check behind it; an early row is replaced
+            roll("day", checks, start // DAY_MS * DAY_MS)
+    return bool(marks)
 
 
 def mark_late(*, runs: Sequence[tuple[uuid.UUID, int]], now_ms: int) -> None:

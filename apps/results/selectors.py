@@ -71,6 +71,31 @@ def runs_of(*, check_id: uuid.UUID) -> QuerySet[CheckRun]:
 
 
 @dataclass(frozen=True)
+class RunPage:
+    """Whole rounds, newest first; `before` is where the next page goes on, None at the end."""
+
+    runs: list[CheckRun]
+    before: int | None
+
+
+def run_page(*, check_id: uuid.UUID, before: int, since: int, verdict: str | None, limit: int) -> RunPage:
+    """A page of a check's runs older than `before`. Of one verdict, a week is looked through at a time: it may hold none."""
+    rows = CheckRun.objects.filter(check_id=check_id, slot__lt=before).order_by("-slot", "region_id")
+    if verdict is None:
+        start = since
+    else:
+        start = max(since, before - 7 * DAY_MS)
+        rows = rows.filter(verdict=VERDICTS.index(verdict))
+    found = list(rows.filter(slot__gte=start)[:limit])
+    if len(found) == limit and found[0].slot != found[-1].slot:
+        last = found[-1].slot
+        found = [run for run in found if run.slot != last]  # the rest of its round would be lost between the pages
+    if len(found) >= limit // 2:
+        return RunPage(found, found[-1].slot)
+    return RunPage(found, start if start > since else None)
+
+
+@dataclass(frozen=True)
 class LastRun:
     slot: int
     region_id: int
@@ -114,7 +139,8 @@ class SeenRun:
 def recent_runs(*, check_ids: Sequence[uuid.UUID], count: int, now_ms: int) -> dict[uuid.UUID, list[SeenRun]]:
     """The newest `count` runs of each check within the last two days, oldest first."""
     statement = """
-        SELECT c.id, r.slot, r.region_id, r.verdict, r.duration_ms, r.reason, r.message FROM unnest(%s::uuid[]) AS c (id)
+        SELECT c.place::integer, r.slot, r.region_id, r.verdict, r.duration_ms, r.reason, r.message
+        FROM unnest(%s::uuid[]) WITH ORDINALITY AS c (id, place)
         CROSS JOIN LATERAL (
             SELECT slot, region_id, verdict, duration_ms, reason, facts ->> 'message' AS message FROM check_runs
             WHERE check_id = c.id AND slot > %s AND slot < %s ORDER BY slot DESC OFFSET 0 LIMIT %s
@@ -123,10 +149,10 @@ def recent_runs(*, check_ids: Sequence[uuid.UUID], count: int, now_ms: int) -> d
     with connection.cursor() as cursor:
         cursor.execute(statement, [list(check_ids), now_ms - 2 * DAY_MS, now_ms + DAY_MS, count])
         rows: list[Any] = cursor.fetchall()
-    runs: dict[uuid.UUID, list[SeenRun]] = {check_id: [] for check_id in check_ids}
-    for check_id, slot, region, verdict, duration, reason, message in rows:
-        runs[check_id].append(SeenRun(slot, region, VERDICTS[verdict], duration, reason, message))
-    return runs
+    runs: list[list[SeenRun]] = [[] for _ in check_ids]
+    for place, slot, region, verdict, duration, reason, message in rows:
+        runs[place - 1].append(SeenRun(slot, region, VERDICTS[verdict], duration, reason, message))
+    return dict(zip(check_ids, runs, strict=True))
 
 
 _SPANS = """

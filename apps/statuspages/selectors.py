@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from apps.core.clock import from_ms, to_ms
+from django.db.models import Q
+
+from apps.core.clock import to_ms
 from apps.incidents.history import histories
 from apps.incidents.models import CheckState, Incident, IncidentUpdate
 from apps.incidents.selectors import status_now
@@ -20,7 +22,8 @@ from apps.statuspages.models import Component, StatusPage
 
 DAYS = 90
 PAST = timedelta(days=30)
-_PAST_SHOWN = 20
+_PAST_SHOWN, _PAST_READ = 20, 100
+"""Of those read, some were opened by people and never spoken of in public."""
 _DAY_MS = 86_400_000
 
 
@@ -83,14 +86,15 @@ def view_of(*, page: StatusPage, now: datetime) -> PageView:
     lines = _lines(components, of, now)
     incidents = _incidents(page, components, of, now)
     going_on = [incident for incident in incidents if incident.resolved_at is None]
+    status, sentence = overall(lines, going_on)
     groups: dict[str, list[ComponentLine]] = defaultdict(list)
     for line in lines:
         groups[line.group].append(line)
     return PageView(
         page=page,
-        status=_overall(lines),
-        sentence=sentence_of(lines),
-        since=going_on[0].started_at if len(going_on) == 1 else None,
+        status=status,
+        sentence=sentence,
+        since=going_on[0].started_at if len(going_on) == 1 and sentence == going_on[0].title else None,
         groups=list(groups.items()),
         open_incidents=going_on,
         past_incidents=[incident for incident in incidents if incident.resolved_at is not None][:_PAST_SHOWN],
@@ -102,7 +106,8 @@ def _lines(components: Sequence[Component], of: dict[uuid.UUID, list[Check]], no
     checks = [check for group in of.values() for check in group]
     rows = CheckState.objects.in_bulk([check.pk for check in checks])
     first = (to_ms(now) // _DAY_MS - DAYS + 1) * _DAY_MS
-    spans = histories(checks=checks, rows=rows, start=from_ms(first), end=now)
+    start = now - timedelta(days=DAYS)
+    spans = histories(checks=checks, rows=rows, start=start, end=now)
     lines = []
     for component in components:
         mine = of[component.resource_id]
@@ -113,34 +118,38 @@ def _lines(components: Sequence[Component], of: dict[uuid.UUID, list[Check]], no
                 name=component.name,
                 group=component.group,
                 status=worst(statuses),
-                uptime=add_up(shown, first, to_ms(now)).ratio,
+                uptime=add_up(shown, to_ms(start), to_ms(now)).ratio,
                 days=cells(shown, start=first, width=_DAY_MS, count=DAYS),
             )
         )
     return lines
 
 
-def _overall(lines: Sequence[ComponentLine]) -> str:
-    told = [line.status for line in lines if line.status not in ("paused", "pending")]
-    return worst(told) if told else "pending"
+_WRONG = (("down", "down"), ("warn", "degraded"), ("maintenance", "under maintenance"))
 
 
-def sentence_of(lines: Sequence[ComponentLine]) -> str:
-    """One sentence for the whole page, about the worst that is going on."""
+def overall(lines: Sequence[ComponentLine], going_on: Sequence[PublicIncident]) -> tuple[str, str]:
+    """The page's status, and one sentence about the worst that is going on."""
     told = [line for line in lines if line.status not in ("paused", "pending")]
-    if not told:
-        return "Nothing is measured yet"
-    for status, words in (("down", "down"), ("warn", "degraded"), ("maintenance", "under maintenance")):
+    for status, words in _WRONG:
         names = [line.name for line in told if line.status == status]
         if len(names) == 1:
-            return f"{names[0]} is {words}"
-        if len(names) == len(told) and len(names) > 1:
-            return f"Everything is {words}"
+            return status, f"{names[0]} is {words}"
         if names:
-            return f"{len(names)} of {len(told)} parts are {words}"
-    if all(line.status == "unknown" for line in told):
-        return "The state is not known at the moment"
-    return "All systems work"
+            return status, f"Everything is {words}" if len(names) == len(
+                told
+            ) else f"{len(names)} of {len(told)} parts are {words}"
+    if going_on:
+        first = min(going_on, key=lambda incident: incident.severity != "down")
+        return first.severity, first.title if len(going_on) == 1 else f"{len(going_on)} incidents are going on"
+    if not told:
+        return "pending", "Nothing is measured yet"
+    unknown = sum(line.status == "unknown" for line in told)
+    if unknown == len(told):
+        return "unknown", "The state is not known at the moment"
+    if unknown:
+        return "unknown", f"Nothing is known to be down; the state of {unknown} of {len(told)} parts is not known"
+    return "up", "All systems work"
 
 
 def _incidents(
@@ -148,9 +157,10 @@ def _incidents(
 ) -> list[PublicIncident]:
     """Of the components' checks, and those that people opened and wrote of in public. Newest first."""
     names = {check.pk: component.name for component in components for check in of[component.resource_id]}
-    rows = Incident.objects.filter(project=page.project_id, started_at__gt=now - PAST)
-    rows = rows | Incident.objects.filter(project=page.project_id).exclude(status=Incident.Status.RESOLVED)
-    told = list(rows.order_by("-started_at")[:200])
+    shown = Q(check_row__in=list(names)) | Q(source=Incident.Source.PERSON)
+    rows = Incident.objects.filter(shown, project=page.project_id).order_by("-started_at")
+    past = rows.filter(status=Incident.Status.RESOLVED, started_at__gt=now - PAST)
+    told = [*rows.exclude(status=Incident.Status.RESOLVED), *past[:_PAST_READ]]
     updates: dict[uuid.UUID, list[PublicUpdate]] = defaultdict(list)
     for update in IncidentUpdate.objects.filter(incident__in=told, is_public=True).order_by("-created_at"):
         updates[update.incident_id].append(PublicUpdate(update.created_at, update.text))

@@ -47,7 +47,7 @@ def change_page(
     """Everything of a page at once; components stand in the order given. Raises SlugTakenError."""
     if StatusPage.objects.filter(slug=slug).exclude(pk=page.pk).exists():
         raise SlugTakenError("Another page has this address.")
-    forget(page.slug)
+    before = page.slug
     page.title, page.slug, page.description, page.is_published = title, slug, description, is_published
     page.save(update_fields=["title", "slug", "description", "is_published"])
     Component.objects.filter(page=page).delete()
@@ -59,7 +59,7 @@ def change_page(
             for position, spec in enumerate(components)
         ]
     )
-    transaction.on_commit(lambda: forget(slug))
+    transaction.on_commit(lambda: forget(before, slug))
     return page
 
 
@@ -67,9 +67,9 @@ def cache_key(slug: str, form: str) -> str:
     return f"status:{form}:{slug}"
 
 
-def forget(slug: str) -> None:
+def forget(*slugs: str) -> None:
     """What is cached of a page must not outlive a change that hides something."""
     try:
-        cache.delete_many([cache_key(slug, form) for form in ("html", "json")])
+        cache.delete_many([cache_key(slug, form) for slug in slugs for form in ("html", "json")])
     except (RedisError, OSError):
         return  # a cache that is away keeps nothing fresh: entries end by themselves

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from django.core.cache import cache
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils import timezone
@@ -18,7 +19,7 @@ from redis.exceptions import RedisError
 from apps.core.clock import from_ms, to_ms
 from apps.incidents.payloads import timestamp
 from apps.statuspages.selectors import PageView, PublicIncident, published_page, view_of
-from apps.statuspages.services import cache_key
+from apps.statuspages.services import cache_key, forget
 
 log = logging.getLogger(__name__)
 
@@ -45,20 +46,26 @@ def _answer(slug: str, form: str, content_type: str, render: Callable[[PageView]
     now = timezone.now()
     kept = _kept(slug, form)
     if kept is None or not 0 <= to_ms(now) - kept["at"] < FRESH_MS:
-        try:
-            page = published_page(slug=slug)
-            if page is None:
-                raise Http404
-            kept = {"at": to_ms(now), "body": render(view_of(page=page, now=now))}
-        except DatabaseError:
-            if kept is None:
-                raise
-            log.warning("the database is away: status page %s is served as it was", slug)
-        else:
-            _keep(slug, form, kept)
+        kept = _made(slug, form, render, now) or kept
+        if kept is None:
+            return HttpResponse("The database is not available. Try again.", status=503, content_type="text/plain")
+        _keep(slug, form, {**kept, "at": to_ms(now)})  # one that could not be made anew is tried again after a while
     response = HttpResponse(kept["body"], content_type=content_type)
     response["Cache-Control"] = f"public, max-age={FRESH_MS // 1000}"
     return response
+
+
+def _made(slug: str, form: str, render: Callable[[PageView], str], now: datetime) -> dict[str, Any] | None:
+    """The page as it is now; None while the database is away. Raises Http404, and forgets what was kept of the page."""
+    try:
+        page = published_page(slug=slug)
+        if page is None:
+            forget(slug)
+            raise Http404
+        return {"body": render(view_of(page=page, now=now))}
+    except (DatabaseError, InterfaceError):
+        log.warning("the database is away: status page %s is served as it was", slug)
+        return None
 
 
 def _kept(slug: str, form: str) -> dict[str, Any] | None:

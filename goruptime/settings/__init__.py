@@ -69,6 +69,7 @@ CSRF_COOKIE_HTTPONLY = False
 CSRF_FAILURE_VIEW = "apps.api.errors.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 2_000  # the form of a status page has four for each resource
 
 INSTALLED_APPS = [
     "apps.core.operators.OperatorsConfig",
@@ -193,8 +194,6 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["apps.api.throttling.CallerThrottle"],
     "NUM_PROXIES": PROXIES,
     "DEFAULT_THROTTLE_RATES": {
-        "channel_test": "20/min",
-        "trial": "30/min",
         "caller": env.text("GORUPTIME_API_RATE", "6000/min"),
     },
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

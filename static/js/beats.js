@@ -2,7 +2,7 @@
 import { exactTime } from "./times.js";
 
 const STEP = 8;
-const WORDS = { u: "Up", w: "Degraded", d: "Down", x: "Unknown", p: "Paused", m: "Maintenance", n: "No run" };
+const WORDS = { u: "Up", w: "Degraded", d: "Down", x: "Unknown", p: "Paused", m: "Maintenance", n: "Nothing seen" };
 const SVG = "http://www.w3.org/2000/svg";
 let tip;
 
@@ -30,10 +30,15 @@ export function startBeats() {
   });
   document.addEventListener("focusout", hide);
   document.addEventListener("scroll", hide, { passive: true });
-  document.body.addEventListener("htmx:beforeSwap", hide);
+  document.body.addEventListener("htmx:beforeSwap", (event) => event.detail.shouldSwap && hide());
 }
 
-const beatsOf = (bar) => JSON.parse(bar.dataset.beats);
+// Runs one by one, or equal stretches of time in short.
+function beatsOf(bar) {
+  const beats = JSON.parse(bar.dataset.beats);
+  if (Array.isArray(beats)) return beats;
+  return [...beats.states].map((state, at) => [beats.from + at * beats.width, state, null, null, beats.from + (at + 1) * beats.width]);
+}
 
 function hide() {
   if (tip.hidden) return;
@@ -51,9 +56,10 @@ function show(bar, at, isKey = false) {
   hide();
   bar.dataset.at = at;
   const [from, verdict, milliseconds, message, until, regions] = beat;
+  if (!tip.isConnected) document.body.append(tip);
   const parts = [element("b", WORDS[verdict])];
   if (milliseconds !== null && milliseconds !== undefined) parts.push(element("span", ` · ${milliseconds} ms`));
-  parts.push(element("div", until ? `${exactTime(from)} – ${exactTime(until)}` : exactTime(from), "sub"));
+  if (from) parts.push(element("div", until ? `${exactTime(from)} – ${exactTime(until)}` : exactTime(from), "sub"));
   if (message) parts.push(element("div", message));
   for (const [region, ms, side] of regions ?? []) parts.push(element("div", `${region}: ${side === "u" ? "" : `${WORDS[side].toLowerCase()}, `}${ms} ms`, "sub"));
   tip.replaceChildren(...parts);

@@ -96,7 +96,7 @@ function options(box, data) {
     ],
     bands: [{ series: [2, 1], fill: colour("--ink", 0.1) }],
     legend: { show: false },
-    plugins: [tooltip(data), { hooks: { drawClear: behind(data.bands) } }],
+    plugins: [tooltip(data), { hooks: { drawClear: behind(data.bands), setSelect: (chart) => { if (chart.select.width > 0) box.dataset.zoomed = "true"; } } }],
   };
 }
 
@@ -122,8 +122,7 @@ class Chart {
 
   draw(data) {
     this.data = data;
-    const isZoomed = this.chart && this.zoom;
-    if (isZoomed) return;
+    if (this.chart && this.box.dataset.zoomed) return;
     this.chart?.destroy();
     this.box.replaceChildren();
     this.box.removeAttribute("aria-busy");
@@ -132,8 +131,7 @@ class Chart {
       return;
     }
     this.chart = new uPlot(options(this.box, data), [data.t, data.p50, data.p95, data.p99], this.box);
-    this.chart.over.addEventListener("mouseup", () => { this.zoom = true; });
-    this.chart.over.addEventListener("dblclick", () => { this.zoom = false; });
+    this.chart.over.addEventListener("dblclick", () => { delete this.box.dataset.zoomed; });
   }
 
   refresh(isDue) {

@@ -3,6 +3,7 @@
 // Checkboxes of a list that bring up the bar of bulk acts; what was chosen stays chosen when rows are refreshed.
 export const bulk = () => ({
   chosen: [],
+  init() { document.body.addEventListener("htmx:afterSwap", () => this.count()); },
   get isAny() { return this.chosen.length > 0; },
   get words() { return `${this.chosen.length} chosen`; },
   boxes() { return [...this.$root.querySelectorAll("input[name=id]")]; },

@@ -22,8 +22,8 @@ export function startLive() {
   };
   document.body.addEventListener("htmx:sendError", failed);
   document.body.addEventListener("htmx:responseError", failed);
-  document.body.addEventListener("htmx:afterOnLoad", (event) => {
-    if (!event.detail.elt.matches("[data-live]")) return;
+  document.body.addEventListener("htmx:afterRequest", (event) => {
+    if (!event.detail.successful || !event.detail.elt.matches("[data-live]")) return;
     if (failures > 1) toast("The server answers again.");
     failures = 0;
   });

@@ -62,6 +62,7 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "settings"): (302, 404, 403, 403, 422),
     ("GET", "key-new"): ADMIN,
     ("POST", "key-new"): (302, 404, 403, 403, 422),
+    ("GET", "key-revoke"): ADMIN,
     ("POST", "key-revoke"): ADMIN_ACT,
     ("GET", "project-new"): ADMIN,
     ("POST", "project-new"): (302, 404, 403, 403, 422),

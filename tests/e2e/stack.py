@@ -52,7 +52,8 @@ def eventually(what: Callable[[], Any], within_s: float, pause_s: float = 0.1) -
 
 
 class Stack:
-    def __init__(self, **environment: str) -> None:
+    def __init__(self, *, with_demo: bool = False, **environment: str) -> None:
+        self._with_demo = with_demo
         self.home = Path(tempfile.mkdtemp(prefix="goruptime-e2e-"))
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -67,7 +68,7 @@ class Stack:
 
     def start(self) -> None:
         with self.log.open("ab") as log:
-            command = [sys.executable, "manage.py", "up", "--port", str(self.port)]
+            command = [sys.executable, "manage.py", "up", "--port", str(self.port), *(["--demo"] if self._with_demo else [])]
             self._process = subprocess.Popen(
                 command,
                 cwd=ROOT,

@@ -15,7 +15,7 @@ from apps.incidents.services import acts
 from apps.incidents.services.answers import acknowledge_incident, add_update
 from apps.incidents.timeline import moments
 from apps.monitors.models import Check
-from apps.results.uptime import Span, add_up, cells, worst_of
+from apps.results.uptime import Span, add_up, cells, worst_in, worst_of
 from tests.conftest import NOW, NOW_MS, Cast
 from tests.incidents.world import World
 
@@ -61,10 +61,10 @@ def test_a_list_takes_the_same_queries_for_one_and_for_many(cast: Cast, django_a
     checks = list(Check.objects.select_related("resource").order_by("name"))
     now = worlds[0].moment
     for count in (1, 12):
-        with django_assert_num_queries(8):
+        with django_assert_num_queries(7):
             lines = boards.check_lines(checks=checks[:count], beat_count=30, now=now)
         with django_assert_num_queries(7):
-            boards.resource_lines(resources=[check.resource for check in checks[:count]], now=now)
+            boards.resource_lines(resource_ids=[check.resource_id for check in checks[:count]], now=now)
     assert [line.state.status for line in lines] == ["up"] * 12
     assert all(line.beats[-1].state == "up" for line in lines)
 
@@ -75,8 +75,8 @@ def test_a_resource_shows_the_worst_of_its_checks(cast: Cast) -> None:
     one.vote(one.first, eu="up")
     two.vote(two.first, eu="down")
     found = list(boards.resources_of(project=cast.project, now=two.moment))
-    assert [(resource.name, resource.number) for resource in found] == [("one", 2)]
-    line = boards.resource_lines(resources=found, now=two.moment)[0]
+    assert found == [one.check.resource_id]
+    line = boards.resource_lines(resource_ids=found, now=two.moment)[0]
     assert (line.status, line.checks, line.beats[-1].state) == ("down", 2, "down")
 
 
@@ -123,6 +123,7 @@ def test_cells_hold_every_millisecond_once(parts: list[tuple[int, str]], width: 
     whole = add_up(laid_out, 0, width * count)
     for state in STATES:
         assert sum(getattr(cell.sums, state) for cell in found) == getattr(whole, state)
+    assert worst_in(laid_out, start=0, width=width, count=count) == [cell.worst for cell in found]
 
 
 @given(st.lists(spans, min_size=1, max_size=4))

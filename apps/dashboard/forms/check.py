@@ -81,10 +81,11 @@ class CheckForm(forms.Form):
         plain = {name: values[name] for name in ("name", "kind", "target", "interval_s", *_JUDGEMENT)}
         return CheckSpec(**plain, options=self._options(), regions=tuple(values["regions"]) or None)
 
-    def changes(self) -> dict[str, Any]:
-        """For an edit: every field of the spec, since the form showed them all."""
+    def changes(self, *, kept_regions: Sequence[str]) -> dict[str, Any]:
+        """For an edit: every field that the form showed. Regions only when they were changed: it does not show disabled ones."""
         spec = vars(self.spec())
-        return {name: value for name, value in spec.items() if name != "regions" or value is not None}
+        is_same = spec["regions"] is None or set(spec["regions"]) == set(kept_regions)
+        return {name: value for name, value in spec.items() if name != "regions" or not is_same}
 
     def note(self, error: FieldError) -> None:
         """A service's refusal, at its field."""
@@ -93,11 +94,12 @@ class CheckForm(forms.Form):
         self.add_error(field, sentence if field else f"{error.field}: {sentence}")
 
     def _options(self) -> dict[str, Any]:
-        return {
-            described.name: _raw(described, self.cleaned_data[f"options.{described.name}"])
-            for described in self.probe.option_fields
-            if self.cleaned_data[f"options.{described.name}"] is not None
-        }
+        defaults = default_options(self.probe)
+        values = {}
+        for described in self.probe.option_fields:
+            given = self.cleaned_data[f"options.{described.name}"]
+            values[described.name] = defaults[described.name] if given is None else _raw(described, given)
+        return values
 
 
 def _parent(name: str, fields: Mapping[str, Any]) -> str | None:
@@ -119,7 +121,7 @@ def _field(described: OptionField) -> forms.Field:
             rows = {"rows": 3, "spellcheck": "false"}
             return _Lines(described, **common, widget=forms.Textarea(attrs=rows), strip=False)
         case _:
-            return forms.CharField(**common)
+            return forms.CharField(**common, strip=False)
 
 
 class _Lines(forms.CharField):
@@ -175,24 +177,28 @@ def _short(described: OptionField, value: Any) -> str:
             return str(value)
 
 
+def default_options(kind: Kind) -> dict[str, Any]:
+    """Every option as the kind has it when nobody says otherwise."""
+    return dict(kind.parse(kind.propose(_EXAMPLE) or _EXAMPLE, {}).stored())
+
+
 def new_values(kind: Kind, typed: str) -> dict[str, Any]:
     """Of a check that is not there yet, as its kind would have it for what was typed."""
     target = kind.propose(typed.strip()) or typed.strip()
-    example = kind.parse(kind.propose(_EXAMPLE) or _EXAMPLE, {}).stored()
     host = target.partition("://")[2] or target
     return {
         "kind": kind.name,
         "target": target,
         "name": host.partition("/")[0].rpartition("@")[2][:200],
         "interval_s": 60,
-        **_option_values(kind, example),
+        **_option_values(kind, default_options(kind)),
     }
 
 
 def known_values(check: Check, slugs: Mapping[int, str]) -> dict[str, Any]:
     kind = KINDS[check.kind]
     plain = {name: getattr(check, name) for name in ("name", "kind", "target", "interval_s", *_JUDGEMENT)}
-    options = {**kind.parse(kind.propose(_EXAMPLE) or _EXAMPLE, {}).stored(), **masked_options(check)}
+    options = {**default_options(kind), **masked_options(check)}
     regions = [slugs[region] for region in check.region_ids if region in slugs]
     return {**plain, "resource_name": check.resource.name, "regions": regions, **_option_values(kind, options)}
 

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.contrib.auth import authenticate, login, logout
 from django.contrib.auth import views as auth
 from django.contrib.auth.forms import PasswordResetForm
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -48,7 +48,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     if not url_has_allowed_host_and_scheme(there, {request.get_host()}, require_https=request.is_secure()):
         there = "/"
     if request.user.is_authenticated:
-        return redirect(there)
+        return HttpResponseRedirect(there)
     status = 200
     if request.method == "POST" and form.is_valid():
         email, password = form.cleaned_data["email"], form.cleaned_data["password"]
@@ -56,7 +56,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         user = authenticate(request, username=email, password=password) if is_allowed else None
         if user is not None:
             login(request, user)
-            return redirect(there)
+            return HttpResponseRedirect(there)
         form.add_error(None, "E-mail or password is wrong." if is_allowed else _TOO_MANY)
         status = 422 if is_allowed else 429
     context = {"form": form, "next": there, "is_set_up": is_set_up()}

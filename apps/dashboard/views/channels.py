@@ -9,7 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 
-from apps.core.throttle import may_try
+from apps.core.throttle import CHANNEL_TEST, may_try
 from apps.dashboard.access import Place, enter_project, page, posted
 from apps.dashboard.forms.channel import ChannelForm
 from apps.dashboard.shell import is_current, nothing_new, show
@@ -55,6 +55,9 @@ def new_channel(request: HttpRequest, project: uuid.UUID, kind: str) -> HttpResp
         except ConfigError as error:
             form.note(error)
         else:
+            if "secret" in made.config and not form.config().get("secret"):
+                shown = {"row": made, "key": made.config["secret"], "back": "channels-page"}
+                return show(request, place, "dashboard/key.html", shown, title="Its secret", section="channels", now=now)
             messages.success(request, f"{made.name} hears every check of this project. Send a test to be sure.")
             return redirect("channels-page", project)
     context = {"form": form, "channel": None, "kind": CHANNEL_KINDS[kind]}
@@ -97,7 +100,7 @@ def edit_channel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 @page("POST")
 def test_channel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     place, channel = _enter(request, pk)
-    if may_try(("channel-test", 20), str(place.user.pk)):
+    if may_try(CHANNEL_TEST, str(place.user.pk)):
         send_test(channel=channel, now=timezone.now())
         messages.success(request, "A test is on its way. What came of it appears here.")
     else:

@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
+from apps.core.throttle import TRIAL, may_try
 from apps.dashboard.access import Place, enter_check, enter_project, page
 from apps.dashboard.forms.check import CheckForm, known_values, new_values
 from apps.dashboard.shell import show
@@ -122,15 +123,19 @@ def _create(place: Place, form: CheckForm, proposals: dict[str, str], also: list
 
 
 def _change(place: Place, form: CheckForm, check: Check, now: datetime) -> bool:
-    name = form.cleaned_data["resource_name"]
+    name, kept = form.cleaned_data["resource_name"], _enabled_of(check)
     try:
         with transaction.atomic():
             resource = ensure_resource(project=place.project, name=name) if name else None
-            acts.edit_check(check_id=check.pk, changes=form.changes(), resource=resource, now=now)
+            acts.edit_check(check_id=check.pk, changes=form.changes(kept_regions=kept), resource=resource, now=now)
     except FieldError as error:
         form.note(error)
         return False
     return True
+
+
+def _enabled_of(check: Check) -> list[str]:
+    return list(Region.objects.filter(pk__in=check.region_ids, is_enabled=True).values_list("slug", flat=True))
 
 
 # --- trials
@@ -139,17 +144,28 @@ def _change(place: Place, form: CheckForm, check: Check, now: datetime) -> bool:
 def _test(request: HttpRequest, place: Place, form: CheckForm, check: Check | None, now: datetime) -> HttpResponse:
     """Start a trial of what the form holds, or show what is wrong with it."""
     trial = None
-    if form.is_valid():
+    if form.is_valid() and not may_try(TRIAL, str(place.user.pk)):
+        form.add_error(None, "Too many tests. Wait a minute.")
+    elif form.is_valid():
         try:
-            spec = changed_spec(check, form.changes()) if check else form.spec()
+            spec = changed_spec(check, form.changes(kept_regions=_enabled_of(check))) if check else form.spec()
             fields = judge_spec(spec, kept_region_ids=check.region_ids if check else None)
             trial = start_trial(project=place.project, fields=fields, now=now)
         except FieldError as error:
             form.note(error)
-    context = trial_context(trial, now) if trial else {"form": form}
+    context = trial_context(trial, now) if trial else {"refusals": _refusals(form)}
     if getattr(request, "htmx", False):
         return render(request, "dashboard/trial.html", {**context, "place": place})
     return _show(request, place, form, check, now, trial=context, status=200 if trial else 422)
+
+
+def _refusals(form: CheckForm) -> list[tuple[str, str]]:
+    """(label, error): what stands in the way of a test."""
+    return [
+        ("" if name == "__all__" else str(form.fields[name].label or form[name].label), str(error))
+        for name, errors in form.errors.items()
+        for error in errors
+    ]
 
 
 @page()

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from apps.core.clock import from_ms, to_ms
 from apps.dashboard.access import Place, enter_check, enter_project, page
-from apps.dashboard.lists import Chip, address, chips, ordered, paged, whole
+from apps.dashboard.lists import Chip, address, chips, ordered, paged, search_of, whole
 from apps.dashboard.shell import is_current, nothing_new, show
 from apps.incidents.boards import active_checks, beats_of, by_rank, check_lines, summary
 from apps.incidents.history import histories, uptime_of
@@ -29,13 +29,13 @@ from apps.orgs.models import Role
 from apps.probes.registry import KINDS
 from apps.results import latency
 from apps.results.models import VERDICTS, Certificate
-from apps.results.selectors import recent_runs, runs_of
+from apps.results.selectors import recent_runs, run_page, runs_of
 from apps.results.uptime import cells
 
 _COLUMNS = {"status": "rank|Status", "name": "name|Name", "kind": "kind|Kind", "interval": "interval_s|Every"}
 _RUNS_SHOWN = 20
 _BEATS = 150
-DAY_MS = 86_400_000
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 _SPANS = {"24 h": 1, "7 d": 7, "30 d": 30, "90 d": 90}
 RANGES = {
     "1h": (3_600_000, 60_000),
@@ -55,10 +55,10 @@ def checks(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     known = summary(project=place.project, now=now)
     if is_current(request, known.version):
         return nothing_new()
-    rows = active_checks(project=place.project, now=now).annotate(rank=by_rank(status_now(now))).select_related("resource")
+    rows = active_checks(project=place.project, now=now).annotate(rank=by_rank(status_now(now)))
     wanted = {name: request.GET.get(name, "") for name in ("status", "kind", "region")}
     slugs = dict(Region.objects.filter(is_enabled=True).order_by("slug").values_list("slug", "id"))
-    search = request.GET.get("q", "").strip()[:200]
+    search = search_of(request)
     if search:
         rows = rows.filter(Q(name__icontains=search) | Q(target__icontains=search))
     if wanted["status"] in STATUSES:
@@ -131,7 +131,7 @@ def check(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     place, found = enter_check(request, pk)
     now = timezone.now()
     row = CheckState.objects.get(check_row=found)
-    runs = recent_runs(check_ids=[found.pk], count=_BEATS * max(1, len(found.region_ids)), now_ms=to_ms(now))[found.pk]
+    runs = recent_runs(check_ids=[found.pk], count=(_BEATS + 1) * max(1, len(found.region_ids)), now_ms=to_ms(now))[found.pk]
     state = shown_state(check=found, row=row, pause=open_pauses([found.pk]).get(found.pk), now=now)
     incidents = list(Incident.objects.filter(check_row=found).select_related("acknowledged_by").order_by("-started_at")[:5])
     newest = runs[-1].slot if runs else 0
@@ -157,7 +157,7 @@ def check(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "state": state,
         "regions": [slugs[region] for region in found.region_ids if region in slugs],
         "slugs": slugs,
-        "beats": beats_of(runs, found)[-_BEATS:],
+        "beats": beats_of(runs, found, count=_BEATS, now=now),
         "spans": {
             name: uptime_of(spans, check=found, start=now - timedelta(days=days), end=now) for name, days in _SPANS.items()
         },
@@ -188,6 +188,7 @@ def run_lines(runs: list[Any], slugs: dict[int, str]) -> list[dict[str, Any]]:
     """Runs as the table shows them."""
     return [
         {
+            "key": f"{run.slot}-{run.region_id}",
             "at": from_ms(run.slot + run.started_after_ms),
             "verdict": VERDICTS[run.verdict],
             "latency_ms": run.duration_ms,
@@ -213,19 +214,21 @@ def check_runs(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """All runs, newest first, a page after another."""
     place, found = enter_check(request, pk)
     now = timezone.now()
-    rows: Any = runs_of(check_id=found.pk)
-    rows = rows.filter(slot__lt=whole(request.GET.get("before"), least=0, most=2**53) or to_ms(now) + DAY_MS)
     verdict = request.GET.get("verdict", "")
-    if verdict in VERDICTS:
-        rows = rows.filter(verdict=VERDICTS.index(verdict))
-    shown = list(rows.order_by("-slot", "region_id")[:100])
+    seen = run_page(
+        check_id=found.pk,
+        before=whole(request.GET.get("before"), least=0, most=2**53) or to_ms(now) + DAY_MS,
+        since=to_ms(found.created_at),
+        verdict=verdict if verdict in VERDICTS else None,
+        limit=100,
+    )
     words = {"down": "Down", "degraded": "Degraded", "unknown": "Unknown", "up": "Up"}
     slugs = dict(Region.objects.values_list("id", "slug"))
     context = {
         "check": found,
-        "runs": run_lines(shown, slugs),
+        "runs": run_lines(seen.runs, slugs),
         "chips": chips(request, "verdict", words),
-        "older": address(request, before=str(shown[-1].slot)) if len(shown) == 100 else "",
+        "older": address(request, before=str(seen.before)) if seen.before else "",
     }
     return show(request, place, "dashboard/runs.html", context, title=f"Runs of {found.name}", section="checks", now=now)
 
@@ -236,7 +239,7 @@ def check_latency(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     _, found = enter_check(request, pk)
     now = timezone.now()
     back, step = RANGES[_range(request, found, now)]
-    step = max(step, found.interval_ms)
+    step = step if found.interval_ms <= step else -(-found.interval_ms // HOUR_MS) * HOUR_MS
     end = to_ms(now)
     start = max((end - back) // step * step, to_ms(found.created_at) // step * step)
     points = {point.start: point for point in latency.series(check_id=found.pk, start=start, end=end, step=step)}

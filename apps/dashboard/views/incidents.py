@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from apps.dashboard.access import enter_incident, enter_project, page, posted
 from apps.dashboard.forms.account import IncidentForm, UpdateForm
-from apps.dashboard.lists import chips, paged
+from apps.dashboard.lists import chips, paged, search_of
 from apps.dashboard.shell import is_current, nothing_new, show
 from apps.incidents.boards import summary
 from apps.incidents.models import Incident, Severity
@@ -33,7 +33,7 @@ def incidents(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     if is_current(request, known.version):
         return nothing_new()
     rows = Incident.objects.filter(project=place.project).select_related("check_row", "acknowledged_by")
-    status, search = request.GET.get("status", ""), request.GET.get("q", "").strip()[:200]
+    status, search = request.GET.get("status", ""), search_of(request)
     if status in _STATUS:
         rows = rows.filter(status=status)
     if search:
@@ -64,7 +64,7 @@ def incident(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     told = deliveries_of_incident(incident=found)
     happened = moments(incident=found)
     known = summary(project=place.project, now=now)
-    parts = (found.status, found.severity, len(happened), [(d.pk, d.status) for d in told], known.version)
+    parts = (found.status, found.severity, len(happened), [(d.pk, d.status) for d in told], known.counts, known.open_incidents)
     version = str(uuid.uuid5(uuid.NAMESPACE_OID, repr(parts)))
     if is_current(request, version):
         return nothing_new()

@@ -10,10 +10,10 @@ from django.shortcuts import redirect
 from django.utils import timezone
 
 from apps.dashboard.access import enter_project, open_page, page
-from apps.dashboard.lists import PAGE, paged
+from apps.dashboard.lists import PAGE, paged, search_of
 from apps.dashboard.shell import is_current, nothing_new, show
 from apps.dashboard.views.regions import region_lines
-from apps.incidents.boards import active_checks, by_rank, check_lines, resource_lines, resources_of, summary
+from apps.incidents.boards import active_checks, by_rank, resource_lines, resources_of, states_of, summary
 from apps.incidents.models import Incident
 from apps.incidents.selectors import status_now
 from apps.orgs.selectors import is_set_up, projects_of
@@ -40,16 +40,16 @@ def overview(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
         return nothing_new()
     wrong = active_checks(project=place.project, now=now).filter(status__in=["down", "warn", "unknown"]).select_related("state")
     wrong = wrong.order_by(by_rank(status_now(now)), F("state__since").desc())
-    lines = check_lines(checks=list(wrong[:WRONG_SHOWN]), beat_count=1, now=now)
+    lines = states_of(checks=list(wrong[:WRONG_SHOWN]), now=now)
     incidents = Incident.objects.filter(project=place.project).select_related("check_row", "acknowledged_by")
     open_ones = {
-        i.check_row_id: i for i in incidents.filter(check_row__in=[line.check.pk for line in lines]).exclude(status="resolved")
+        i.check_row_id: i for i in incidents.filter(check_row__in=[check.pk for check, _ in lines]).exclude(status="resolved")
     }
-    resources = resources_of(project=place.project, now=now).order_by("rank", "name")
+    resources = resources_of(project=place.project, now=now)
     context = {
-        "wrong": [(line, open_ones.get(line.check.pk)) for line in lines],
+        "wrong": [(check, state, open_ones.get(check.pk)) for check, state in lines],
         "wrong_total": sum(known.counts.get(status, 0) for status in ("down", "warn", "unknown")),
-        "resources": resource_lines(resources=list(resources[:PAGE]), now=now),
+        "resources": resource_lines(resource_ids=list(resources[:PAGE]), now=now),
         "has_more": known.total > PAGE,
         "incidents": incidents.order_by("-started_at")[:6],
         "regions": region_lines(now=now),
@@ -66,12 +66,10 @@ def resources(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     known = summary(project=place.project, now=now)
     if is_current(request, known.version):
         return nothing_new()
-    rows = resources_of(project=place.project, now=now).order_by("rank", "name")
-    search = request.GET.get("q", "").strip()[:200]
-    if search:
-        rows = rows.filter(name__icontains=search)
+    search = search_of(request)
+    rows = resources_of(project=place.project, now=now, search=search)
     pages = paged(request, rows, rows.count())
-    context = {"pages": pages, "lines": resource_lines(resources=pages.rows, now=now), "search": search}
+    context = {"pages": pages, "lines": resource_lines(resource_ids=pages.rows, now=now), "search": search}
     return show(
         request, place, "dashboard/resources.html", context,
         title="Resources", section="resources", now=now, known=known, version=known.version,

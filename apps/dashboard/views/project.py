@@ -81,10 +81,18 @@ def new_key(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     )  # fmt: skip
 
 
-@page("POST")
+@page("GET", "POST")
 def revoke_key(request: HttpRequest, project: uuid.UUID, pk: uuid.UUID) -> HttpResponse:
-    place = enter_project(request, project, Role.ADMIN)
+    place, now = enter_project(request, project, Role.ADMIN), timezone.now()
     key = get_object_or_404(ApiKey, project=place.project, pk=pk, revoked_at=None)
-    revoke_api_key(key=key, now=timezone.now())
-    messages.success(request, f"The key {key.name} is revoked: programs that use it are refused from now on.")
-    return redirect("settings", project)
+    if request.method == "POST":
+        revoke_api_key(key=key, now=now)
+        messages.success(request, f"The key {key.name} is revoked.")
+        return redirect("settings", project)
+    context = {
+        "question": f"Revoke the key {key.name}?",
+        "consequence": "Programs that use it are refused from then on.",
+        "back": "settings",
+        "verb": "Revoke",
+    }
+    return show(request, place, "dashboard/ask.html", context, title="Revoke key", section="settings", now=now)

@@ -11,9 +11,11 @@ from django.utils import timezone
 
 from apps.core.clock import from_ms, to_ms
 from apps.dashboard.access import enter_project, page
-from apps.dashboard.shell import show
+from apps.dashboard.shell import is_current, nothing_new, show
 from apps.monitors.models import Region
 from apps.monitors.selectors import clock_words, liveness_of
+
+_FRESH_MS = 5_000
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,10 @@ def _line(region: Region, now: datetime) -> RegionLine:
 @page()
 def regions(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     place, now = enter_project(request, project), timezone.now()
+    version = str(to_ms(now) // _FRESH_MS)
+    if is_current(request, version):
+        return nothing_new()
     return show(
         request, place, "dashboard/regions.html", {"lines": region_lines(now=now)},
-        title="Regions", section="regions", now=now, version=str(to_ms(now) // 5_000),
+        title="Regions", section="regions", now=now, version=version,
     )  # fmt: skip

@@ -29,7 +29,7 @@ def resource(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     incidents = Incident.objects.filter(check_row__resource=found).select_related("check_row", "acknowledged_by")
     context = {
         "resource": found,
-        "line": resource_lines(resources=[found], now=now)[0],
+        "line": resource_lines(resource_ids=[found.pk], now=now)[0],
         "lines": check_lines(checks=checks, beat_count=30, now=now),
         "incidents": incidents.order_by("-started_at")[:10],
     }

@@ -18,7 +18,7 @@ from apps.statuspages.selectors import page_of
 from apps.statuspages.services import SlugTakenError, change_page, ensure_page
 
 _RESOURCES = 300
-"""Components that a page may have."""
+"""Resources that the form lists; those on the page stand there in any case."""
 
 
 @page("GET", "POST")
@@ -28,8 +28,10 @@ def status_page(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     if public is None:
         context: dict[str, object] = {"page": None}
         return show(request, place, "dashboard/status_page.html", context, title="Status page", section="status-page", now=now)
-    resources = watched_resources(project=place.project).distinct().order_by("name")[:_RESOURCES]
-    form = StatusPageForm(page=public, resources=list(resources), data=posted(request))
+    watched = watched_resources(project=place.project).distinct().order_by("name")
+    shown = list(watched.filter(components__page=public))
+    resources = [*shown, *watched.exclude(components__page=public)[: max(0, _RESOURCES - len(shown))]]
+    form = StatusPageForm(page=public, resources=resources, data=posted(request))
     if request.method == "POST" and form.is_valid():
         values = {name: form.cleaned_data[name] for name in ("title", "slug", "description", "is_published")}
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +13,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from apps.core.clock import from_ms
+from apps.core.templatetags.look import percent
 from apps.incidents.boards import Beat
 from apps.incidents.words import STATES, STATUSES, span_words
 from apps.probes.reasons import MEANINGS
@@ -75,15 +77,15 @@ def beat_bar(beats: Sequence[Beat], slugs: Mapping[int, str] | None = None, labe
     """The last rounds or stretches as pills, newest at the right, with the material of their tooltips."""
     padded = [*[Beat(0, "none")] * (least - len(beats)), *beats]
     width = len(padded) * _STEP
-    drawn = format_html_join("", '<path class="v-{}" d="{}"/>', [(state, _strokes(padded, state)) for state in _drawn(padded)])
-    counts = {state: sum(beat.state == state for beat in beats) for state in STATES}
-    said = ", ".join(f"{number} {STATES[state].lower()}" for state, number in counts.items() if number) or "no run yet"
-    facts = json.dumps([_facts(beat, slugs or {}) for beat in padded], separators=(",", ":"))
+    drawn = format_html_join("", '<path class="v-{}" d="{}"/>', _drawn(padded))
+    counts = Counter(beat.state for beat in beats)
+    said = ", ".join(f"{counts[state]} {word.lower()}" for state, word in STATES.items() if counts[state]) or "no run yet"
+    facts = _stretches(padded) if beats and beats[0].end else [_facts(beat, slugs or {}) for beat in padded]
     return format_html(
         '<div class="beats" role="img" tabindex="0" aria-label="{}" data-beats="{}"><svg width="{}" height="{}" '
         'viewBox="0 0 {} {}" aria-hidden="true">{}</svg></div>',
         f"{label}{': ' if label else ''}{said}",
-        facts,
+        json.dumps(facts, separators=(",", ":")),
         width,
         _HEIGHT,
         width,
@@ -92,20 +94,29 @@ def beat_bar(beats: Sequence[Beat], slugs: Mapping[int, str] | None = None, labe
     )
 
 
-def _drawn(beats: Sequence[Beat]) -> list[str]:
-    """The classes in the order of drawing: maintenance is a pill with a hollow over it."""
-    present = {beat.state for beat in beats}
-    order = ("none", "paused", "unknown", "up", "degraded", "down", "maintenance")
-    drawn = [state for state in order if state in present]
-    return [*drawn, "hollow"] if "maintenance" in present else drawn
+_ORDER = ("none", "paused", "unknown", "up", "degraded", "down", "maintenance")
 
 
-def _strokes(beats: Sequence[Beat], state: str) -> str:
-    wanted = "maintenance" if state == "hollow" else state
-    return "".join(f"M{index * _STEP + 4} 4v{_HEIGHT - 8}" for index, beat in enumerate(beats) if beat.state == wanted)
+def _drawn(beats: Sequence[Beat]) -> list[tuple[str, str]]:
+    """(class, path) in the order of drawing: maintenance is a pill with a hollow over it."""
+    strokes: dict[str, list[str]] = {}
+    for index, beat in enumerate(beats):
+        strokes.setdefault(beat.state, []).append(f"M{index * _STEP + 4} 4v{_HEIGHT - 8}")
+    drawn = [(state, "".join(strokes[state])) for state in _ORDER if state in strokes]
+    return [*drawn, ("hollow", "".join(strokes["maintenance"]))] if "maintenance" in strokes else drawn
 
 
 _LETTERS = {"up": "u", "degraded": "w", "down": "d", "unknown": "x", "paused": "p", "maintenance": "m", "none": "n"}
+
+
+def _stretches(beats: Sequence[Beat]) -> dict[str, Any]:
+    """Equal stretches of time in short: where they begin, how long each is, and a letter for each."""
+    first = beats[0]
+    return {
+        "from": first.start,
+        "width": (first.end or first.start) - first.start,
+        "states": "".join(_LETTERS[b.state] for b in beats),
+    }
 
 
 def _facts(beat: Beat, slugs: Mapping[int, str]) -> list[Any]:
@@ -149,7 +160,7 @@ def _day_words(cell: Cell) -> str:
     ratio = cell.sums.ratio
     if ratio is None:
         return f"{day}: no data" if not cell.sums.paused else f"{day}: paused"
-    parts = [f"{day}: {int(ratio * 10_000) / 100:g} % up"]
+    parts = [f"{day}: {percent(ratio)} up"]
     if cell.sums.down:
         parts.append(f"down for {span_words(cell.sums.down / 1000)}")
     if cell.sums.degraded:
@@ -171,7 +182,7 @@ _PHASES = (("dns", "DNS"), ("connect", "Connect"), ("tls", "TLS"), ("first_byte"
 def phases(figures: Mapping[str, float | None], total_ms: float | None = None) -> dict[str, Any]:
     """DNS, connect, TLS, first byte, transfer as parts of one bar; the longest in ink."""
     known = {name: float(figures[name] or 0) for name, _ in _PHASES if figures.get(name)}
-    if total_ms is not None and "transfer" not in known and known:
+    if total_ms is not None and "first_byte" in known and "transfer" not in known:
         known["transfer"] = max(0.0, total_ms - sum(known.values()))
     whole = sum(known.values()) or 1.0
     slowest = max(known, key=known.__getitem__, default="")

@@ -102,7 +102,12 @@ KIND = ChannelKind(
     send=send,
     fields=(
         ConfigField("url", "URL", "Gets a signed JSON document by POST."),
-        ConfigField("secret", "Secret", "Signs what is sent; 16 characters or more. Empty: one is made.", is_required=False),
+        ConfigField(
+            "secret",
+            "Secret",
+            "Signs what is sent, 16 characters or more. Empty: one is made, or stays.",
+            is_required=False,
+        ),
     ),
     secret_fields=("secret",),
 )
