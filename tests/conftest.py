@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -25,6 +26,12 @@ hypothesis.settings.load_profile("suite")
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 NOW_MS = to_ms(NOW)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The journeys in a browser are asked for by name (`make browser`): they need Chromium, the rest of the suite does not."""
+    is_browser = collection_path.name == "browser"
+    return True if is_browser and not any("browser" in argument for argument in config.args) else None
 
 
 @pytest.fixture(scope="session")

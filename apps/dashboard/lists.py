@@ -41,7 +41,7 @@ def paged(request: HttpRequest, rows: QuerySet[Any], total: int) -> Pages:
 
 def whole(text: str | None, *, least: int, most: int) -> int:
     """A number from an address; anything else is the least."""
-    is_number = text is not None and text.isascii() and text.isdigit() and len(text) < 10
+    is_number = text is not None and text.isascii() and text.isdigit() and len(text) < 17
     return min(max(int(text or 0), least), most) if is_number else least
 
 

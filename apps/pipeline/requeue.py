@@ -29,7 +29,7 @@ def requeue(*, letter: DeadLetter, now: datetime) -> bool:
     try:
         with transaction.atomic():
             work(letter, now)
-            again = DeadLetter.objects.filter(pk__gt=newest, origin=letter.origin, check_id=letter.check_id, region=letter.region)
+            again = DeadLetter.objects.filter(pk__gt=newest, origin=letter.origin, content=letter.content)
             if again.exists():
                 raise _FailedAgainError
             letter.delete()

@@ -186,3 +186,11 @@ def test_nobody_is_sent_to_sign_in_and_back(cast: Cast) -> None:
 def test_a_live_part_of_somebody_signed_out_leads_to_sign_in(cast: Cast) -> None:
     answer = Client().get(f"/projects/{cast.project.pk}/", headers={"HX-Request": "true"})
     assert answer.headers["HX-Redirect"].startswith("/sign-in/")
+
+
+def test_head_does_nothing_that_get_may_not(cast: Cast, clients: dict[str, Client], addresses: dict[str, dict[str, Any]]) -> None:
+    """HEAD comes without a CSRF token."""
+    readable = {name for method, name in TABLE if method == "GET"}
+    for _, name in TABLE:
+        if name not in readable:
+            assert clients["owner"].head(path_of(name, cast, addresses)).status_code == 405, name

@@ -14,12 +14,15 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.incidents.models import Incident, IncidentUpdate
-from apps.monitors.models import Check
+from apps.monitors.models import Check, Region
 from apps.monitors.services import MASK
 from apps.notifications.models import Channel, Delivery
 from apps.orgs.models import ApiKey, Membership, Organization, Project, User
 from apps.orgs.services import set_up
+from apps.probes.reasons import Verdict
+from apps.probes.wire import Run
 from apps.results.models import Trial
+from apps.results.services import RecordedRun, record_runs
 from tests.conftest import Cast
 from tests.incidents.world import World
 
@@ -312,3 +315,52 @@ def test_every_page_of_the_admin_opens_for_operators_and_for_nobody_else(cast: C
     assert alice.get(runs).status_code == 302
     assert b"connect_refused" in operator.get(runs, {"check": str(world.check.pk)}).content
     assert b"That is not an id" in operator.get(runs, {"check": "x"}).content
+
+
+def test_an_edit_keeps_what_the_form_does_not_show(cast: Cast, alice: Client) -> None:
+    check = World(cast, regions=("eu", "us"), quorum=2, options={"keyword": " ok", "max_redirects": 2}).check
+    Region.objects.filter(slug="us").update(is_enabled=False)
+    before = Check.objects.get(pk=check.pk)
+    kept = {"interval_s": "10", "timeout_s": "5", "quorum": "2", "fail_after": "1", "name": "Renamed", "regions": ["eu"]}
+    plain = {**HTTP, **kept, "target": check.target, "options.method": "GET", "options.body": "", "options.headers": ""}
+    plain |= {"options.accepted_statuses": "200-299", "options.keyword": " ok", "options.max_redirects": "2"}
+    assert alice.post(f"/checks/{check.pk}/edit/", plain).status_code == 302
+    check.refresh_from_db()
+    assert (check.name, check.region_ids, check.revision) == ("Renamed", before.region_ids, before.revision)
+    assert check.options["keyword"] == " ok"
+    alice.post(f"/checks/{check.pk}/edit/", {**plain, "options.max_redirects": ""})
+    check.refresh_from_db()
+    assert check.options["max_redirects"] == 5
+
+
+def test_nonsense_in_an_address_is_no_error_of_ours(cast: Cast, alice: Client) -> None:
+    check = World(cast).check
+    for there in ("checks/", "resources/", "incidents/"):
+        for query in ("q=%00", "page=-1", "page=99999999999", "sort=--", "status=%00", "live=x"):
+            assert alice.get(f"/projects/{cast.project.pk}/{there}?{query}").status_code == 200
+    assert alice.get(f"/checks/{check.pk}/runs/?before=nonsense&verdict=down").status_code == 200
+    assert alice.get("/sign-in/?next=x").status_code == 302
+
+
+def test_pages_of_runs_lose_no_round(cast: Cast, alice: Client) -> None:
+    world = World(cast, regions=("eu", "us"), interval_s=5)
+    slots = [world.first + n * 1_000 for n in range(130)]
+    for region in ("eu", "us"):
+        runs = [Run(world.check.id, 1, slot, slot, 9, Verdict.UP, None, "", {}) for slot in slots]
+        rows = [RecordedRun(run, cast.regions[region].id, keeps_facts=False) for run in runs[:: 1 if region == "eu" else 3]]
+        record_runs(rows=rows, now_ms=slots[-1])
+    seen, there = set(), f"/checks/{world.check.pk}/runs/"
+    for _ in range(5):
+        page = alice.get(there).content.decode()
+        seen |= set(re.findall(r'id="run-(\d+-\d+)"', page))
+        older = re.search(r'rel="next" href="([^"]+)"', page)
+        if older is None:
+            break
+        there = older[1].replace("&amp;", "&")
+    assert len(seen) == 130 + 44
+
+
+def test_a_secret_that_was_made_is_shown_once(cast: Cast, alice: Client) -> None:
+    there = f"/projects/{cast.project.pk}/channels/new/webhook/"
+    page = alice.post(there, {"name": "Ops", "config.url": "http://127.0.0.1:1/hook", "config.secret": ""}).content.decode()
+    assert Channel.objects.get().config["secret"] in page

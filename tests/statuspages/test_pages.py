@@ -12,9 +12,9 @@ from apps.incidents.services.answers import add_update
 from apps.orgs.models import Project
 from apps.statuspages import views
 from apps.statuspages.models import StatusPage
-from apps.statuspages.selectors import view_of
+from apps.statuspages.selectors import ComponentLine, PublicIncident, overall, view_of
 from apps.statuspages.services import ComponentSpec, SlugTakenError, change_page, ensure_page
-from tests.conftest import Api, Cast
+from tests.conftest import NOW, Api, Cast
 from tests.incidents.world import World
 
 
@@ -31,12 +31,13 @@ def publish(world: World, **changes: Any) -> StatusPage:
     return change_page(page=page, components=components, **{**values, **changes})
 
 
-def test_a_page_is_private_until_it_is_published(world: World) -> None:
+def test_a_page_is_private_until_it_is_published(world: World, django_capture_on_commit_callbacks: Any) -> None:
     publish(world, is_published=False)
     assert Client().get("/status/acme/").status_code == 404
     publish(world)
     assert Client().get("/status/acme/").status_code == 200
-    publish(world, is_published=False)  # what is cached goes with it
+    with django_capture_on_commit_callbacks(execute=True):
+        publish(world, is_published=False)  # what is cached goes with it
     assert Client().get("/status/acme/").status_code == 404
     assert Client().get("/status/acme.json").status_code == 404
 
@@ -89,7 +90,7 @@ def test_the_queries_do_not_grow_with_the_components(cast: Cast, django_assert_n
     for count in (1, 8):
         specs = [ComponentSpec(world.check.resource) for world in worlds[:count]]
         change_page(page=page, title="A", slug="a", description="", is_published=True, components=specs)
-        with django_assert_num_queries(6):
+        with django_assert_num_queries(7):
             view_of(page=page, now=worlds[0].moment)
 
 
@@ -111,3 +112,30 @@ def test_the_api_makes_changes_and_refuses_others_resources(cast: Cast, world: W
     theirs = stranger("POST", "status-pages/", {}).json()
     assert stranger("PATCH", f"status-pages/{theirs['id']}/", mine).status_code == 400
     assert stranger("PATCH", f"status-pages/{theirs['id']}/", {"slug": "shop"}).json()["error"]["details"].keys() == {"slug"}
+
+
+def line(name: str, status: str) -> ComponentLine:
+    return ComponentLine(name, "", status, 1.0, [])
+
+
+@pytest.mark.parametrize(
+    ("statuses", "titles", "status", "sentence"),
+    [
+        (["up", "up"], [], "up", "All systems work"),
+        (["up", "down"], [], "down", "B is down"),
+        (["down", "down", "up"], [], "down", "2 of 3 parts are down"),
+        (["down", "down"], [], "down", "Everything is down"),
+        (["warn", "up"], [], "warn", "A is degraded"),
+        (["down", "warn"], [], "down", "A is down"),
+        (["unknown", "up"], [], "unknown", "Nothing is known to be down; the state of 1 of 2 parts is not known"),
+        (["unknown", "unknown"], [], "unknown", "The state is not known at the moment"),
+        (["paused", "up"], [], "up", "All systems work"),
+        (["paused", "pending"], [], "pending", "Nothing is measured yet"),
+        (["up"], ["Mail is slow"], "warn", "Mail is slow"),
+        (["up"], ["One", "Two"], "warn", "2 incidents are going on"),
+    ],
+)
+def test_the_sentence_is_about_the_worst_that_goes_on(statuses: list[str], titles: list[str], status: str, sentence: str) -> None:
+    lines = [line(name, state) for name, state in zip("ABC", statuses, strict=False)]
+    going_on = [PublicIncident(title, "warn", NOW, None, []) for title in titles]
+    assert overall(lines, going_on) == (status, sentence)
