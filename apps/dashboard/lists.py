@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +49,14 @@ def whole(text: str | None, *, least: int, most: int) -> int:
 def search_of(request: HttpRequest) -> str:
     """What is searched for; PostgreSQL's texts hold no NUL."""
     return request.GET.get("q", "").replace("\x00", "").strip()[:200]
+
+
+def is_uuid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def address(request: HttpRequest, **changes: str) -> str:

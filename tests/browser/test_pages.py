@@ -29,9 +29,13 @@ def broken_rules(page: Page) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def incident(browser: Browser, stack: Stack, owner: Owner, target: Target) -> str:
-    """An incident of the owner's project, opened by hand."""
+    """An incident of the owner's project, opened by hand; its status page is published."""
     context = browser.new_context(base_url=stack.url, storage_state=owner.state)
     page = context.new_page()
+    page.goto(f"{owner.project}status-page/")
+    page.get_by_label("Address", exact=True).fill("acme")
+    page.get_by_label("Published").check()
+    page.get_by_role("button", name="Save").click()
     page.goto(f"{owner.project}incidents/new/")
     page.get_by_label("Title").fill("Seen by a person")
     page.get_by_role("button", name="Open incident").click()

@@ -39,6 +39,10 @@ class StatusPageForm(forms.Form):
                 required=False, min_value=0, max_value=9_999, initial=place + 1, label=f"Place {label}"
             )
 
+        for field in self.fields.values():
+            if field.label and " of " in str(field.label):
+                field.widget.attrs["aria-label"] = field.label  # a table's cell has no label of its own
+
     def rows(self) -> list[dict[str, Any]]:
         return [
             {"resource": resource, **{part: self[f"{part}-{resource.pk}"] for part in ("shown", "name", "group", "place")}}

@@ -15,7 +15,7 @@ from apps.dashboard.forms.channel import ChannelForm
 from apps.dashboard.shell import is_current, nothing_new, show
 from apps.monitors.services import merge_masked
 from apps.notifications.contract import ConfigError
-from apps.notifications.models import Channel
+from apps.notifications.models import Channel, Delivery
 from apps.notifications.registry import CHANNEL_KINDS
 from apps.notifications.selectors import channels_of, last_deliveries
 from apps.notifications.services import change_channel, create_channel, delete_channel, send_test
@@ -27,10 +27,7 @@ def channels(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     place, now = enter_project(request, project), timezone.now()
     rows = channels_of(project=place.project)
     last = last_deliveries(channels=rows)
-    parts = [
-        (row.pk, row.name, row.is_enabled, last[row.pk].pk if row.pk in last else 0, row.pk in last and last[row.pk].status)
-        for row in rows
-    ]
+    parts = [(row.pk, row.name, row.is_enabled, _as_seen(last.get(row.pk))) for row in rows]
     version = str(uuid.uuid5(uuid.NAMESPACE_OID, repr(parts)))
     if is_current(request, version):
         return nothing_new()
@@ -41,6 +38,10 @@ def channels(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     return show(
         request, place, "dashboard/channels.html", context, title="Channels", section="channels", now=now, version=version
     )
+
+
+def _as_seen(delivery: Delivery | None) -> tuple[object, ...]:
+    return () if delivery is None else (delivery.pk, delivery.status, delivery.attempts, delivery.error)
 
 
 @page("GET", "POST")

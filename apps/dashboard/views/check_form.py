@@ -15,6 +15,7 @@ from django.utils import timezone
 from apps.core.throttle import TRIAL, may_try
 from apps.dashboard.access import Place, enter_check, enter_project, page
 from apps.dashboard.forms.check import CheckForm, known_values, new_values
+from apps.dashboard.lists import is_uuid
 from apps.dashboard.shell import show
 from apps.incidents.services import acts
 from apps.monitors.models import Check, Region, Resource
@@ -35,7 +36,7 @@ def new_check(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     regions = list(Region.objects.filter(is_enabled=True).order_by("slug"))
     if request.method == "POST":
         form = CheckForm(kind=kind, regions=regions, data=request.POST)
-        if request.POST.get("act") == "test":
+        if request.POST.get("act") == "test" or "trial" in request.POST:
             return _test(request, place, form, None, now)
         made = form.is_valid() and _create(place, form, proposals, request.POST.getlist("also"), now)
         if made:
@@ -56,7 +57,7 @@ def edit_check(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     kind = KINDS[check.kind]
     if request.method == "POST":
         form = CheckForm(kind=kind, regions=regions, data=request.POST)
-        if request.POST.get("act") == "test":
+        if request.POST.get("act") == "test" or "trial" in request.POST:
             return _test(request, place, form, check, now)
         if form.is_valid() and _change(place, form, check, now):
             messages.success(request, "Saved.")
@@ -142,9 +143,11 @@ def _enabled_of(check: Check) -> list[str]:
 
 
 def _test(request: HttpRequest, place: Place, form: CheckForm, check: Check | None, now: datetime) -> HttpResponse:
-    """Start a trial of what the form holds, or show what is wrong with it."""
-    trial = None
-    if form.is_valid() and not may_try(TRIAL, str(place.user.pk)):
+    """Start a trial of what the form holds, or show what is wrong with it; or, without script, the one that was started."""
+    trial = _started(request, place)
+    if trial is not None:
+        form.is_valid()
+    elif form.is_valid() and not may_try(TRIAL, str(place.user.pk)):
         form.add_error(None, "Too many tests. Wait a minute.")
     elif form.is_valid():
         try:
@@ -157,6 +160,11 @@ def _test(request: HttpRequest, place: Place, form: CheckForm, check: Check | No
     if getattr(request, "htmx", False):
         return render(request, "dashboard/trial.html", {**context, "place": place})
     return _show(request, place, form, check, now, trial=context, status=200 if trial else 422)
+
+
+def _started(request: HttpRequest, place: Place) -> Trial | None:
+    named = request.POST.get("trial", "")
+    return Trial.objects.filter(project=place.project, pk=named).first() if is_uuid(named) else None
 
 
 def _refusals(form: CheckForm) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from apps.core.clock import from_ms, to_ms
 from apps.dashboard.access import Place, enter_check, enter_project, page
-from apps.dashboard.lists import Chip, address, chips, ordered, paged, search_of, whole
+from apps.dashboard.lists import Chip, address, chips, is_uuid, ordered, paged, search_of, whole
 from apps.dashboard.shell import is_current, nothing_new, show
 from apps.incidents.boards import active_checks, beats_of, by_rank, check_lines, summary
 from apps.incidents.history import histories, uptime_of
@@ -101,7 +101,7 @@ def _bulk(request: HttpRequest, place: Place, now: datetime) -> HttpResponse:
     """What was chosen in the list. Deleting asks first."""
     if not place.may_write:
         raise PermissionDenied
-    asked = [text for text in request.POST.getlist("id") if _is_uuid(text)]
+    asked = [text for text in request.POST.getlist("id") if is_uuid(text)]
     chosen = list(Check.objects.filter(project=place.project, deleted_at=None, pk__in=asked).order_by("name"))
     act = request.POST.get("act", "")
     back = redirect("checks-page", place.project.pk)
@@ -116,14 +116,6 @@ def _bulk(request: HttpRequest, place: Place, now: datetime) -> HttpResponse:
         service(check_id=check.pk, now=now)
     messages.success(request, f"{len(chosen)} {'check' if len(chosen) == 1 else 'checks'} {word}.")
     return back
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True
 
 
 @page()

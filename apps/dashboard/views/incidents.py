@@ -64,7 +64,14 @@ def incident(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     told = deliveries_of_incident(incident=found)
     happened = moments(incident=found)
     known = summary(project=place.project, now=now)
-    parts = (found.status, found.severity, len(happened), [(d.pk, d.status) for d in told], known.counts, known.open_incidents)
+    parts = (
+        found.status,
+        found.severity,
+        len(happened),
+        [(d.pk, d.status, d.attempts, d.error) for d in told],
+        known.counts,
+        known.open_incidents,
+    )
     version = str(uuid.uuid5(uuid.NAMESPACE_OID, repr(parts)))
     if is_current(request, version):
         return nothing_new()
