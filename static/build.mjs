@@ -20,7 +20,7 @@ cpSync(
 
 await build({
   absWorkingDir: root,
-  entryPoints: ["static/js/app.js", "static/js/chart.js"],
+  entryPoints: ["static/js/app.js", "static/js/chart.js", "static/js/status.js"],
   outdir: dist,
   bundle: true,
   minify: true,

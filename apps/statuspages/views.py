@@ -1,4 +1,4 @@
-"""The public pages: no session, no script, cached; the last known page is served while the database is away."""
+"""The public pages: no session, cached; the last known page is served while the database is away."""
 
 from __future__ import annotations
 

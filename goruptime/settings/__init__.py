@@ -101,6 +101,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.gzip.GZipMiddleware",  # pads its answers by chance, against BREACH
     "apps.core.middleware.PolicyHeaders",
     "apps.core.middleware.BodyLimit",
     "django.contrib.sessions.middleware.SessionMiddleware",

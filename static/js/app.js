@@ -12,12 +12,6 @@ import { startToasts } from "./toasts.js";
 Alpine.data("bulk", bulk);
 Alpine.data("copy", copy);
 Alpine.data("theme", theme);
-Alpine.start();
-
-startTimes();
-startBeats();
-startDialogs();
-startKeys();
-startToasts();
-startLive();
-document.documentElement.dataset.ready = "true";
+// Each in a turn of its own: on a slow phone the page answers in between.
+const starts = [() => Alpine.start(), startTimes, startBeats, startDialogs, startKeys, startToasts, startLive];
+for (const start of starts) setTimeout(start);

@@ -114,7 +114,8 @@ class Chart {
     try {
       const answer = await fetch(this.box.dataset.src, { headers: { Accept: "application/json" } });
       if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
-      this.draw(await answer.json());
+      const data = await answer.json();
+      setTimeout(() => this.draw(data));
     } catch (error) {
       if (!this.chart) this.box.textContent = `The figures could not be read (${error.message}).`;
     }
@@ -147,7 +148,7 @@ function start() {
   for (const box of document.querySelectorAll(".chart[data-src]")) if (!charts.some((chart) => chart.box === box)) charts.push(new Chart(box));
 }
 
-start();
+setTimeout(start);
 document.body.addEventListener("htmx:afterSwap", () => { start(); for (const chart of charts) chart.refresh(true); });
 document.addEventListener("theme", () => { for (const chart of charts) chart.data && chart.draw(chart.data); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { for (const chart of charts) chart.data && chart.draw(chart.data); });

@@ -127,22 +127,23 @@ def _facts(beat: Beat, slugs: Mapping[int, str]) -> list[Any]:
     return facts
 
 
+_DAY_CLASSES = {state: SafeString("" if state == "up" else f" class={letter}") for state, letter in _LETTERS.items()}
+
+
 @register.simple_tag
 def day_bar(cells: Sequence[Cell], label: str) -> SafeString:
     """One cell a day; its tooltip tells the uptime by duration. Days before the first are empty."""
-    rects = format_html_join(
+    # A stroke for a day, as short as it can be written: a page with a hundred bars has nine thousand of them.
+    strokes = format_html_join(
         "",
-        '<rect x="{}" y="0" width="3" height="34" rx="1.5" class="d-{}{}"><title>{}</title></rect>',
-        [
-            (index * 4, cell.worst or "none", " old" if len(cells) - index > 45 else "", _day_words(cell))
-            for index, cell in enumerate(cells)
-        ],
+        '<path{} d="M{} 2v30"><title>{}</title></path>',
+        [(_DAY_CLASSES[cell.worst or "none"], index * 4 + 2, _day_words(cell)) for index, cell in enumerate(cells)],
     )
     return format_html(
         '<svg class="days" viewBox="0 0 {} 34" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>',
-        len(cells) * 4 - 1,
+        len(cells) * 4,
         f"{label}: {_days_said(cells)}",
-        rects,
+        strokes,
     )
 
 
@@ -156,18 +157,10 @@ _SAID = {"down": "with an outage", "degraded": "degraded", "up": "without troubl
 
 
 def _day_words(cell: Cell) -> str:
-    day = datetime.fromtimestamp(cell.start / 1000, UTC).strftime("%d %b %Y")
-    ratio = cell.sums.ratio
-    if ratio is None:
-        return f"{day}: no data" if not cell.sums.paused else f"{day}: paused"
-    parts = [f"{day}: {percent(ratio)} up"]
-    if cell.sums.down:
-        parts.append(f"down for {span_words(cell.sums.down / 1000)}")
-    if cell.sums.degraded:
-        parts.append(f"degraded for {span_words(cell.sums.degraded / 1000)}")
-    if cell.sums.unknown:
-        parts.append(f"unknown for {span_words(cell.sums.unknown / 1000)}")
-    return ", ".join(parts)
+    day = datetime.fromtimestamp(cell.start / 1000, UTC)
+    sums, parts = cell.sums, [f"{day.day} {day:%b}: {'no data' if cell.sums.ratio is None else percent(cell.sums.ratio)}"]
+    lengths = {"down": sums.down, "degraded": sums.degraded, "unknown": sums.unknown, "paused": sums.paused}
+    return ", ".join([*parts, *(f"{state} {span_words(length / 1000)}" for state, length in lengths.items() if length)])
 
 
 @register.filter
