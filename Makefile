@@ -9,6 +9,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PORT ?= 8000
 BIN := $(VENV)/bin
+PIP := install --quiet --disable-pip-version-check --root-user-action=ignore --require-hashes -r
 ORG ?= My organization
 PROJECT ?= My project
 RATE ?= 100
@@ -22,10 +23,12 @@ help: ## Show this help
 # The environment is made anew when a pinned requirement changes. uv installs it: pip would take six times as long.
 $(VENV)/.%: requirements/%.txt requirements/uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (PYTHON=...)"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@# pip of its own costs an environment six seconds: the one of $(PYTHON) can fetch uv into it.
+	@test -x $(BIN)/python || $(PYTHON) -m venv --without-pip $(VENV)
+	@test -x $(BIN)/uv || $(PYTHON) -m pip --python $(BIN)/python $(PIP) requirements/uv.txt 2>/dev/null \
+		|| { $(BIN)/python -m ensurepip >/dev/null && $(BIN)/python -m pip $(PIP) requirements/uv.txt; }
 	@$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --require-hashes -r $< \
-		|| $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+		|| { $(BIN)/python -m ensurepip >/dev/null && $(BIN)/python -m pip $(PIP) $<; }
 	@touch $@
 
 .PHONY: install
@@ -72,7 +75,7 @@ demo: assets ## Run everything with a demo: a target that breaks and heals, and 
 	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; exec $(BIN)/python manage.py up --port $(PORT) --demo
 
 .PHONY: check
-check: dev ## Format, lint, types, imports, migrations, deployment settings
+check: dev assets ## Format, lint, types, imports, migrations, deployment settings
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

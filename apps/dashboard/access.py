@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, cast
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
@@ -22,6 +24,8 @@ from apps.incidents.models import Incident
 from apps.monitors.models import Check, Resource
 from apps.orgs.models import Organization, Project, Role, User
 from apps.orgs.selectors import find_member
+
+log = logging.getLogger(__name__)
 
 
 class PageRequest(HttpRequest):
@@ -40,8 +44,15 @@ def page(*methods: str) -> Callable[[View], View]:
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            if request.user.is_authenticated:
-                return view(request, *args, **kwargs)
+            try:
+                if request.user.is_authenticated:
+                    return view(request, *args, **kwargs)
+            except ObjectDoesNotExist as error:  # it went while this request waited for its lock
+                raise Http404 from error
+            except (OperationalError, InterfaceError):
+                log.warning("%s is not answered: the database is away", request.path)
+                sentence = "The database does not answer at the moment. Checks go on; try again in a moment."
+                return render(request, "error.html", {"title": "Not available", "sentence": sentence}, status=503)
             wanted = request.get_full_path() if request.method == "GET" else "/"
             htmx = cast(PageRequest, request).htmx
             if htmx:

@@ -12,8 +12,8 @@ from apps.dashboard.views import (
     regions,
     resource,
     status_page,
+    styleguide,
 )
-from apps.dashboard.views.styleguide import styleguide
 
 urlpatterns = [
     path("", overview.home, name="home"),
@@ -57,4 +57,7 @@ urlpatterns = [
     path("channels/<uuid:pk>/delete/", channels.remove_channel, name="channel-delete"),
 ]
 if settings.DEBUG:
-    urlpatterns.append(path("styleguide/", styleguide, name="styleguide"))
+    urlpatterns += [
+        path("styleguide/", styleguide.styleguide, name="styleguide"),
+        path("styleguide/latency.json", styleguide.sample_latency, name="styleguide-latency"),
+    ]

@@ -10,6 +10,7 @@ import pytest
 from django.contrib import admin
 from django.core import mail
 from django.core.cache import cache
+from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 
@@ -364,3 +365,26 @@ def test_a_secret_that_was_made_is_shown_once(cast: Cast, alice: Client) -> None
     there = f"/projects/{cast.project.pk}/channels/new/webhook/"
     page = alice.post(there, {"name": "Ops", "config.url": "http://127.0.0.1:1/hook", "config.secret": ""}).content.decode()
     assert Channel.objects.get().config["secret"] in page
+
+
+def test_a_database_that_is_away_is_said_in_words(
+    cast: Cast, alice: Client, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    def away(**_: Any) -> None:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr("apps.dashboard.views.overview.summary", away)
+    answer = alice.get(f"/projects/{cast.project.pk}/")
+    assert answer.status_code == 503
+    assert b"does not answer" in answer.content
+    assert "the database is away" in caplog.text
+
+
+def test_what_another_deleted_meanwhile_is_not_there(cast: Cast, alice: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    check = World(cast).check
+
+    def gone(**_: Any) -> None:
+        raise Check.DoesNotExist
+
+    monkeypatch.setattr("apps.incidents.services.acts.pause_check", gone)
+    assert alice.post(f"/checks/{check.pk}/pause/").status_code == 404

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from django import forms
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
 from apps.dashboard.access import open_page
@@ -42,3 +44,25 @@ def styleguide(request: HttpRequest) -> HttpResponse:
         "figures": {"dns": 4.0, "connect": 11.0, "tls": 31.0, "first_byte": 72.0},
     }
     return render(request, "styleguide.html", context)
+
+
+@open_page()
+def sample_latency(_request: HttpRequest) -> HttpResponse:
+    """Figures of a made-up day for the chart: a wave, a slow spell, an outage, a hole."""
+    moments = list(range(0, 96))
+    p50 = [None if 60 <= n < 66 else 80 + 20 * math.sin(n / 12) + (60 if 30 <= n < 36 else 0) for n in moments]
+    return JsonResponse(
+        {
+            "from": 0,
+            "t": [n * 900 for n in moments],
+            "p50": p50,
+            "p95": [value and value * 1.6 for value in p50],
+            "p99": [value and value * 2.2 for value in p50],
+            "runs": [0 if value is None else 15 for value in p50],
+            "bands": [
+                {"from": 30 * 900_000, "to": 36 * 900_000, "state": "degraded"},
+                {"from": 44 * 900_000, "to": 47 * 900_000, "state": "down"},
+                {"from": 70 * 900_000, "to": 75 * 900_000, "state": "maintenance"},
+            ],
+        }
+    )
