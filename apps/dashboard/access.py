@@ -44,15 +44,8 @@ def page(*methods: str) -> Callable[[View], View]:
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            try:
-                if request.user.is_authenticated:
-                    return view(request, *args, **kwargs)
-            except ObjectDoesNotExist as error:  # it went while this request waited for its lock
-                raise Http404 from error
-            except (OperationalError, InterfaceError):
-                log.warning("%s is not answered: the database is away", request.path)
-                sentence = "The database does not answer at the moment. Checks go on; try again in a moment."
-                return render(request, "error.html", {"title": "Not available", "sentence": sentence}, status=503)
+            if request.user.is_authenticated:
+                return view(request, *args, **kwargs)
             wanted = request.get_full_path() if request.method == "GET" else "/"
             htmx = cast(PageRequest, request).htmx
             if htmx:
@@ -72,8 +65,20 @@ def open_page(*methods: str) -> Callable[[View], View]:
 
 def _answering(view: View, methods: tuple[str, ...]) -> View:
     named = methods or ("GET",)
+
+    @wraps(view)
+    def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(request, *args, **kwargs)
+        except ObjectDoesNotExist as error:  # it went while this request waited for its lock
+            raise Http404 from error
+        except (OperationalError, InterfaceError):
+            log.warning("%s is not answered: the database is away", request.path)
+            sentence = "The database does not answer at the moment. Try again in a while."
+            return render(request, "error.html", {"title": "Not available", "sentence": sentence}, status=503)
+
     # HEAD comes without a CSRF token: it is for what GET may do.
-    answering = never_cache(require_http_methods([*named, *(["HEAD"] if "GET" in named else [])])(view))
+    answering = never_cache(require_http_methods([*named, *(["HEAD"] if "GET" in named else [])])(answered))
     answering.methods = frozenset(named)  # type: ignore[attr-defined]  # the permission table reads them
     return answering
 
