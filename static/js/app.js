@@ -13,5 +13,6 @@ Alpine.data("bulk", bulk);
 Alpine.data("copy", copy);
 Alpine.data("theme", theme);
 // Each in a turn of its own: on a slow phone the page answers in between.
-const starts = [() => Alpine.start(), startTimes, startBeats, startDialogs, startKeys, startToasts, startLive];
+const ready = () => { document.documentElement.dataset.ready = "true"; };
+const starts = [() => Alpine.start(), startTimes, startBeats, startDialogs, startKeys, startToasts, startLive, ready];
 for (const start of starts) setTimeout(start);

@@ -123,5 +123,14 @@ def context(browser: Browser, stack: Stack, owner: Owner) -> Iterator[BrowserCon
 def page(context: BrowserContext) -> Iterator[Page]:
     found = context.new_page()
     failures = read_failures(found)
+    go = found.goto
+
+    def goto(address: str) -> Any:
+        """Keys and clicks are for a page whose scripts have started."""
+        answer = go(address)
+        found.locator("html[data-ready]").wait_for(state="attached")
+        return answer
+
+    found.goto = goto  # type: ignore[method-assign, assignment]  # as above
     yield found
     assert failures == []
