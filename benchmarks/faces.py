@@ -86,8 +86,8 @@ def seed(count: int, runs: int) -> None:
     for part in range(0, count, 1_000):
         seed_rollups(checks=[past.check.pk for past in pasts[part : part + 1_000]], start=start, until=now)
     # All of it is rolled up: the pipeline need not do it again while pages are measured.
-    for span, width in (("hour", 3_600_000), ("day", 86_400_000)):
-        RollupCursor.objects.update_or_create(span=span, defaults={"done_until": to_ms(now) // width * width, "after": None})
+    for kind, width in (("hour", 3_600_000), ("day", 86_400_000)):
+        RollupCursor.objects.update_or_create(span=kind, defaults={"done_until": to_ms(now) // width * width, "after": None})
 
 
 class Person:
