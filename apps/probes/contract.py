@@ -70,6 +70,12 @@ class OptionField:
     choices: tuple[tuple[str, str], ...] = ()
 
 
+IP_VERSION = OptionField(
+    "ip_version", "IP version", "choice", choices=(("auto", "Either"), ("ipv4", "IPv4 only"), ("ipv6", "IPv6 only"))
+)
+"""Of every kind that connects by name."""
+
+
 @dataclass(frozen=True)
 class Kind:
     """One way of looking at a target. `run` never raises for what the target does; the runner owns the rest."""

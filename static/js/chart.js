@@ -77,16 +77,15 @@ function moments(chart, ticks) {
 function options(box, data) {
   const ink = colour("--ink"), hint = colour("--ink-3"), line = colour("--line");
   const axis = { stroke: hint, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 4 }, font: '12px Inter, system-ui, sans-serif' };
-  const isSmall = box.classList.contains("small");
   return {
     width: box.clientWidth,
-    height: isSmall ? 120 : 220,
+    height: 220,
     padding: [8, 8, 0, 0],
     cursor: { y: false, points: { size: 6, fill: ink, stroke: ink } },
     scales: { x: { range: (_, low, high) => [Math.max(low, data.from / 1000), high], time: true }, y: { range: (_, __, high) => [0, Math.max(10, high * 1.1)] } },
     axes: [
       { ...axis, size: 32, space: 70, values: moments },
-      { ...axis, size: 58, space: isSmall ? 40 : 44, values: (_, ticks) => ticks.map(words) },
+      { ...axis, size: 58, space: 44, values: (_, ticks) => ticks.map(words) },
     ],
     series: [
       {},

@@ -19,7 +19,7 @@ from apps.net.http import Request, Response
 from apps.net.network import Network
 from apps.probes import judge
 from apps.probes.certificates import describe
-from apps.probes.contract import Facts, Kind, OptionError, OptionField, Outcome, RawOptions, stored_fields
+from apps.probes.contract import IP_VERSION, Facts, Kind, OptionError, OptionField, Outcome, RawOptions, stored_fields
 from apps.probes.reasons import Reason
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -249,7 +249,7 @@ FIELDS = (
     OptionField("body", "Request body", "long", "Sent as it stands. Kept encrypted."),
     OptionField("max_redirects", "Redirects followed", "whole", "0 judges the redirect itself."),
     OptionField("verify_tls", "Verify the certificate", "flag"),
-    OptionField("ip_version", "IP version", "choice", choices=(("auto", "Either"), ("ipv4", "IPv4 only"), ("ipv6", "IPv6 only"))),
+    IP_VERSION,
 )
 
 KIND = Kind(

@@ -15,7 +15,7 @@ from apps.net.errors import BadHostError, NetError
 from apps.net.guard import canonical_host
 from apps.net.network import Network
 from apps.probes import judge
-from apps.probes.contract import Facts, Kind, OptionError, OptionField, Outcome, RawOptions, stored_fields
+from apps.probes.contract import IP_VERSION, Facts, Kind, OptionError, Outcome, RawOptions, stored_fields
 
 FAMILIES = ("auto", "ipv4", "ipv6")
 
@@ -80,10 +80,6 @@ def propose(typed: str) -> str | None:
     return target
 
 
-FIELDS = (
-    OptionField("ip_version", "IP version", "choice", choices=(("auto", "Either"), ("ipv4", "IPv4 only"), ("ipv6", "IPv6 only"))),
-)
-
 KIND = Kind(
     name="tcp",
     title="TCP port",
@@ -92,5 +88,5 @@ KIND = Kind(
     asks="Host and port",
     proves="The port accepts a connection: name, network and listener work. What stands behind the listener is not asked.",
     propose=propose,
-    option_fields=FIELDS,
+    option_fields=(IP_VERSION,),
 )
