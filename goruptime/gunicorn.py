@@ -1,6 +1,9 @@
 """How the web server runs: one process of threads, started before the fork to share memory."""
 
+import gc
+
 from django.conf import settings
+from django.urls import get_resolver
 
 worker_class = "gthread"
 threads = settings.WEB_THREADS
@@ -11,3 +14,10 @@ limit_request_line = 8190
 accesslog = None
 loglevel = "warning"
 control_socket_disable = True
+
+
+def post_worker_init(worker: object) -> None:
+    """What is loaded stays: to walk through it again at every full collection stopped all answers for a tenth of a second."""
+    get_resolver().url_patterns  # noqa: B018  # loads every view
+    gc.collect()
+    gc.freeze()

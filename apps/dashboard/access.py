@@ -115,7 +115,7 @@ def enter_project(request: HttpRequest, project_id: uuid.UUID, need: Role = Role
 
 
 def enter_check(request: HttpRequest, pk: uuid.UUID, need: Role = Role.VIEWER) -> tuple[Place, Check]:
-    check = Check.objects.select_related("project__organization", "resource").filter(pk=pk, deleted_at=None).first()
+    check = Check.objects.select_related("project__organization", "resource", "state").filter(pk=pk, deleted_at=None).first()
     place = _enter(request, check.project if check else None, need)
     return place, cast(Check, check)
 

@@ -5,13 +5,26 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
 PAGE = 30
 """Rows of a page: two screens. Each costs some 2 ms, its bar most of it."""
+
+
+class Rows(Protocol):
+    """Some of them, in their order."""
+
+    def __call__(self, *, start: int, stop: int) -> Sequence[Any]: ...
+
+
+def of_query(rows: QuerySet[Any]) -> Rows:
+    def part(*, start: int, stop: int) -> Sequence[Any]:
+        return list(rows[start:stop])
+
+    return part
 
 
 @dataclass(frozen=True)
@@ -27,12 +40,12 @@ class Pages:
         return self.first + len(self.rows) - 1
 
 
-def paged(request: HttpRequest, rows: QuerySet[Any], total: int) -> Pages:
-    """One page of them; `total` is how many there are."""
+def paged(request: HttpRequest, rows: Rows, total: int) -> Pages:
+    """One page of `rows(start=, stop=)`; `total` is how many there are."""
     number = whole(request.GET.get("page"), least=1, most=max(1, -(-total // PAGE)))
     start = (number - 1) * PAGE
     return Pages(
-        rows=list(rows[start : start + PAGE]),
+        rows=rows(start=start, stop=start + PAGE),
         first=start + 1,
         total=total,
         previous=address(request, page=str(number - 1)) if number > 1 else "",
@@ -83,8 +96,8 @@ class Column:
     """`ascending`, `descending` or nothing, as aria-sort has it."""
 
 
-def ordered(request: HttpRequest, fields: Mapping[str, str], default: str) -> tuple[list[str], dict[str, Column]]:
-    """The order that was asked for, as fields of a query, and the headings. `fields`: name to (field|title)."""
+def ordered(request: HttpRequest, fields: Mapping[str, str], default: str) -> tuple[str, dict[str, Column]]:
+    """The order that was asked for, as a field of a query, and the headings. `fields`: name to (field|title)."""
     asked = request.GET.get("sort", default)
     name = asked.removeprefix("-")
     if name not in fields:
@@ -96,7 +109,7 @@ def ordered(request: HttpRequest, fields: Mapping[str, str], default: str) -> tu
         link = address(request, sort=f"-{key}" if is_this and not is_down else key)
         columns[key] = Column(key, title, link, ("descending" if is_down else "ascending") if is_this else "")
     field = fields[name].partition("|")[0]
-    return [f"-{field}" if asked.startswith("-") else field, "pk"], columns
+    return f"-{field}" if asked.startswith("-") else field, columns
 
 
 @dataclass(frozen=True)

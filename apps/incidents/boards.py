@@ -7,18 +7,18 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
-from django.contrib.postgres.fields import ArrayField
-from django.db.models import Case, Count, Func, IntegerField, Max, Min, QuerySet, Sum, TextField, Value
+from django.db.models import Count, Exists, Max, Min, OuterRef, QuerySet, Sum
 
 from apps.core.clock import from_ms, to_ms
 from apps.incidents.history import histories, uptime_of
 from apps.incidents.machine import SLACK_MS, verdict
-from apps.incidents.models import CheckState, Incident
+from apps.incidents.models import Incident
 from apps.incidents.rows import policy_of
-from apps.incidents.selectors import ShownState, open_pauses, shown_state, status_now
-from apps.incidents.words import RANKS, worst
+from apps.incidents.selectors import ShownState, open_pauses, rank_now, shown_state, status_now
+from apps.incidents.words import RANKS, STATUSES, WRONG, worst
 from apps.monitors.models import Check, Resource
 from apps.orgs.models import Project
 from apps.probes.reasons import MEANINGS, Reason
@@ -29,6 +29,8 @@ from apps.results.uptime import Span, add_up, worst_in, worst_of
 
 HALF_HOUR_MS = 1_800_000
 _LIVELY, _CALM_MS = 300, 5_000
+_GOOD = ("up", "degraded")
+_WRONG_RANKS = [RANKS[status] for status in WRONG]
 DAY = timedelta(days=1)
 
 
@@ -48,49 +50,60 @@ class Summary:
         return sum(self.counts.values())
 
     @property
+    def wrong(self) -> int:
+        return sum(self.counts.get(status, 0) for status in WRONG)
+
+    @property
     def worst(self) -> str:
         return worst([status for status, number in self.counts.items() if number and status != "paused"])
 
 
 def summary(*, project: Project, now: datetime) -> Summary:
     """Two queries, whatever the size of the project."""
-    checks = active_checks(project=project, now=now).order_by()
-    sums = checks.values("status").annotate(
-        number=Count("pk"), slot=Max("state__slot"), since=Max("state__since"), revisions=Sum("revision")
-    )
-    rows = sorted(sums, key=lambda row: RANKS[row["status"]])
+    checks = checks_of(project=project, now=now).values("rank")
+    sums = checks.annotate(number=Count("pk"), slot=Max("state__slot"), since=Max("state__since"), revisions=Sum("revision"))
+    rows = sorted(sums, key=itemgetter("rank"))
     incidents = Incident.objects.filter(project=project).exclude(status=Incident.Status.RESOLVED)
     known = incidents.aggregate(number=Count("pk"), newest=Max("started_at"), seen=Max("acknowledged_at"))
     # In a large project something settles at every moment: there, results alone make a new version every few seconds.
     step = 1 if sum(row["number"] for row in rows) <= _LIVELY else _CALM_MS
-    states = [(row["status"], row["number"], row["slot"] // step, row["since"], row["revisions"]) for row in rows]
+    states = [(row["rank"], row["number"], row["slot"] // step, row["since"], row["revisions"]) for row in rows]
     parts = [*states, known["number"], known["newest"], known["seen"]]
     version = str(uuid.uuid5(uuid.NAMESPACE_OID, repr(parts)))
-    return Summary({row["status"]: row["number"] for row in rows}, known["number"], version)
+    names = list(STATUSES)
+    return Summary({names[row["rank"]]: row["number"] for row in rows}, known["number"], version)
 
 
-def active_checks(*, project: Project, now: datetime) -> QuerySet[Any]:
-    """With `status` as readers are told it now."""
-    return Check.objects.filter(project=project, deleted_at=None).annotate(status=status_now(now))
+def checks_of(*, project: Project, now: datetime) -> QuerySet[Any]:
+    """With the `rank` of the status that readers are told now: orders and filters of thousands."""
+    return Check.objects.filter(project=project, deleted_at=None).annotate(rank=rank_now(now))
 
 
-def by_rank(status: Case) -> Func:
-    """The rank of a status expression, worst first; the expression is worked out once."""
-    return Func(Value(list(RANKS), ArrayField(TextField())), status, function="array_position", output_field=IntegerField())
+def worst_checks(*, project: Project, limit: int, now: datetime) -> list[tuple[Check, ShownState]]:
+    """What is wrong: the worst first, of equals the newest."""
+    wanted = checks_of(project=project, now=now).filter(rank__in=_WRONG_RANKS)
+    ids = list(wanted.order_by("rank", "-state__since", "pk").values_list("pk", flat=True)[:limit])  # narrow rows are sorted
+    checks: list[Check] = in_order(Check.objects.select_related("state"), ids)
+    pauses = open_pauses(checks)
+    return [(c, shown_state(check=c, row=c.state, pause=pauses.get(c.id), now=now)) for c in checks]
+
+
+def in_order(rows: QuerySet[Any], ids: Sequence[uuid.UUID]) -> list[Any]:
+    """The rows of these ids in their order; one that was deleted meanwhile is left out."""
+    found = rows.in_bulk(ids)
+    return [found[pk] for pk in ids if pk in found]
 
 
 # --- beats
 
 
-@dataclass(frozen=True)
-class Beat:
-    """One pill: a round of a check, or a stretch of time."""
+class Beat(NamedTuple):
+    """One pill: a round of a check. A tuple, for a list makes a thousand of them."""
 
-    start: int
+    slot: int
     state: str
     latency_ms: int | None = None
     message: str = ""
-    end: int | None = None
     regions: tuple[tuple[int, int, str], ...] = ()
     """(region, latency, verdict) where there are several."""
 
@@ -116,17 +129,31 @@ def beats_of(runs: Sequence[SeenRun], check: Check, *, count: int, now: datetime
 
 def _beat(slot: int, votes: Sequence[SeenRun], found: str) -> Beat:
     state = "degraded" if found == "split" else found
+    if len(votes) == 1:  # nearly every beat of nearly every list
+        only = votes[0]
+        return Beat(slot, state, only.duration_ms if only.verdict in _GOOD else None, _said(only))
     bad = next((vote for vote in votes if vote.reason), None)
-    message = (bad.message or MEANINGS[Reason(bad.reason)].words) if bad is not None and bad.reason else ""
-    good = [vote.duration_ms for vote in votes if vote.verdict in ("up", "degraded")]
-    regions = tuple((vote.region_id, vote.duration_ms, vote.verdict) for vote in votes) if len(votes) > 1 else ()
-    return Beat(slot, state, max(good, default=None), message, regions=regions)
+    latency_ms = max((vote.duration_ms for vote in votes if vote.verdict in _GOOD), default=None)
+    figures = tuple((vote.region_id, vote.duration_ms, vote.verdict) for vote in votes)
+    return Beat(slot, state, latency_ms, _said(bad) if bad else "", figures)
 
 
-def stretches(spans: Sequence[Span], *, start: int, width: int, count: int) -> list[Beat]:
-    """Time as pills of equal length, each as bad as the worst in it."""
-    states = worst_in(spans, start=start, width=width, count=count)
-    return [Beat(start + n * width, state or "none", end=start + (n + 1) * width) for n, state in enumerate(states)]
+def _said(run: SeenRun) -> str:
+    return (run.message or MEANINGS[Reason(run.reason)].words) if run.reason else ""
+
+
+@dataclass(frozen=True)
+class Stretches:
+    """Time as pills of equal length in ms, each as bad as the worst in it; `none` where nothing is known."""
+
+    start: int
+    width: int
+    states: Sequence[str]
+
+    @classmethod
+    def of(cls, spans: Sequence[Span], *, start: int, width: int, count: int) -> Stretches:
+        states = worst_in(spans, start=start, width=width, count=count)
+        return cls(start, width, [state or "none" for state in states])
 
 
 # --- checks of a list
@@ -141,24 +168,19 @@ class CheckLine:
     latency: Percentiles | None
 
 
-def states_of(*, checks: Sequence[Check], now: datetime) -> list[tuple[Check, ShownState]]:
-    """Of checks that were loaded with their `state`."""
-    pauses = open_pauses([check.id for check in checks])
-    return [(c, shown_state(check=c, row=c.state, pause=pauses.get(c.id), now=now)) for c in checks]
-
-
-def check_lines(*, checks: Sequence[Check], beat_count: int, now: datetime) -> list[CheckLine]:
+def check_lines(*, check_ids: Sequence[uuid.UUID], beat_count: int, now: datetime) -> list[CheckLine]:
+    """In the order of the ids."""
+    checks: list[Check] = in_order(Check.objects.select_related("state"), check_ids)
     ids = [check.id for check in checks]
-    rows = CheckState.objects.in_bulk(ids)
-    pauses = open_pauses(ids)
+    pauses = open_pauses(checks)
     widest = max((len(check.region_ids) for check in checks), default=1)
     runs = recent_runs(check_ids=ids, count=(beat_count + 1) * widest, now_ms=to_ms(now))
-    spans = histories(checks=checks, rows=rows, start=now - DAY, end=now)
+    spans = histories(checks=checks, start=now - DAY, end=now)
     points = latency.summary(check_ids=ids, start=to_ms(now - DAY), end=to_ms(now))
     return [
         CheckLine(
             check=check,
-            state=shown_state(check=check, row=rows[check.id], pause=pauses.get(check.id), now=now),
+            state=shown_state(check=check, row=check.state, pause=pauses.get(check.id), now=now),
             beats=beats_of(runs[check.id], check, count=beat_count, now=now),
             uptime=uptime_of(spans[check.id], check=check, start=now - DAY, end=now).ratio,
             latency=points.get(check.id),
@@ -176,36 +198,53 @@ class ResourceLine:
     status: str
     checks: int
     only_check: uuid.UUID | None
-    beats: list[Beat]
+    beats: Stretches
     uptime: float | None
     latency: Percentiles | None
 
 
-def resources_of(*, project: Project, now: datetime, search: str = "") -> QuerySet[Any]:
-    """(resource, name) of those with a check, worst first: narrow rows, for there may be ten thousand."""
+def resource_ids(*, project: Project, known: Summary, start: int, stop: int, now: datetime, search: str = "") -> list[uuid.UUID]:
+    """A part of the resources with a check: what is wrong, the worst first, then the others by name.
+
+    To sort ten thousand takes as long as all else of a page. It is spared: mostly few are wrong, or all alike.
+    """
+    checks = _looked_at(project, search)
+    is_watched = Exists(Check.objects.filter(resource=OuterRef("pk"), deleted_at=None))
+    named = Resource.objects.filter(is_watched, project=project, **({"name__icontains": search} if search else {}))
+    others: QuerySet[Any] = named.order_by("name", "pk").values_list("pk", flat=True)
+    if not known.wrong or len(known.counts) == 1:
+        return list(others[start:stop])
+    ranked = checks.values("resource_id", "resource__name").annotate(rank=Min(rank_now(now))).filter(rank__in=_WRONG_RANKS)
+    wrong = list(ranked.order_by("rank", "resource__name", "resource_id").values_list("resource_id", flat=True))
+    if stop <= len(wrong):
+        return wrong[start:stop]
+    return [*wrong[start:], *others.exclude(pk__in=wrong)[max(0, start - len(wrong)) : stop - len(wrong)]]
+
+
+def count_resources(*, project: Project, search: str = "") -> int:
+    """How many there are in `resource_ids`."""
+    return _looked_at(project, search).values("resource_id").distinct().count()
+
+
+def _looked_at(project: Project, search: str) -> QuerySet[Check]:
     checks = Check.objects.filter(project=project, deleted_at=None)
-    if search:
-        checks = checks.filter(resource__name__icontains=search)
-    ranked = checks.values("resource_id", "resource__name").annotate(rank=Min(by_rank(status_now(now))))
-    return ranked.order_by("rank", "resource__name", "resource_id").values_list("resource_id", flat=True)
+    return checks.filter(resource__name__icontains=search) if search else checks
 
 
 def resource_lines(*, resource_ids: Sequence[uuid.UUID], now: datetime) -> list[ResourceLine]:
-    known = Resource.objects.in_bulk(resource_ids)
-    resources = [known[pk] for pk in resource_ids]
-    checks = list(Check.objects.filter(resource__in=resource_ids, deleted_at=None).annotate(status=status_now(now)))
+    """In the order of the ids; one that has no check any more is left out."""
+    looked_at = Check.objects.filter(resource__in=resource_ids, deleted_at=None).select_related("resource", "state")
+    checks = list(looked_at.annotate(status=status_now(now)))
     of: dict[uuid.UUID, list[Check]] = defaultdict(list)
     for check in checks:
         of[check.resource_id].append(check)
-    rows = CheckState.objects.in_bulk([check.id for check in checks])
     start = from_ms((to_ms(now) // HALF_HOUR_MS - 47) * HALF_HOUR_MS)
-    spans = histories(checks=checks, rows=rows, start=min(start, now - DAY), end=now)
+    spans = histories(checks=checks, start=min(start, now - DAY), end=now)
     points = latency.summary(check_ids=[check.id for check in checks], start=to_ms(now - DAY), end=to_ms(now))
-    return [_resource_line(resource, of[resource.pk], spans, points, start, now) for resource in resources]
+    return [_resource_line(of[pk], spans, points, start, now) for pk in resource_ids if pk in of]
 
 
 def _resource_line(
-    resource: Resource,
     checks: Sequence[Check],
     spans: Mapping[uuid.UUID, list[Span]],
     points: Mapping[uuid.UUID, Percentiles],
@@ -215,11 +254,11 @@ def _resource_line(
     shown = worst_of([spans[check.id] for check in checks])
     lived = add_up(shown, to_ms(max(now - DAY, min(check.created_at for check in checks))), to_ms(now))
     return ResourceLine(
-        resource=resource,
+        resource=checks[0].resource,
         status=worst([check.status for check in checks]),  # type: ignore[attr-defined]  # annotated by the caller
         checks=len(checks),
         only_check=checks[0].id if len(checks) == 1 else None,
-        beats=stretches(shown, start=to_ms(start), width=HALF_HOUR_MS, count=48),
+        beats=Stretches.of(shown, start=to_ms(start), width=HALF_HOUR_MS, count=48),
         uptime=lived.ratio,
         latency=max((points[c.id] for c in checks if c.id in points), key=lambda point: point.p95 or 0.0, default=None),
     )

@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from apps.core.clock import to_ms
 from apps.incidents.machine import unknown_from
-from apps.incidents.models import CheckState
 from apps.incidents.rows import policy_of, state_of
 from apps.monitors.models import Check, Pause
 from apps.results.selectors import shown_spans
 from apps.results.uptime import Span, Uptime, add_up, overlay
 
 
-def histories(
-    *, checks: Sequence[Check], rows: Mapping[uuid.UUID, CheckState], start: datetime, end: datetime
-) -> dict[uuid.UUID, list[Span]]:
-    """Each check's spans within [start, end), never before its creation and not beyond what readers may know. Two queries."""
+def histories(*, checks: Sequence[Check], start: datetime, end: datetime) -> dict[uuid.UUID, list[Span]]:
+    """Each check's spans within [start, end), never before its creation and not beyond what readers may know.
+
+    Two queries, of checks that were loaded with their `state`.
+    """
     begin, until = to_ms(start), to_ms(end)
-    settled = {check.id: min(until, rows[check.id].due) for check in checks}
+    settled = {check.id: min(until, check.state.due) for check in checks}
     shown = shown_spans(until=settled, start=begin)
     pauses = _pauses([check.id for check in checks], begin, until)
     found = {}
     for check in checks:
-        created, row = to_ms(check.created_at), rows[check.id]
+        created = to_ms(check.created_at)
         spans = [Span(max(s.start, created), s.end, s.state) for s in shown[check.id] if s.end > created]
         silent_from = max(settled[check.id], begin, created)
-        if until > silent_from and unknown_from(state_of(row), policy_of(check), until) is not None:
+        if until > silent_from and unknown_from(state_of(check.state), policy_of(check), until) is not None:
             spans.append(Span(silent_from, until, "unknown"))
         found[check.id] = overlay(spans, pauses[check.id])
     return found
@@ -37,8 +37,7 @@ def histories(
 
 def uptime(*, check: Check, start: datetime, end: datetime) -> Uptime:
     """Milliseconds of each state within [start, end)."""
-    row = CheckState.objects.get(check_row=check)
-    spans = histories(checks=[check], rows={check.id: row}, start=start, end=end)[check.id]
+    spans = histories(checks=[check], start=start, end=end)[check.id]
     return uptime_of(spans, check=check, start=start, end=end)
 
 

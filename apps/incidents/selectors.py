@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from django.db.models import Case, CharField, F, QuerySet, Value, When
+from django.db.models import Case, CharField, F, QuerySet, SmallIntegerField, Value, When
 
 from apps.core.clock import from_ms, to_ms
 from apps.incidents.machine import SLACK_MS, unknown_from
 from apps.incidents.models import CheckState, Incident
 from apps.incidents.rows import policy_of, state_of
+from apps.incidents.words import RANKS
 from apps.monitors.models import Check, Pause
 from apps.orgs.models import Organization, Project
 from apps.probes.reasons import MEANINGS, Reason
@@ -41,18 +43,28 @@ def shown_state(*, check: Check, row: CheckState, pause: Pause | None, now: date
 
 
 def status_now(now: datetime, prefix: str = "") -> Case:
-    """`shown_state`'s status as an expression over checks, for filters, orders and counts. A test holds the two together."""
+    """`shown_state`'s status as an expression over checks, for filters and words. A test holds the two together."""
+    return Case(*_laid_over(now, prefix, str), default=F(f"{prefix}state__status"), output_field=CharField())
+
+
+def rank_now(now: datetime, prefix: str = "") -> Case:
+    """That status as its rank, worst first: of ten thousand checks numbers are sorted in a third of the time of words."""
+    known = [When(**{f"{prefix}state__status": status}, then=Value(rank)) for status, rank in RANKS.items()]
+    return Case(*_laid_over(now, prefix, RANKS.__getitem__), *known, output_field=SmallIntegerField())
+
+
+def _laid_over(now: datetime, prefix: str, value: Callable[[str], Any]) -> list[When]:
     last_due = Value(to_ms(now) - SLACK_MS) - F(f"{prefix}timeout_s") * 1000
-    return Case(
-        When(**{f"{prefix}is_paused": True}, then=Value("paused")),
-        When(**{f"{prefix}state__due__lt": last_due}, then=Value("unknown")),
-        default=F(f"{prefix}state__status"),
-        output_field=CharField(),
-    )
+    return [
+        When(**{f"{prefix}is_paused": True}, then=Value(value("paused"))),
+        When(**{f"{prefix}state__due__lt": last_due}, then=Value(value("unknown"))),
+    ]
 
 
-def open_pauses(check_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Pause]:
-    return {pause.check_row_id: pause for pause in Pause.objects.filter(check_row_id__in=list(check_ids), until_ms=None)}
+def open_pauses(checks: Iterable[Check]) -> dict[uuid.UUID, Pause]:
+    """Those of the checks that are paused; no query where none is."""
+    paused = [check.pk for check in checks if check.is_paused]
+    return {pause.check_row_id: pause for pause in Pause.objects.filter(check_row_id__in=paused, until_ms=None)}
 
 
 def incidents_of(*, organization: Organization, project: Project | None) -> QuerySet[Incident]:

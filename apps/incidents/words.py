@@ -12,6 +12,8 @@ STATUSES = {
     "paused": "Paused",
 }
 """Of a check, worst first."""
+WRONG = ("down", "warn", "unknown")
+"""What somebody should look at."""
 RANKS = {status: rank for rank, status in enumerate(STATUSES)}
 STATES = {
     "up": "Up",

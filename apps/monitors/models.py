@@ -110,6 +110,7 @@ class Check(models.Model):
             # list of an organization or a project, newest first
             models.Index(fields=["organization", "-created_at", "id"], condition=Q(deleted_at=None), name="check_list"),
             models.Index(fields=["project", "-created_at", "id"], condition=Q(deleted_at=None), name="check_project_list"),
+            models.Index(fields=["project", "name", "id"], condition=Q(deleted_at=None), name="check_by_name"),  # the dashboard's
         ]
 
     def __str__(self) -> str:

@@ -33,7 +33,7 @@ def is_set_up() -> bool:
 
 def find_member(*, user: User, organization_id: uuid.UUID) -> Membership | None:
     """The user's membership in exactly this organization."""
-    return Membership.objects.select_related("organization").filter(user=user, organization_id=organization_id).first()
+    return Membership.objects.filter(user=user, organization_id=organization_id).first()
 
 
 def projects_of(*, user: User) -> list[Project]:

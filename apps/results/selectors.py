@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection
 from django.db.models import QuerySet
@@ -124,9 +124,8 @@ def runs_around(*, check_id: uuid.UUID, at: datetime) -> list[CheckRun]:
     return list(CheckRun.objects.filter(check_id=check_id, slot=to_ms(at)).order_by("region_id"))
 
 
-@dataclass(frozen=True)
-class SeenRun:
-    """A run as a beat shows it."""
+class SeenRun(NamedTuple):
+    """A run as a beat shows it. A tuple, for a list reads a thousand of them."""
 
     slot: int
     region_id: int

@@ -12,7 +12,7 @@ from django.db.models import Q
 
 from apps.core.clock import to_ms
 from apps.incidents.history import histories
-from apps.incidents.models import CheckState, Incident, IncidentUpdate
+from apps.incidents.models import Incident, IncidentUpdate
 from apps.incidents.selectors import status_now
 from apps.incidents.words import worst
 from apps.monitors.models import Check
@@ -81,7 +81,7 @@ def view_of(*, page: StatusPage, now: datetime) -> PageView:
     components = list(Component.objects.filter(page=page).order_by("position", "pk"))
     checks = Check.objects.filter(resource__in=[c.resource_id for c in components], deleted_at=None)
     of: dict[uuid.UUID, list[Check]] = defaultdict(list)
-    for check in checks.annotate(status=status_now(now)):
+    for check in checks.annotate(status=status_now(now)).select_related("state"):
         of[check.resource_id].append(check)
     lines = _lines(components, of, now)
     incidents = _incidents(page, components, of, now)
@@ -104,10 +104,9 @@ def view_of(*, page: StatusPage, now: datetime) -> PageView:
 
 def _lines(components: Sequence[Component], of: dict[uuid.UUID, list[Check]], now: datetime) -> list[ComponentLine]:
     checks = [check for group in of.values() for check in group]
-    rows = CheckState.objects.in_bulk([check.pk for check in checks])
     first = (to_ms(now) // _DAY_MS - DAYS + 1) * _DAY_MS
     start = now - timedelta(days=DAYS)
-    spans = histories(checks=checks, rows=rows, start=start, end=now)
+    spans = histories(checks=checks, start=start, end=now)
     lines = []
     for component in components:
         mine = of[component.resource_id]

@@ -37,7 +37,7 @@ export function startBeats() {
 function beatsOf(bar) {
   const beats = JSON.parse(bar.dataset.beats);
   if (Array.isArray(beats)) return beats;
-  return [...beats.states].map((state, at) => [beats.from + at * beats.width, state, null, null, beats.from + (at + 1) * beats.width]);
+  return [...beats.states].map((state, at) => [beats.from + at * beats.width, state, null, null, null, beats.from + (at + 1) * beats.width]);
 }
 
 function hide() {
@@ -55,7 +55,7 @@ function show(bar, at, isKey = false) {
   if (!tip.hidden && bar.dataset.at === String(at)) return;
   hide();
   bar.dataset.at = at;
-  const [from, verdict, milliseconds, message, until, regions] = beat;
+  const [from, verdict, milliseconds, message, regions, until] = beat;
   if (!tip.isConnected) document.body.append(tip);
   const parts = [element("b", WORDS[verdict])];
   if (milliseconds !== null && milliseconds !== undefined) parts.push(element("span", ` · ${milliseconds} ms`));

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from apps.core.clock import from_ms
 from apps.incidents import boards
 from apps.incidents.models import CheckState, Incident
-from apps.incidents.selectors import open_pauses, shown_state, status_now
+from apps.incidents.selectors import open_pauses, rank_now, shown_state, status_now
 from apps.incidents.services import acts
 from apps.incidents.services.answers import acknowledge_incident, add_update
 from apps.incidents.timeline import moments
+from apps.incidents.words import RANKS
 from apps.monitors.models import Check
 from apps.results.uptime import Span, add_up, cells, worst_in, worst_of
 from tests.conftest import NOW, NOW_MS, Cast
@@ -36,9 +37,10 @@ def test_the_databases_status_is_the_one_that_is_shown(cast: Cast) -> None:
     World(cast, name="other")
     for after_s in (0, 1, 9, 11, 16, 18, 30, 100):
         now = from_ms(NOW_MS + after_s * 1_000)
-        for check in Check.objects.annotate(found=status_now(now)):
-            row, pause = CheckState.objects.get(check_row=check), open_pauses([check.pk]).get(check.pk)
-            assert check.found == shown_state(check=check, row=row, pause=pause, now=now).status, after_s
+        for check in Check.objects.annotate(found=status_now(now), rank=rank_now(now)):
+            row, pause = CheckState.objects.get(check_row=check), open_pauses([check]).get(check.pk)
+            status = shown_state(check=check, row=row, pause=pause, now=now).status
+            assert (check.found, check.rank) == (status, RANKS[status]), after_s
 
 
 def test_a_summary_counts_and_its_version_turns_with_every_result(cast: Cast, world: World) -> None:
@@ -58,15 +60,35 @@ def test_a_list_takes_the_same_queries_for_one_and_for_many(cast: Cast, django_a
     worlds = [World(cast, name=f"c{n}") for n in range(12)]
     for world in worlds:
         world.vote(world.first, eu="up")
-    checks = list(Check.objects.select_related("resource").order_by("name"))
+    checks = list(Check.objects.order_by("name"))
     now = worlds[0].moment
     for count in (1, 12):
-        with django_assert_num_queries(7):
-            lines = boards.check_lines(checks=checks[:count], beat_count=30, now=now)
-        with django_assert_num_queries(7):
+        with django_assert_num_queries(6):
+            lines = boards.check_lines(check_ids=[check.pk for check in checks[:count]], beat_count=30, now=now)
+        with django_assert_num_queries(5):
             boards.resource_lines(resource_ids=[check.resource_id for check in checks[:count]], now=now)
     assert [line.state.status for line in lines] == ["up"] * 12
     assert all(line.beats[-1].state == "up" for line in lines)
+
+
+def listed(cast: Cast, world: World, start: int = 0, stop: int = 100, search: str = "") -> list[Any]:
+    known = boards.summary(project=cast.project, now=world.moment)
+    return boards.resource_ids(project=cast.project, known=known, start=start, stop=stop, now=world.moment, search=search)
+
+
+def test_resources_stand_worst_first_then_by_name_on_whichever_page(cast: Cast) -> None:
+    worlds = {name: World(cast, name=name) for name in ("f", "e", "d", "c", "b", "a")}
+    assert listed(cast, worlds["a"]) == [worlds[name].check.resource_id for name in "abcdef"], "all wait alike"
+    for name, verdict in (("f", "up"), ("e", "down"), ("d", "degraded"), ("c", "down"), ("b", "up")):
+        worlds[name].vote(worlds[name].first, eu=verdict)
+    acts.pause_check(check_id=worlds["b"].check.pk, now=worlds["b"].moment)
+    whole = [worlds[name].check.resource_id for name in "cedabf"]
+    for start in range(7):
+        for stop in range(start, 8):
+            assert listed(cast, worlds["f"], start, stop) == whole[start:stop]
+    assert listed(cast, worlds["f"], search="E") == [worlds["e"].check.resource_id]
+    assert boards.count_resources(project=cast.project) == 6
+    assert boards.count_resources(project=cast.project, search="E") == 1
 
 
 def test_a_resource_shows_the_worst_of_its_checks(cast: Cast) -> None:
@@ -74,16 +96,16 @@ def test_a_resource_shows_the_worst_of_its_checks(cast: Cast) -> None:
     Check.objects.filter(pk=two.check.pk).update(resource=one.check.resource_id)
     one.vote(one.first, eu="up")
     two.vote(two.first, eu="down")
-    found = list(boards.resources_of(project=cast.project, now=two.moment))
+    found = listed(cast, two)
     assert found == [one.check.resource_id]
     line = boards.resource_lines(resource_ids=found, now=two.moment)[0]
-    assert (line.status, line.checks, line.beats[-1].state) == ("down", 2, "down")
+    assert (line.status, line.checks, line.beats.states[-1]) == ("down", 2, "down")
 
 
 def test_a_round_of_three_regions_is_one_beat_with_each_regions_figure(cast: Cast) -> None:
     world = World(cast, regions=("eu", "us"))
     world.vote(world.first, eu="up", us="down")
-    line = boards.check_lines(checks=[world.check], beat_count=10, now=world.moment)[0]
+    line = boards.check_lines(check_ids=[world.check.pk], beat_count=10, now=world.moment)[0]
     beat = line.beats[-1]
     assert (beat.state, beat.message) == ("degraded", "127.0.0.1:1 refused the connection")
     assert {region: verdict for region, _, verdict in beat.regions} == {

@@ -18,12 +18,13 @@ from tests.incidents.world import World
 
 def status(world: World, at: int | None = None) -> str:
     world.check.refresh_from_db()
-    pauses = selectors.open_pauses([world.check.id])
+    pauses = selectors.open_pauses([world.check])
     moment = from_ms(at or world.now)
     return selectors.shown_state(check=world.check, row=world.row(), pause=pauses.get(world.check.id), now=moment).status
 
 
 def uptime(world: World, at: int) -> dict[str, int]:
+    world.check.refresh_from_db()
     sums = history.uptime(check=world.check, start=NOW, end=from_ms(at))
     parts = {name: getattr(sums, name) for name in ("up", "degraded", "down", "unknown", "paused")}
     assert sum(parts.values()) == sums.end - sums.start

@@ -90,7 +90,7 @@ def test_the_queries_do_not_grow_with_the_components(cast: Cast, django_assert_n
     for count in (1, 8):
         specs = [ComponentSpec(world.check.resource) for world in worlds[:count]]
         change_page(page=page, title="A", slug="a", description="", is_published=True, components=specs)
-        with django_assert_num_queries(7):
+        with django_assert_num_queries(6):
             view_of(page=page, now=worlds[0].moment)
 
 

@@ -93,7 +93,7 @@ def _shown(checks: Sequence[Check], now: datetime) -> list[dict[str, Any]]:
     """A page of checks with their states and last runs, in a fixed number of queries."""
     ids = [check.id for check in checks]
     states = CheckState.objects.in_bulk(ids)
-    pauses = open_pauses(ids)
+    pauses = open_pauses(checks)
     runs = last_runs(check_ids=ids, now_ms=to_ms(now))
     slugs = dict(Region.objects.values_list("id", "slug"))
     shown = []

@@ -15,14 +15,11 @@ register = template.Library()
 
 
 @register.simple_tag
+@lru_cache(maxsize=256)
 def icon(name: str) -> SafeString:
     """A Lucide icon, inlined. Decoration: the words beside it say what it means."""
-    return format_html('<svg class="icon" viewBox="0 0 24 24" aria-hidden="true">{}</svg>', _drawing(name))
-
-
-@lru_cache(maxsize=256)
-def _drawing(name: str) -> SafeString:
-    return mark_safe(_drawings()[name])  # noqa: S308  # built by `make assets` from Lucide
+    drawing = mark_safe(_drawings()[name])  # noqa: S308  # built by `make assets` from Lucide
+    return format_html('<svg class="icon" viewBox="0 0 24 24" aria-hidden="true">{}</svg>', drawing)
 
 
 @lru_cache(maxsize=1)

@@ -16,14 +16,14 @@ from django.utils import timezone
 
 from apps.core.clock import from_ms, to_ms
 from apps.dashboard.access import Place, enter_check, enter_project, page
-from apps.dashboard.lists import Chip, address, chips, is_uuid, ordered, paged, search_of, whole
+from apps.dashboard.lists import Chip, address, chips, is_uuid, of_query, ordered, paged, search_of, whole
 from apps.dashboard.shell import is_current, nothing_new, show
-from apps.incidents.boards import active_checks, beats_of, by_rank, check_lines, summary
+from apps.incidents.boards import beats_of, check_lines, checks_of, summary
 from apps.incidents.history import histories, uptime_of
-from apps.incidents.models import CheckState, Incident
-from apps.incidents.selectors import open_pauses, shown_state, status_now
+from apps.incidents.models import Incident
+from apps.incidents.selectors import open_pauses, shown_state
 from apps.incidents.services import acts
-from apps.incidents.words import STATUSES
+from apps.incidents.words import RANKS, STATUSES
 from apps.monitors.models import Check, Region
 from apps.orgs.models import Role
 from apps.probes.registry import KINDS
@@ -55,26 +55,29 @@ def checks(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     known = summary(project=place.project, now=now)
     if is_current(request, known.version):
         return nothing_new()
-    rows = active_checks(project=place.project, now=now).annotate(rank=by_rank(status_now(now)))
+    rows = checks_of(project=place.project, now=now)
     wanted = {name: request.GET.get(name, "") for name in ("status", "kind", "region")}
     slugs = dict(Region.objects.filter(is_enabled=True).order_by("slug").values_list("slug", "id"))
     search = search_of(request)
     if search:
         rows = rows.filter(Q(name__icontains=search) | Q(target__icontains=search))
     if wanted["status"] in STATUSES:
-        rows = rows.filter(status=wanted["status"])
+        rows = rows.filter(rank=RANKS[wanted["status"]])
     if wanted["kind"] in KINDS:
         rows = rows.filter(kind=wanted["kind"])
     if wanted["region"] in slugs:
         rows = rows.filter(region_ids__contains=[slugs[wanted["region"]]])
     order, columns = ordered(request, _COLUMNS, "status")
     is_whole = not search and not any(wanted.values())
-    pages = paged(request, rows.order_by(*order, "name"), known.total if is_whole else rows.count())
+    if order.endswith("rank") and (wanted["status"] or len(known.counts) == 1):
+        order = "name"  # all are alike: an index has them in this order
+    ids = rows.order_by(order, "name", "pk").values_list("pk", flat=True)
+    pages = paged(request, of_query(ids), known.total if is_whole else rows.count())
     present = {status: word for status, word in STATUSES.items() if known.counts.get(status) or wanted["status"] == status}
     kinds = {name: kind.title for name, kind in KINDS.items()}
     context = {
         "pages": pages,
-        "lines": check_lines(checks=pages.rows, beat_count=30, now=now),
+        "lines": check_lines(check_ids=pages.rows, beat_count=30, now=now),
         "columns": columns,
         "status_chips": chips(request, "status", present, known.counts),
         "other_chips": [
@@ -122,18 +125,17 @@ def _bulk(request: HttpRequest, place: Place, now: datetime) -> HttpResponse:
 def check(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     place, found = enter_check(request, pk)
     now = timezone.now()
-    row = CheckState.objects.get(check_row=found)
     runs = recent_runs(check_ids=[found.pk], count=(_BEATS + 1) * max(1, len(found.region_ids)), now_ms=to_ms(now))[found.pk]
-    state = shown_state(check=found, row=row, pause=open_pauses([found.pk]).get(found.pk), now=now)
+    state = shown_state(check=found, row=found.state, pause=open_pauses([found]).get(found.pk), now=now)
     incidents = list(Incident.objects.filter(check_row=found).select_related("acknowledged_by").order_by("-started_at")[:5])
     newest = runs[-1].slot if runs else 0
-    parts = (newest, len(runs), row.slot, state.status, found.revision, found.name, [(i.pk, i.status) for i in incidents])
+    parts = (newest, len(runs), found.state.slot, state.status, found.revision, found.name, [(i.pk, i.status) for i in incidents])
     version = str(uuid.uuid5(uuid.NAMESPACE_OID, repr(parts)))
     if is_current(request, version):
         return nothing_new()
     slugs = dict(Region.objects.values_list("id", "slug"))
     start = now - timedelta(days=90)
-    spans = histories(checks=[found], rows={found.pk: row}, start=start, end=now)[found.pk]
+    spans = histories(checks=[found], start=start, end=now)[found.pk]
     today = to_ms(now) // DAY_MS * DAY_MS
     last = list(
         runs_of(check_id=found.pk)
@@ -235,8 +237,7 @@ def check_latency(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     end = to_ms(now)
     start = max((end - back) // step * step, to_ms(found.created_at) // step * step)
     points = {point.start: point for point in latency.series(check_id=found.pk, start=start, end=end, step=step)}
-    row = CheckState.objects.get(check_row=found)
-    spans = histories(checks=[found], rows={found.pk: row}, start=from_ms(start), end=now)[found.pk]
+    spans = histories(checks=[found], start=from_ms(start), end=now)[found.pk]
     moments = list(range(start // step * step, end, step)) if points else []
     return JsonResponse(
         {

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from apps.dashboard.access import enter_incident, enter_project, page, posted
 from apps.dashboard.forms.account import IncidentForm, UpdateForm
-from apps.dashboard.lists import chips, paged, search_of
+from apps.dashboard.lists import chips, of_query, paged, search_of
 from apps.dashboard.shell import is_current, nothing_new, show
 from apps.incidents.boards import summary
 from apps.incidents.models import Incident, Severity
@@ -38,7 +38,7 @@ def incidents(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
         rows = rows.filter(status=status)
     if search:
         rows = rows.filter(title__icontains=search)
-    pages = paged(request, rows.order_by("-started_at", "pk"), rows.count())
+    pages = paged(request, of_query(rows.order_by("-started_at", "pk")), rows.count())
     context = {
         "pages": pages,
         "chips": chips(request, "status", _STATUS),

@@ -23,14 +23,15 @@ def resource(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     known = summary(project=place.project, now=now)
     if is_current(request, known.version):
         return nothing_new()
-    checks = list(Check.objects.filter(resource=found, deleted_at=None).order_by("name", "pk")[:_SHOWN])
-    if not checks:
+    checks = Check.objects.filter(resource=found, deleted_at=None).order_by("name", "pk").values_list("pk", flat=True)
+    lines = check_lines(check_ids=list(checks[:_SHOWN]), beat_count=30, now=now)
+    if not lines:
         raise Http404
     incidents = Incident.objects.filter(check_row__resource=found).select_related("check_row", "acknowledged_by")
     context = {
         "resource": found,
         "line": resource_lines(resource_ids=[found.pk], now=now)[0],
-        "lines": check_lines(checks=checks, beat_count=30, now=now),
+        "lines": lines,
         "incidents": incidents.order_by("-started_at")[:10],
     }
     return show(

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from django import template
@@ -14,7 +15,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from apps.core.clock import from_ms
 from apps.core.templatetags.look import percent
-from apps.incidents.boards import Beat
+from apps.incidents.boards import Beat, Stretches
 from apps.incidents.words import STATES, STATUSES, span_words
 from apps.probes.reasons import MEANINGS
 from apps.results.uptime import Cell
@@ -34,6 +35,7 @@ _AS_STATUS = {"degraded": "warn", "none": "pending"}
 
 
 @register.simple_tag
+@lru_cache(maxsize=len(_SHAPES) + len(_AS_STATUS))
 def mark(status: str) -> SafeString:
     """The shape alone, for where the word stands beside it. Takes a status, or the state of a span."""
     shape = _SHAPES[_AS_STATUS.get(status, status)]
@@ -74,13 +76,22 @@ _HEIGHT, _STEP = 28, 8
 
 @register.simple_tag
 def beat_bar(beats: Sequence[Beat], slugs: Mapping[int, str] | None = None, label: str = "", least: int = 0) -> SafeString:
-    """The last rounds or stretches as pills, newest at the right, with the material of their tooltips."""
+    """The last rounds as pills, newest at the right, with the material of their tooltips."""
     padded = [*[Beat(0, "none")] * (least - len(beats)), *beats]
-    width = len(padded) * _STEP
-    drawn = format_html_join("", '<path class="v-{}" d="{}"/>', _drawn(padded))
-    counts = Counter(beat.state for beat in beats)
+    return _bar([beat.state for beat in padded], [_facts(beat, slugs or {}) for beat in padded], label)
+
+
+@register.simple_tag
+def stretch_bar(stretches: Stretches, label: str = "") -> SafeString:
+    """Equal stretches of time as pills, with the material of their tooltips in short: a letter for each."""
+    letters = "".join([_LETTERS[state] for state in stretches.states])
+    return _bar(stretches.states, {"from": stretches.start, "width": stretches.width, "states": letters}, label)
+
+
+def _bar(states: Sequence[str], facts: Any, label: str) -> SafeString:
+    counts = Counter(states)
     said = ", ".join(f"{counts[state]} {word.lower()}" for state, word in STATES.items() if counts[state]) or "no run yet"
-    facts = _stretches(padded) if beats and beats[0].end else [_facts(beat, slugs or {}) for beat in padded]
+    width = len(states) * _STEP
     return format_html(
         '<div class="beats" role="img" tabindex="0" aria-label="{}" data-beats="{}"><svg width="{}" height="{}" '
         'viewBox="0 0 {} {}" aria-hidden="true">{}</svg></div>',
@@ -90,38 +101,29 @@ def beat_bar(beats: Sequence[Beat], slugs: Mapping[int, str] | None = None, labe
         _HEIGHT,
         width,
         _HEIGHT,
-        drawn,
+        _drawn(states),
     )
 
 
 _ORDER = ("none", "paused", "unknown", "up", "degraded", "down", "maintenance")
 
 
-def _drawn(beats: Sequence[Beat]) -> list[tuple[str, str]]:
-    """(class, path) in the order of drawing: maintenance is a pill with a hollow over it."""
+def _drawn(states: Sequence[str]) -> SafeString:
+    """A path for each state, in the order of drawing: maintenance is a pill with a hollow over it."""
     strokes: dict[str, list[str]] = {}
-    for index, beat in enumerate(beats):
-        strokes.setdefault(beat.state, []).append(f"M{index * _STEP + 4} 4v{_HEIGHT - 8}")
+    for index, state in enumerate(states):
+        strokes.setdefault(state, []).append(f"M{index * _STEP + 4} 4v{_HEIGHT - 8}")
     drawn = [(state, "".join(strokes[state])) for state in _ORDER if state in strokes]
-    return [*drawn, ("hollow", "".join(strokes["maintenance"]))] if "maintenance" in strokes else drawn
+    hollow = [("hollow", "".join(strokes["maintenance"]))] if "maintenance" in strokes else []
+    return format_html_join("", '<path class="v-{}" d="{}"/>', [*drawn, *hollow])
 
 
 _LETTERS = {"up": "u", "degraded": "w", "down": "d", "unknown": "x", "paused": "p", "maintenance": "m", "none": "n"}
 
 
-def _stretches(beats: Sequence[Beat]) -> dict[str, Any]:
-    """Equal stretches of time in short: where they begin, how long each is, and a letter for each."""
-    first = beats[0]
-    return {
-        "from": first.start,
-        "width": (first.end or first.start) - first.start,
-        "states": "".join(_LETTERS[b.state] for b in beats),
-    }
-
-
 def _facts(beat: Beat, slugs: Mapping[int, str]) -> list[Any]:
     regions = [[slugs.get(region, "?"), ms, _LETTERS[verdict]] for region, ms, verdict in beat.regions]
-    facts = [beat.start, _LETTERS[beat.state], beat.latency_ms, beat.message[:200] or None, beat.end, regions or None]
+    facts = [beat.slot, _LETTERS[beat.state], beat.latency_ms, beat.message[:200] or None, regions or None]
     while facts[-1] is None:
         facts.pop()
     return facts
