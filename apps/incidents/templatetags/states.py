@@ -46,6 +46,17 @@ def mark(status: str) -> SafeString:
     )
 
 
+_LOOKS = {"": "status", "badge": "badge", "headline": "headline"}
+
+
+@register.simple_tag
+@lru_cache(maxsize=256)
+def status(status: str, look: str = "", word: str = "") -> SafeString:
+    """Mark and word, plain or as a badge or a headline; `word` says it otherwise."""
+    shown = word or status_word(status)
+    return format_html('<span class="{} is-{}">{}{}</span>', _LOOKS[look], status, mark(status), shown)
+
+
 @register.filter
 def status_word(status: str) -> str:
     return STATUSES.get(status) or STATES[status]

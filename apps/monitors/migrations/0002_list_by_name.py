@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('monitors', '0001_initial'),
-        ('orgs', '0002_faces'),
+        ("monitors", "0001_initial"),
+        ("orgs", "0002_faces"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='check',
-            index=models.Index(condition=models.Q(('deleted_at', None)), fields=['project', 'name', 'id'], name='check_by_name'),
+            model_name="check",
+            index=models.Index(condition=models.Q(("deleted_at", None)), fields=["project", "name", "id"], name="check_by_name"),
         ),
     ]
