@@ -7,18 +7,17 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from operator import itemgetter
 from typing import Any, NamedTuple
 
-from django.db.models import Count, Exists, Max, Min, OuterRef, QuerySet, Sum
+from django.db.models import Exists, OuterRef, QuerySet
 
 from apps.core.clock import from_ms, to_ms
 from apps.incidents.history import histories, uptime_of
 from apps.incidents.machine import SLACK_MS, verdict
-from apps.incidents.models import Incident
 from apps.incidents.rows import policy_of
 from apps.incidents.selectors import ShownState, open_pauses, rank_now, shown_state, status_now
-from apps.incidents.words import RANKS, STATUSES, WRONG, worst
+from apps.incidents.standing import Standing, wrong_checks, wrong_resources
+from apps.incidents.words import worst
 from apps.monitors.models import Check, Resource
 from apps.orgs.models import Project
 from apps.probes.reasons import MEANINGS, Reason
@@ -28,50 +27,8 @@ from apps.results.selectors import SeenRun, recent_runs
 from apps.results.uptime import Span, add_up, worst_in, worst_of
 
 HALF_HOUR_MS = 1_800_000
-_LIVELY, _CALM_MS = 300, 5_000
 _GOOD = ("up", "degraded")
-_WRONG_RANKS = [RANKS[status] for status in WRONG]
 DAY = timedelta(days=1)
-
-
-# --- a project in one line
-
-
-@dataclass(frozen=True)
-class Summary:
-    """How a project is. `version` changes whenever something that a list shows may have."""
-
-    counts: dict[str, int]
-    open_incidents: int
-    version: str
-
-    @property
-    def total(self) -> int:
-        return sum(self.counts.values())
-
-    @property
-    def wrong(self) -> int:
-        return sum(self.counts.get(status, 0) for status in WRONG)
-
-    @property
-    def worst(self) -> str:
-        return worst([status for status, number in self.counts.items() if number and status != "paused"])
-
-
-def summary(*, project: Project, now: datetime) -> Summary:
-    """Two queries, whatever the size of the project."""
-    checks = checks_of(project=project, now=now).values("rank")
-    sums = checks.annotate(number=Count("pk"), slot=Max("state__slot"), since=Max("state__since"), revisions=Sum("revision"))
-    rows = sorted(sums, key=itemgetter("rank"))
-    incidents = Incident.objects.filter(project=project).exclude(status=Incident.Status.RESOLVED)
-    known = incidents.aggregate(number=Count("pk"), newest=Max("started_at"), seen=Max("acknowledged_at"))
-    # In a large project something settles at every moment: there, results alone make a new version every few seconds.
-    step = 1 if sum(row["number"] for row in rows) <= _LIVELY else _CALM_MS
-    states = [(row["rank"], row["number"], row["slot"] // step, row["since"], row["revisions"]) for row in rows]
-    parts = [*states, known["number"], known["newest"], known["seen"]]
-    version = str(uuid.uuid5(uuid.NAMESPACE_OID, repr(parts)))
-    names = list(STATUSES)
-    return Summary({names[row["rank"]]: row["number"] for row in rows}, known["number"], version)
 
 
 def checks_of(*, project: Project, now: datetime) -> QuerySet[Any]:
@@ -81,8 +38,7 @@ def checks_of(*, project: Project, now: datetime) -> QuerySet[Any]:
 
 def worst_checks(*, project: Project, limit: int, now: datetime) -> list[tuple[Check, ShownState]]:
     """What is wrong: the worst first, of equals the newest."""
-    wanted = checks_of(project=project, now=now).filter(rank__in=_WRONG_RANKS)
-    ids = list(wanted.order_by("rank", "-state__since", "pk").values_list("pk", flat=True)[:limit])  # narrow rows are sorted
+    ids = wrong_checks(project=project, limit=limit, now=now)
     checks: list[Check] = in_order(Check.objects.select_related("state"), ids)
     pauses = open_pauses(checks)
     return [(c, shown_state(check=c, row=c.state, pause=pauses.get(c.id), now=now)) for c in checks]
@@ -203,32 +159,35 @@ class ResourceLine:
     latency: Percentiles | None
 
 
-def resource_ids(*, project: Project, known: Summary, start: int, stop: int, now: datetime, search: str = "") -> list[uuid.UUID]:
-    """A part of the resources with a check: what is wrong, the worst first, then the others by name.
+def resources_by_name(*, project: Project, search: str = "") -> QuerySet[Any]:
+    """Ids of the resources with a check; an index has them in this order."""
+    is_watched = Exists(Check.objects.filter(resource=OuterRef("pk"), deleted_at=None))
+    rows = Resource.objects.filter(is_watched, project=project, **({"name__icontains": search} if search else {}))
+    return rows.order_by("name", "pk").values_list("pk", flat=True)
+
+
+def resources_by_rank(*, project: Project, known: Standing, search: str, start: int, stop: int, now: datetime) -> list[uuid.UUID]:
+    """A part of them: what is wrong, the worst first, then the others by name.
 
     To sort ten thousand takes as long as all else of a page. It is spared: mostly few are wrong, or all alike.
     """
-    checks = _looked_at(project, search)
-    is_watched = Exists(Check.objects.filter(resource=OuterRef("pk"), deleted_at=None))
-    named = Resource.objects.filter(is_watched, project=project, **({"name__icontains": search} if search else {}))
-    others: QuerySet[Any] = named.order_by("name", "pk").values_list("pk", flat=True)
+    named = resources_by_name(project=project, search=search)
     if not known.wrong or len(known.counts) == 1:
-        return list(others[start:stop])
-    ranked = checks.values("resource_id", "resource__name").annotate(rank=Min(rank_now(now))).filter(rank__in=_WRONG_RANKS)
-    wrong = list(ranked.order_by("rank", "resource__name", "resource_id").values_list("resource_id", flat=True))
+        return list(named[start:stop])
+    wrong = wrong_resources(project=project, now=now)
+    if search:
+        found = set(named.filter(pk__in=wrong))
+        wrong = [pk for pk in wrong if pk in found]
     if stop <= len(wrong):
         return wrong[start:stop]
-    return [*wrong[start:], *others.exclude(pk__in=wrong)[max(0, start - len(wrong)) : stop - len(wrong)]]
+    return [*wrong[start:], *named.exclude(pk__in=wrong)[max(0, start - len(wrong)) : stop - len(wrong)]]
 
 
 def count_resources(*, project: Project, search: str = "") -> int:
-    """How many there are in `resource_ids`."""
-    return _looked_at(project, search).values("resource_id").distinct().count()
-
-
-def _looked_at(project: Project, search: str) -> QuerySet[Check]:
+    """How many there are of them."""
     checks = Check.objects.filter(project=project, deleted_at=None)
-    return checks.filter(resource__name__icontains=search) if search else checks
+    checks = checks.filter(resource__name__icontains=search) if search else checks
+    return checks.values("resource_id").distinct().count()
 
 
 def resource_lines(*, resource_ids: Sequence[uuid.UUID], now: datetime) -> list[ResourceLine]:

@@ -373,7 +373,7 @@ def test_a_database_that_is_away_is_said_in_words(
     def away(**_: Any) -> None:
         raise OperationalError("gone")
 
-    monkeypatch.setattr("apps.dashboard.views.overview.summary", away)
+    monkeypatch.setattr("apps.dashboard.views.overview.standing", away)
     answer = alice.get(f"/projects/{cast.project.pk}/")
     assert answer.status_code == 503
     assert b"does not answer" in answer.content

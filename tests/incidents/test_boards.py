@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from apps.incidents.models import CheckState, Incident
 from apps.incidents.selectors import open_pauses, rank_now, shown_state, status_now
 from apps.incidents.services import acts
 from apps.incidents.services.answers import acknowledge_incident, add_update
+from apps.incidents.standing import standing, wrong_checks
 from apps.incidents.timeline import moments
 from apps.incidents.words import RANKS
 from apps.monitors.models import Check
@@ -36,24 +38,28 @@ def test_the_databases_status_is_the_one_that_is_shown(cast: Cast) -> None:
     acts.pause_check(check_id=worlds[0].check.pk, now=NOW)
     World(cast, name="other")
     for after_s in (0, 1, 9, 11, 16, 18, 30, 100):
-        now = from_ms(NOW_MS + after_s * 1_000)
+        now, told = from_ms(NOW_MS + after_s * 1_000), []
         for check in Check.objects.annotate(found=status_now(now), rank=rank_now(now)):
             row, pause = CheckState.objects.get(check_row=check), open_pauses([check]).get(check.pk)
             status = shown_state(check=check, row=row, pause=pause, now=now).status
             assert (check.found, check.rank) == (status, RANKS[status]), after_s
+            told.append(status)
+        stands = standing(project=cast.project, now=now)
+        assert stands.counts == dict(Counter(told)), after_s
+        assert len(wrong_checks(project=cast.project, limit=100, now=now)) == stands.wrong
 
 
 def test_a_summary_counts_and_its_version_turns_with_every_result(cast: Cast, world: World) -> None:
-    before = boards.summary(project=cast.project, now=NOW)
+    before = standing(project=cast.project, now=NOW)
     assert (before.counts, before.total, before.worst) == ({"pending": 1}, 1, "pending")
-    assert boards.summary(project=cast.project, now=NOW).version == before.version
+    assert standing(project=cast.project, now=NOW).version == before.version
     world.vote(world.first, eu="down")
-    after = boards.summary(project=cast.project, now=world.moment)
+    after = standing(project=cast.project, now=world.moment)
     assert (after.counts, after.open_incidents, after.worst) == ({"down": 1}, 1, "down")
     assert after.version != before.version
     acknowledge_incident(incident=Incident.objects.get(), user=cast.alice, now=world.moment)
-    assert boards.summary(project=cast.project, now=world.moment).version != after.version
-    assert boards.summary(project=cast.others_project, now=NOW).total == 0
+    assert standing(project=cast.project, now=world.moment).version != after.version
+    assert standing(project=cast.others_project, now=NOW).total == 0
 
 
 def test_a_list_takes_the_same_queries_for_one_and_for_many(cast: Cast, django_assert_num_queries: Any) -> None:
@@ -72,8 +78,8 @@ def test_a_list_takes_the_same_queries_for_one_and_for_many(cast: Cast, django_a
 
 
 def listed(cast: Cast, world: World, start: int = 0, stop: int = 100, search: str = "") -> list[Any]:
-    known = boards.summary(project=cast.project, now=world.moment)
-    return boards.resource_ids(project=cast.project, known=known, start=start, stop=stop, now=world.moment, search=search)
+    known = standing(project=cast.project, now=world.moment)
+    return boards.resources_by_rank(project=cast.project, known=known, start=start, stop=stop, now=world.moment, search=search)
 
 
 def test_resources_stand_worst_first_then_by_name_on_whichever_page(cast: Cast) -> None:
@@ -160,4 +166,4 @@ def test_a_group_is_at_every_moment_as_bad_as_its_worst_member(groups: list[list
 
 
 def test_a_project_without_checks_is_waiting(cast: Cast) -> None:
-    assert boards.summary(project=cast.project, now=NOW).worst == "pending"
+    assert standing(project=cast.project, now=NOW).worst == "pending"

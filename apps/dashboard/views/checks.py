@@ -18,11 +18,12 @@ from apps.core.clock import from_ms, to_ms
 from apps.dashboard.access import Place, enter_check, enter_project, page
 from apps.dashboard.lists import Chip, address, chips, is_uuid, of_query, ordered, paged, search_of, whole
 from apps.dashboard.shell import is_current, nothing_new, show
-from apps.incidents.boards import beats_of, check_lines, checks_of, summary
+from apps.incidents.boards import beats_of, check_lines, checks_of
 from apps.incidents.history import histories, uptime_of
 from apps.incidents.models import Incident
 from apps.incidents.selectors import open_pauses, shown_state
 from apps.incidents.services import acts
+from apps.incidents.standing import standing
 from apps.incidents.words import RANKS, STATUSES
 from apps.monitors.models import Check, Region
 from apps.orgs.models import Role
@@ -52,7 +53,7 @@ def checks(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     place, now = enter_project(request, project), timezone.now()
     if request.method == "POST":
         return _bulk(request, place, now)
-    known = summary(project=place.project, now=now)
+    known = standing(project=place.project, now=now)
     if is_current(request, known.version):
         return nothing_new()
     rows = checks_of(project=place.project, now=now)

@@ -13,8 +13,9 @@ from apps.dashboard.access import enter_project, open_page, page
 from apps.dashboard.lists import PAGE, paged, search_of
 from apps.dashboard.shell import is_current, nothing_new, show
 from apps.dashboard.views.regions import region_lines
-from apps.incidents.boards import count_resources, resource_ids, resource_lines, summary, worst_checks
+from apps.incidents.boards import count_resources, resource_lines, resources_by_name, resources_by_rank, worst_checks
 from apps.incidents.models import Incident
+from apps.incidents.standing import standing
 from apps.orgs.selectors import is_set_up, projects_of
 
 WRONG_SHOWN = 10
@@ -34,7 +35,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @page()
 def overview(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     place, now = enter_project(request, project), timezone.now()
-    known = summary(project=place.project, now=now)
+    known = standing(project=place.project, now=now)
     if is_current(request, known.version):
         return nothing_new()
     lines = worst_checks(project=place.project, limit=WRONG_SHOWN, now=now) if known.wrong else []
@@ -42,7 +43,7 @@ def overview(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     open_ones = {
         i.check_row_id: i for i in incidents.filter(check_row__in=[check.pk for check, _ in lines]).exclude(status="resolved")
     }
-    shown = resource_ids(project=place.project, known=known, start=0, stop=PAGE, now=now)
+    shown = list(resources_by_name(project=place.project)[:PAGE])  # what is wrong stands above them: they need not move
     context = {
         "wrong": [(check, state, open_ones.get(check.pk)) for check, state in lines],
         "resources": resource_lines(resource_ids=shown, now=now),
@@ -59,11 +60,11 @@ def overview(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
 @page()
 def resources(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     place, now = enter_project(request, project), timezone.now()
-    known = summary(project=place.project, now=now)
+    known = standing(project=place.project, now=now)
     if is_current(request, known.version):
         return nothing_new()
     search = search_of(request)
-    part = partial(resource_ids, project=place.project, known=known, now=now, search=search)
+    part = partial(resources_by_rank, project=place.project, known=known, now=now, search=search)
     pages = paged(request, part, count_resources(project=place.project, search=search))
     context = {"pages": pages, "lines": resource_lines(resource_ids=pages.rows, now=now), "search": search}
     return show(
