@@ -111,6 +111,13 @@ class Check(models.Model):
             models.Index(fields=["organization", "-created_at", "id"], condition=Q(deleted_at=None), name="check_list"),
             models.Index(fields=["project", "-created_at", "id"], condition=Q(deleted_at=None), name="check_project_list"),
             models.Index(fields=["project", "name", "id"], condition=Q(deleted_at=None), name="check_by_name"),  # the dashboard's
+            # how a project stands: one look through all of its checks, without their rows
+            models.Index(
+                fields=["project", "id"],
+                include=["resource", "is_paused", "timeout_s", "revision"],
+                condition=Q(deleted_at=None),
+                name="check_standing",
+            ),
         ]
 
     def __str__(self) -> str:
