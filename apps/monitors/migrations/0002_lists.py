@@ -4,19 +4,23 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('monitors', '0001_initial'),
-        ('orgs', '0002_faces'),
+        ("monitors", "0001_initial"),
+        ("orgs", "0002_faces"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='check',
-            index=models.Index(condition=models.Q(('deleted_at', None)), fields=['project', 'name', 'id'], name='check_by_name'),
+            model_name="check",
+            index=models.Index(condition=models.Q(("deleted_at", None)), fields=["project", "name", "id"], name="check_by_name"),
         ),
         migrations.AddIndex(
-            model_name='check',
-            index=models.Index(condition=models.Q(('deleted_at', None)), fields=['project', 'id'], include=('resource', 'is_paused', 'timeout_s', 'revision'), name='check_standing'),
+            model_name="check",
+            index=models.Index(
+                condition=models.Q(("deleted_at", None)),
+                fields=["project", "id"],
+                include=("resource", "is_paused", "timeout_s", "revision"),
+                name="check_standing",
+            ),
         ),
     ]
