@@ -226,7 +226,10 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"out": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "line"}},
+    "filters": {"outage": {"()": "apps.core.logs.OneLineOutage"}},
+    "handlers": {
+        "out": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "line", "filters": ["outage"]}
+    },
     "root": {"handlers": ["out"], "level": LOG_LEVEL},
     "loggers": {
         "celery": {"level": "WARNING"},
