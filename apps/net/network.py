@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from apps.net.guard import AddressPolicy
 from apps.net.http import HttpEngine
 from apps.net.resolver import Resolver
@@ -13,6 +15,9 @@ class Network:
 
     def __init__(self, policy: AddressPolicy, *, resolver: Resolver | None = None, ca_file: str = "") -> None:
         self._resolver = resolver or Resolver()
+        self.policy = policy
+        self.roots = Path(ca_file).read_text() if ca_file else ""
+        """The worker's own certificate authorities as PEM; empty: the public ones."""
         self.http = HttpEngine(policy, self._resolver, ca_file)
         self.tcp = TcpDialer(policy, self._resolver)
 

@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from apps.net.errors import NetError
+from apps.net.errors import BadHostError, NetError
+from apps.net.guard import canonical_host
 from apps.net.network import Network
+from apps.net.resolver import Family
 from apps.probes.reasons import MEANINGS, Reason, Verdict
 
 Facts = dict[str, Any]
@@ -37,6 +39,13 @@ class Outcome:
         """The reason's default verdict."""
         return cls(MEANINGS[reason].verdict, reason, message, facts or {})
 
+    def judged(self, verdict: str) -> Outcome:
+        """The same with another verdict than the reason's own."""
+        return dataclasses.replace(self, verdict=Verdict(verdict))
+
+    def seeing(self, facts: Facts) -> Outcome:
+        return dataclasses.replace(self, facts=facts)
+
     @classmethod
     def failed(cls, error: NetError, facts: Facts | None = None) -> Outcome:
         return cls.because(Reason(error.code), error.message, facts)
@@ -56,6 +65,17 @@ class Options(Protocol):
     def stored(self) -> dict[str, Any]:
         """Every option by name, as `parse` takes it: what is kept, sent and shown."""
         ...
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a run is given beside its options."""
+
+    network: Network
+    now_ms: int
+    """The core's time at the start: what certificates are judged by."""
+    baseline: Mapping[str, Any] = field(default_factory=dict)
+    """Facts of the last run that a change is measured against; empty when there is none."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +104,8 @@ class Kind:
     title: str
     parse: Callable[[str, Mapping[str, Any]], Any]
     """(target, raw options) to frozen Options. Raises OptionError."""
-    run: Callable[[Any, float, Network], Awaitable[Outcome]]
-    """(options, deadline on the loop's clock, network) to Outcome."""
+    run: Callable[[Any, float, Scene], Awaitable[Outcome]]
+    """(options, deadline on the loop's clock, scene) to Outcome."""
     asks: str
     """What a person types as the target, in words: its label in forms."""
     proves: str
@@ -119,6 +139,18 @@ class RawOptions:
             raise OptionError(f"options.{name}", f"must be one of {', '.join(allowed)}")
         return str(value)
 
+    def family(self) -> Family:
+        version = self.choice("ip_version", "auto", ("auto", "ipv4", "ipv6"))
+        return "ipv4" if version == "ipv4" else "ipv6" if version == "ipv6" else "auto"
+
+    def host(self, name: str) -> str:
+        """A host name or address, or nothing."""
+        given = self.text(name, limit=253)
+        try:
+            return canonical_host(given) if given else ""
+        except BadHostError as error:
+            raise OptionError(f"options.{name}", str(error)) from error
+
     def flag(self, name: str, default: bool) -> bool:
         value = self._raw.pop(name, default)
         if not isinstance(value, bool):
@@ -132,6 +164,15 @@ class RawOptions:
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
             raise OptionError(f"options.{name}", f"must be a whole number from {least} to {most}")
         return value
+
+    def texts(self, name: str, *, most: int, limit: int) -> tuple[str, ...]:
+        """A list of texts."""
+        value = self._raw.pop(name, [])
+        if not isinstance(value, (list, tuple)) or len(value) > most or not all(isinstance(item, str) for item in value):
+            raise OptionError(f"options.{name}", f"must be a list of at most {most} texts")
+        if any(len(item) > limit or "\x00" in item or not _is_encodable(item) for item in value):
+            raise OptionError(f"options.{name}", f"holds a text that is longer than {limit} characters or cannot be sent")
+        return tuple(value)
 
     def take(self, name: str, default: Any) -> Any:
         return self._raw.pop(name, default)
@@ -150,6 +191,9 @@ def _is_encodable(value: str) -> bool:
 
 
 def stored_fields(options: Any, *, without: tuple[str, ...]) -> dict[str, Any]:
-    """A frozen options value as plain JSON, less what the target already says."""
-    fields = dataclasses.asdict(options)
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items() if name not in without}
+    """A frozen options value as plain JSON, those of TLS among the others, less what the target already says."""
+    found: dict[str, Any] = {}
+    for name, value in dataclasses.asdict(options).items():
+        if name not in without:
+            found |= value if name == "tls" else {name: list(value) if isinstance(value, tuple) else value}
+    return found

@@ -192,7 +192,7 @@ class Engine:
 
     async def _run(self, job: wire.Job) -> None:
         started_at = self.clock.now_ms()
-        result = await runner.run(job, self.network)
+        result = await runner.run(job, self.network, started_at)
         outcome = result.outcome
         if job.trial is not None:
             answer = _answer(result)

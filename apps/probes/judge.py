@@ -32,6 +32,13 @@ def keyword(body: str, wanted: str, read_bytes: int, facts: Facts) -> Outcome | 
     return Outcome.because(Reason.BODY_MISMATCH, f"[body] ({read_bytes} bytes read) contains {wanted!r}", facts)
 
 
+def contains(name: str, value: str, wanted: str, facts: Facts) -> Outcome | None:
+    """Down when a fact does not hold a text, in whatever case."""
+    if wanted.lower() in value.lower():
+        return None
+    return Outcome.because(Reason.ASSERTION_FAILED, f"[{name}] ({value}) contains {wanted!r}", facts)
+
+
 def first(*findings: Outcome | None, facts: Facts) -> Outcome:
     """The first finding that speaks against the target, else up."""
     return next((finding for finding in findings if finding is not None), Outcome(Verdict.UP, facts=facts))

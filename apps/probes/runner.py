@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apps.net.network import Network
-from apps.probes.contract import Kind, OptionError, Outcome
+from apps.probes.contract import Kind, OptionError, Outcome, Scene
 from apps.probes.reasons import Reason
 from apps.probes.registry import KINDS
 from apps.probes.wire import Job
@@ -40,8 +40,8 @@ def _parsed(kind: Kind, job: Job) -> Any:
     return options
 
 
-async def run(job: Job, network: Network) -> Result:
-    """The outcome of a job and how long it took. Raises nothing but cancellation."""
+async def run(job: Job, network: Network, now_ms: int) -> Result:
+    """The outcome of a job begun at `now_ms`, and how long it took. Raises nothing but cancellation."""
     loop = asyncio.get_running_loop()
     started = loop.time()
     timeout_s = job.timeout_ms / 1000
@@ -50,7 +50,7 @@ async def run(job: Job, network: Network) -> Result:
         options = _parsed(kind, job)
         # A kind ends by itself at its deadline, with what it saw; this is for one that does not.
         async with asyncio.timeout(timeout_s + _BACKSTOP_S):
-            outcome = await kind.run(options, started + timeout_s, network)
+            outcome = await kind.run(options, started + timeout_s, Scene(network, now_ms, job.baseline or {}))
     except TimeoutError:
         outcome = Outcome.because(Reason.READ_TIMEOUT, f"no outcome after {job.timeout_ms} ms")
     except OptionError as error:

@@ -122,12 +122,14 @@ def test_a_round_of_three_regions_is_one_beat_with_each_regions_figure(cast: Cas
 
 def test_a_timeline_tells_what_happened_in_order(cast: Cast, world: World) -> None:
     world.vote(world.first, eu="down")
+    again, later = world.slots(2)
+    world.vote(again, eu="down")
     incident = Incident.objects.get()
     acknowledge_incident(incident=incident, user=cast.alice, now=world.moment)
     add_update(
         incident=incident, author=cast.alice, text="It is the disk", is_public=False, now=world.moment + timedelta(seconds=1)
     )
-    world.vote(world.slots(1)[0], eu="up")
+    world.vote(later, eu="up")
     told = moments(incident=Incident.objects.get())
     assert [moment.kind for moment in told] == ["opened", "acknowledged", "update", "resolved"]
     assert told[0].detail == "127.0.0.1:1 refused the connection"

@@ -7,12 +7,16 @@ import contextlib
 import socket
 import ssl
 import struct
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import TypeAlias
 
 Reader: TypeAlias = asyncio.StreamReader
 Writer: TypeAlias = asyncio.StreamWriter
+NOW_MS = time.time_ns() // 1_000_000  # certificates are made and judged by it
 Handler = Callable[[bytes, Reader, Writer], Awaitable[None]]
+Talk = Callable[[Reader, Writer], Awaitable[None]]
 
 
 def http(status: str = "200 OK", body: bytes = b"hello", *headers: str) -> bytes:
@@ -62,8 +66,8 @@ async def floods_headers(_request: bytes, _reader: Reader, writer: Writer) -> No
 
 
 @contextlib.asynccontextmanager
-async def served(handler: Handler, context: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> AsyncIterator[int]:
-    """The port of a server that reads a request's head and hands it over."""
+async def talked(talk: Talk, context: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> AsyncIterator[int]:
+    """The port of a server that does what it is told with each connection, and then closes it."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def connected(reader: Reader, writer: Writer) -> None:
@@ -71,8 +75,7 @@ async def served(handler: Handler, context: ssl.SSLContext | None = None, host: 
         assert task is not None
         tasks.add(task)
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError, ssl.SSLError):
-            head = await reader.readuntil(b"\r\n\r\n")
-            await handler(head, reader, writer)
+            await talk(reader, writer)
         with contextlib.suppress(ConnectionError, ssl.SSLError):
             writer.close()
 
@@ -84,6 +87,15 @@ async def served(handler: Handler, context: ssl.SSLContext | None = None, host: 
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def served(handler: Handler, context: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> AbstractAsyncContextManager[int]:
+    """The port of a server that reads a request's head and hands it over."""
+
+    async def talk(reader: Reader, writer: Writer) -> None:
+        await handler(await reader.readuntil(b"\r\n\r\n"), reader, writer)
+
+    return talked(talk, context, host)
 
 
 def unused_port() -> int:

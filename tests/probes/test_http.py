@@ -20,7 +20,7 @@ from apps.probes.contract import OptionError
 from apps.probes.kinds.http import parse
 from apps.probes.wire import Job
 from tests.probes import servers
-from tests.probes.servers import Handler, http, says, served
+from tests.probes.servers import NOW_MS, Handler, http, says, served
 
 LOCAL = AddressPolicy(private=True)
 
@@ -28,7 +28,7 @@ LOCAL = AddressPolicy(private=True)
 async def probe(url: str, policy: AddressPolicy = LOCAL, timeout_ms: int = 1_000, ca_file: str = "", **options: Any) -> Any:
     network = Network(policy, ca_file=ca_file)
     try:
-        return await runner.run(Job(uuid.uuid4().hex, 1, 0, "http", url, options, timeout_ms), network)
+        return await runner.run(Job(uuid.uuid4().hex, 1, 0, "http", url, options, timeout_ms), network, NOW_MS)
     finally:
         await network.close()
 
@@ -111,7 +111,9 @@ def test_the_next_address_is_tried_when_one_refuses() -> None:
         async with served(says(http())) as port:
             network = Network(LOCAL, resolver=Two())
             try:
-                return await runner.run(Job(uuid.uuid4().hex, 1, 0, "http", f"http://localhost:{port}/", {}, 1_000), network)
+                return await runner.run(
+                    Job(uuid.uuid4().hex, 1, 0, "http", f"http://localhost:{port}/", {}, 1_000), network, NOW_MS
+                )
             finally:
                 await network.close()
 

@@ -12,13 +12,13 @@ from apps.probes import runner
 from apps.probes.contract import OptionError
 from apps.probes.kinds.tcp import parse
 from apps.probes.wire import Job
-from tests.probes.servers import says, served, unused_port
+from tests.probes.servers import NOW_MS, says, served, unused_port
 
 
 async def probe(target: str, policy: AddressPolicy | None = None) -> Any:
     network = Network(policy or AddressPolicy(private=True))
     try:
-        return (await runner.run(Job(uuid.uuid4().hex, 1, 0, "tcp", target, {}, 1_000), network)).outcome
+        return (await runner.run(Job(uuid.uuid4().hex, 1, 0, "tcp", target, {}, 1_000), network, NOW_MS)).outcome
     finally:
         await network.close()
 

@@ -10,20 +10,19 @@ import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from apps.net.errors import BadHostError, NetError
 from apps.net.guard import canonical_host, sendable
 from apps.net.http import Request, Response
-from apps.net.network import Network
+from apps.net.resolver import Family
 from apps.probes import judge
 from apps.probes.certificates import describe
-from apps.probes.contract import IP_VERSION, Facts, Kind, OptionError, OptionField, Outcome, RawOptions, stored_fields
+from apps.probes.contract import IP_VERSION, Facts, Kind, OptionError, OptionField, Outcome, RawOptions, Scene, stored_fields
 from apps.probes.reasons import Reason
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-FAMILIES = ("auto", "ipv4", "ipv6")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _STATUS = re.compile(r"([1-5]\d\d)(?:-([1-5]\d\d))?", re.ASCII)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}", re.ASCII)  # RFC 9110, 5.6.2
@@ -44,7 +43,7 @@ class Options:
     keyword: str
     max_redirects: int
     verify_tls: bool
-    ip_version: Literal["auto", "ipv4", "ipv6"]
+    ip_version: Family
     degraded_ms: int | None
 
     def stored(self) -> dict[str, Any]:
@@ -63,7 +62,6 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
     if keyword and method == "HEAD":
         raise OptionError("options.keyword", "a HEAD request has no body to look in")
     redirects = fields.whole("max_redirects", 5, least=0, most=20)
-    version = fields.choice("ip_version", "auto", FAMILIES)
     options = Options(
         url=target,
         host=host,
@@ -74,14 +72,14 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
         keyword=keyword,
         max_redirects=redirects or 0,
         verify_tls=fields.flag("verify_tls", True),
-        ip_version="ipv4" if version == "ipv4" else "ipv6" if version == "ipv6" else "auto",
+        ip_version=fields.family(),
         degraded_ms=fields.whole("degraded_ms", None, least=1, most=600_000),
     )
     fields.end()
     return options
 
 
-async def run(options: Options, deadline: float, network: Network) -> Outcome:
+async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
     started = asyncio.get_running_loop().time()
     request = Request(
         url=options.url,
@@ -96,7 +94,7 @@ async def run(options: Options, deadline: float, network: Network) -> Outcome:
     hops: list[Facts] = []
     seen = {(request.method, request.url)}
     while True:
-        response = await network.http.exchange(request, deadline)
+        response = await scene.network.http.exchange(request, deadline)
         if response.error is not None:
             return _failed(response, response.error, hops)
         location = response.header("location") if response.status in _REDIRECTS else None

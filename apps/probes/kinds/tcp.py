@@ -9,22 +9,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from apps.net.errors import BadHostError, NetError
-from apps.net.guard import canonical_host
-from apps.net.network import Network
+from apps.net.errors import NetError
+from apps.net.resolver import Family
 from apps.probes import judge
-from apps.probes.contract import IP_VERSION, Facts, Kind, OptionError, Outcome, RawOptions, stored_fields
-
-FAMILIES = ("auto", "ipv4", "ipv6")
+from apps.probes.contract import IP_VERSION, Facts, Kind, OptionError, Outcome, RawOptions, Scene, stored_fields
+from apps.probes.targets import endpoint
 
 
 @dataclass(frozen=True)
 class Options:
     host: str
     port: int
-    ip_version: Literal["auto", "ipv4", "ipv6"]
+    ip_version: Family
     degraded_ms: int | None
 
     def stored(self) -> dict[str, Any]:
@@ -33,26 +31,17 @@ class Options:
 
 def parse(target: str, raw: Mapping[str, Any]) -> Options:
     """The target is `host:port`, an IPv6 address in brackets. Raises OptionError naming `target` or the option."""
-    host, colon, port = target.rpartition(":")
-    if not colon or not host or (":" in host and not (host.startswith("[") and host.endswith("]"))):
-        raise OptionError("target", "must be host:port, with an IPv6 address in brackets")
-    if not (port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65_535):
-        raise OptionError("target", "must end in a port from 1 to 65535")
-    try:
-        canonical = canonical_host(host)
-    except BadHostError as error:
-        raise OptionError("target", str(error)) from error
+    host, port = endpoint(target)
     fields = RawOptions(raw)
-    version = fields.choice("ip_version", "auto", FAMILIES)
-    degraded_ms = fields.whole("degraded_ms", None, least=1, most=600_000)
+    options = Options(host, port, fields.family(), fields.whole("degraded_ms", None, least=1, most=600_000))
     fields.end()
-    return Options(canonical, int(port), "ipv4" if version == "ipv4" else "ipv6" if version == "ipv6" else "auto", degraded_ms)
+    return options
 
 
-async def run(options: Options, deadline: float, network: Network) -> Outcome:
+async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
     started = asyncio.get_running_loop().time()
     try:
-        connection = await network.tcp.dial(options.host, options.port, options.ip_version, deadline)
+        connection = await scene.network.tcp.dial(options.host, options.port, options.ip_version, deadline)
     except NetError as error:
         return Outcome.failed(error)
     connection.sock.close()

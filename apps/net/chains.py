@@ -1,0 +1,135 @@
+"""What a presented certificate chain is worth: OpenSSL's objections and our own, each under the name that tells what to do.
+
+Shared by every kind that speaks TLS. Pure but for the list of public authorities, which is read once.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+import certifi
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
+
+from apps.net.errors import NetError
+
+# X509_V_ERR_* (openssl/x509_vfy.h), in the order in which they are told: whom, when, what for.
+_FAULTS: dict[int, tuple[str, str]] = {
+    23: ("tls_revoked", "the certificate was revoked"),
+    18: ("tls_self_signed", "the certificate is self-signed"),
+    19: ("tls_unknown_ca", "the chain ends in a certificate authority that is not trusted"),
+    20: ("tls_unknown_ca", "the issuer of the certificate is not known"),
+    2: ("tls_unknown_ca", "the issuer of the certificate is not known"),
+    21: ("tls_unknown_ca", "the issuer of the certificate is not known"),
+    24: ("tls_unknown_ca", "a certificate of the chain may not issue others"),
+    9: ("tls_not_yet_valid", "the certificate is not valid yet"),
+    10: ("tls_expired", "the certificate has expired"),
+    62: ("tls_hostname_mismatch", "the certificate is for another name"),
+    64: ("tls_hostname_mismatch", "the certificate is for another address"),
+    66: ("tls_weak_key", "the certificate's key is too weak"),
+    67: ("tls_weak_key", "a key in the chain is too weak"),
+    68: ("tls_weak_key", "a signature in the chain is too weak"),
+}
+_UNKNOWN_ISSUER = frozenset({2, 20, 21})
+_LEAST_RSA, _LEAST_EC = 2048, 224
+
+
+def judge(chain: Sequence[x509.Certificate], faults: Iterable[int], roots: str = "") -> NetError | None:
+    """The gravest of OpenSSL's `faults` in our words, or None where none of them is known."""
+    found = set(faults)
+    for fault, (code, words) in _FAULTS.items():
+        if fault in found:
+            if fault in _UNKNOWN_ISSUER and _lacks_a_link(chain, roots):
+                return NetError("tls_incomplete_chain", f"the server does not send the certificate of {_short(chain[-1].issuer)}")
+            return NetError(code, f"{words} ({_detail(code, chain)})" if chain else words)
+    return None
+
+
+def weakness(chain: Sequence[x509.Certificate]) -> NetError | None:
+    """What OpenSSL lets pass where everything is allowed: short keys and broken signatures, a root's own left out."""
+    for place, certificate in enumerate(chain):
+        key = certificate.public_key()
+        whose = "the certificate's key" if place == 0 else f"the key of {_short(certificate.subject)}"
+        if isinstance(key, rsa.RSAPublicKey) and key.key_size < _LEAST_RSA:
+            return NetError("tls_weak_key", f"{whose} is RSA with {key.key_size} bits, {_LEAST_RSA} are the least")
+        if isinstance(key, ec.EllipticCurvePublicKey) and key.key_size < _LEAST_EC:
+            return NetError("tls_weak_key", f"{whose} is on a curve of {key.key_size} bits, {_LEAST_EC} are the least")
+        if isinstance(key, dsa.DSAPublicKey):
+            return NetError("tls_weak_key", f"{whose} is DSA")
+        digest = certificate.signature_hash_algorithm
+        if certificate.subject != certificate.issuer and isinstance(digest, (hashes.SHA1, hashes.MD5)):
+            return NetError("tls_weak_key", f"the signature of {_short(certificate.subject)} is made with {digest.name.upper()}")
+    return None
+
+
+def is_for(leaf: x509.Certificate, host: str) -> bool:
+    """Whether the certificate names this host or address (RFC 9525: by alternative names alone, a wildcard for one label)."""
+    try:
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+    try:
+        return ipaddress.ip_address(host) in names.get_values_for_type(x509.IPAddress)
+    except ValueError:
+        wanted = host.lower().removesuffix(".")
+        return any(_matches(name.lower().removesuffix("."), wanted) for name in names.get_values_for_type(x509.DNSName))
+
+
+def _matches(pattern: str, host: str) -> bool:
+    if not pattern.startswith("*."):
+        return pattern == host
+    label, dot, rest = host.partition(".")
+    return bool(label and dot) and rest == pattern[2:] and "." in rest
+
+
+def _lacks_a_link(chain: Sequence[x509.Certificate], roots: str) -> bool:
+    """Whether the last one presented was issued by an intermediate, which should have come along, and not by a stranger's root.
+
+    Who the issuer is stands in no field. It tells where to fetch it (caIssuers, which public authorities always write), or it
+    is of an organization whose root is trusted.
+    """
+    if not chain or chain[-1].subject == chain[-1].issuer:
+        return False
+    try:
+        access = chain[-1].extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
+        if any(item.access_method == AuthorityInformationAccessOID.CA_ISSUERS for item in access):
+            return True
+    except (x509.ExtensionNotFound, ValueError):
+        pass
+    owner = _organization(chain[-1].issuer)
+    return bool(owner) and owner in _owners(roots)
+
+
+@lru_cache(maxsize=64)
+def _owners(roots: str) -> frozenset[str]:
+    if roots:
+        trusted = x509.load_pem_x509_certificates(roots.encode())
+    else:
+        with open(certifi.where(), "rb") as bundle:
+            trusted = x509.load_pem_x509_certificates(bundle.read())
+    return frozenset(_organization(certificate.subject) for certificate in trusted) - {""}
+
+
+def _organization(name: x509.Name) -> str:
+    found = name.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    return str(found[0].value) if found else ""
+
+
+def _short(name: x509.Name) -> str:
+    common = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(common[0].value) if common else name.rfc4514_string()
+
+
+def _detail(code: str, chain: Sequence[x509.Certificate]) -> str:
+    leaf = chain[0]
+    if code == "tls_expired":
+        ended = min(chain, key=lambda certificate: certificate.not_valid_after_utc)
+        return f"{_short(ended.subject)} until {ended.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+    if code == "tls_not_yet_valid":
+        begins = max(chain, key=lambda certificate: certificate.not_valid_before_utc)
+        return f"{_short(begins.subject)} from {begins.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+    return f"{_short(leaf.subject)}, issued by {_short(leaf.issuer)}"

@@ -1,0 +1,158 @@
+"""Lines over a stream, and the ways in which protocols turn to TLS in mid-conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from apps.net.errors import NetError
+from apps.net.stream import Stream
+
+MAX_LINE = 4_096
+MAX_LINES = 200
+
+
+class Lines:
+    """What a server says, line by line, bounded; and what we say, a line at a time."""
+
+    def __init__(self, stream: Stream, until: float) -> None:
+        self._stream = stream
+        self._until = until
+        self._ahead = b""
+        self.last = ""
+        """The last line that came, for facts."""
+
+    async def say(self, line: str) -> None:
+        await self._stream.send(line.encode() + b"\r\n", self._until)
+
+    async def hear(self) -> str:
+        """The next line without its end. Raises NetError at the end of the stream or for a line without end."""
+        while b"\n" not in self._ahead:
+            if len(self._ahead) > MAX_LINE:
+                raise NetError("protocol_error", f"a line of more than {MAX_LINE:,} bytes")
+            data = await self._stream.receive(self._until)
+            if not data:
+                said = f" after {self.last!r}" if self.last else " without a word"
+                raise NetError("connection_closed", f"the server closed the connection{said}")
+            self._ahead += data
+        line, _, self._ahead = self._ahead.partition(b"\n")
+        self.last = line.decode("utf-8", "replace").rstrip("\r").replace("\x00", "�")[:1_000]
+        return self.last
+
+    async def reply(self) -> tuple[int, list[str]]:
+        """A reply of SMTP's kind: its code and the texts of its lines (RFC 5321, 4.2)."""
+        texts = []
+        for _ in range(MAX_LINES):
+            line = await self.hear()
+            code, rest = line[:3], line[3:]
+            if not (code.isascii() and code.isdigit()) or rest[:1] not in ("", " ", "-"):
+                raise NetError("protocol_error", f"{line!r} is not a reply with a code")
+            texts.append(rest[1:])
+            if rest[:1] != "-":
+                return int(code), texts
+        raise NetError("protocol_error", f"a reply of more than {MAX_LINES} lines")
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether nothing came beyond what was heard: before TLS, anything more would be an injection."""
+        return not self._ahead
+
+
+async def greet_smtp(lines: Lines, name: str) -> list[str]:
+    """Greeting and EHLO; the extensions that are offered, in upper case. Raises NetError `smtp_greeting`."""
+    try:
+        code, texts = await lines.reply()
+    except NetError as error:
+        if error.code == "protocol_error":
+            raise NetError("smtp_greeting", error.message) from error
+        raise
+    if code != 220:
+        raise NetError("smtp_greeting", f"the server greets with {code} {' '.join(texts)}".rstrip())
+    return await ehlo(lines, name)
+
+
+async def ehlo(lines: Lines, name: str) -> list[str]:
+    await lines.say(f"EHLO {name}")
+    code, texts = await lines.reply()
+    if code != 250:
+        raise NetError("smtp_greeting", f"the server answers EHLO with {code} {' '.join(texts)}".rstrip())
+    return [text.upper() for text in texts[1:]]
+
+
+async def starttls_smtp(lines: Lines, extensions: list[str]) -> None:
+    if "STARTTLS" not in extensions:
+        raise NetError("starttls_missing", f"the server offers {', '.join(extensions) or 'no extension'}, and no STARTTLS")
+    await lines.say("STARTTLS")
+    code, texts = await lines.reply()
+    if code != 220:
+        raise NetError("starttls_missing", f"the server answers STARTTLS with {code} {' '.join(texts)}".rstrip())
+
+
+async def _smtp(stream: Stream, until: float) -> None:
+    lines = Lines(stream, until)
+    await starttls_smtp(lines, await greet_smtp(lines, "probe.invalid"))
+    _ensure_drained(lines)
+
+
+async def _imap(stream: Stream, until: float) -> None:
+    await _asked(Lines(stream, until), "* OK", "a STARTTLS", "a OK")
+
+
+async def _pop3(stream: Stream, until: float) -> None:
+    await _asked(Lines(stream, until), "+OK", "STLS", "+OK")
+
+
+async def _asked(lines: Lines, greeting: str, command: str, agreed: str) -> None:
+    hello = await lines.hear()
+    if not hello.upper().startswith(greeting):
+        raise NetError("banner_mismatch", f"the server greets with {hello!r}")
+    await lines.say(command)
+    answer = await lines.hear()
+    while answer.startswith("* "):  # untagged data may stand before IMAP's answer
+        answer = await lines.hear()
+    if not answer.upper().startswith(agreed.upper()):
+        raise NetError("starttls_missing", f"the server answers {command.rsplit(maxsplit=1)[-1]} with {answer!r}")
+    _ensure_drained(lines)
+
+
+def _ensure_drained(lines: Lines) -> None:
+    if not lines.is_drained:
+        raise NetError("protocol_error", "the server spoke on in clear after it had agreed to TLS")
+
+
+# RFC 4511, 4.12 and 4.14.1: message 1, the extended request "StartTLS".
+_LDAP_STARTTLS = bytes.fromhex("301d02010177188016") + b"1.3.6.1.4.1.1466.20037"
+_LDAP_SUCCESS = b"\x0a\x01\x00"
+# https://www.postgresql.org/docs/current/protocol-message-formats.html: SSLRequest
+_POSTGRES_SSL = bytes.fromhex("0000000804d2162f")
+
+
+async def _ldap(stream: Stream, until: float) -> None:
+    await stream.send(_LDAP_STARTTLS, until)
+    answer = await stream.receive(until)
+    if not answer.startswith(b"\x30"):
+        raise NetError("protocol_error", "the server does not speak LDAP" if answer else "the server closed the connection")
+    if _LDAP_SUCCESS not in answer[:32]:
+        raise NetError("starttls_missing", "the server refuses StartTLS")
+
+
+async def _postgres(stream: Stream, until: float) -> None:
+    await stream.send(_POSTGRES_SSL, until)
+    answer = await stream.receive(until)
+    if answer == b"S":
+        return
+    if not answer:
+        raise NetError("connection_closed", "the server closed the connection when TLS was asked for")
+    if answer[:1] in (b"N", b"E"):
+        raise NetError("starttls_missing", "the server refuses TLS")
+    raise NetError("protocol_error", "the server does not speak PostgreSQL's protocol")
+
+
+STARTTLS: dict[str, Callable[[Stream, float], Awaitable[None]]] = {
+    "smtp": _smtp,
+    "imap": _imap,
+    "pop3": _pop3,
+    "ldap": _ldap,
+    "postgres": _postgres,
+}
+"""From a fresh connection to where a TLS handshake may begin. Each raises NetError."""
+PORTS = {"": 443, "smtp": 25, "imap": 143, "pop3": 110, "ldap": 389, "postgres": 5432}

@@ -1,0 +1,171 @@
+"""`tls`: a server presents a certificate that clients will believe.
+
+Proves the chain, the name, the dates, the strength of keys and protocol, and what a stapled OCSP response says; also behind
+STARTTLS. Cannot prove that the service behind it answers, and asks no authority about revocation: only what is stapled is known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from apps.net.errors import NetError
+from apps.net.resolver import Family
+from apps.net.stream import Handshake, Stream
+from apps.probes import judge
+from apps.probes.contract import IP_VERSION, Facts, Kind, OptionError, OptionField, Outcome, RawOptions, Scene, stored_fields
+from apps.probes.dialogue import PORTS, STARTTLS
+from apps.probes.reasons import Reason
+from apps.probes.targets import authority_of, endpoint
+from apps.probes.trust import CLIENT_CERTIFICATE, CLIENT_KEY, EXPIRY, OWN_CA, TrustOptions, facts_of, fault_of
+
+_LEAST = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
+_SECOND_THOUGHTS_S = 0.3
+
+
+@dataclass(frozen=True)
+class Options:
+    host: str
+    port: int
+    starttls: str
+    server_name: str
+    min_protocol: str
+    issuer: str
+    notice_change: bool
+    tls: TrustOptions
+    ip_version: Family
+    degraded_ms: int | None
+
+    def stored(self) -> dict[str, Any]:
+        return stored_fields(self, without=("host", "port", "degraded_ms"))
+
+
+def parse(target: str, raw: Mapping[str, Any]) -> Options:
+    """The target is a name, with a port where it is not the usual one. Raises OptionError naming `target` or the option."""
+    fields = RawOptions(raw)
+    starttls = fields.choice("starttls", "", tuple(PORTS))
+    host, port = endpoint(target, PORTS[starttls])
+    options = Options(
+        host=host,
+        port=port,
+        starttls=starttls,
+        server_name=fields.host("server_name"),
+        min_protocol=fields.choice("min_protocol", "TLSv1.2", _LEAST),
+        issuer=fields.text("issuer", limit=300),
+        notice_change=fields.flag("notice_change", False),
+        tls=TrustOptions.read(fields),
+        ip_version=fields.family(),
+        degraded_ms=fields.whole("degraded_ms", None, least=1, most=600_000),
+    )
+    fields.end()
+    return options
+
+
+async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
+    started = asyncio.get_running_loop().time()
+    facts: Facts = {}
+    try:
+        connection = await scene.network.tcp.dial(options.host, options.port, options.ip_version, deadline)
+    except NetError as error:
+        return Outcome.failed(error)
+    facts |= {"address": connection.address, "phases_ms": {"dns": connection.dns_ms, "connect": connection.connect_ms}}
+    stream = Stream(connection.sock, f"{connection.address}:{options.port}")
+    name = options.server_name or options.host
+    try:
+        if options.starttls:
+            await STARTTLS[options.starttls](stream, deadline)
+        handshake = await stream.secure(name, options.tls.trust(scene.network.roots), deadline)
+        facts["phases_ms"]["tls"] = handshake.took_ms
+        latency_ms = (asyncio.get_running_loop().time() - started) * 1000
+        facts |= facts_of(handshake)
+        if handshake.asks_for_certificate and handshake.protocol == "TLSv1.3":
+            await _accepted(stream, deadline)
+    except NetError as error:
+        return Outcome.failed(error, facts)
+    finally:
+        stream.close()
+    return _judged(options, handshake, name, latency_ms, facts, scene)
+
+
+async def _accepted(stream: Stream, deadline: float) -> None:
+    """In TLS 1.3 a server looks at the client's certificate when the client's side of the handshake is over. Raises NetError."""
+    until = min(deadline, asyncio.get_running_loop().time() + _SECOND_THOUGHTS_S)
+    try:
+        if await stream.receive(until):
+            return
+    except NetError as error:
+        if error.code == "read_timeout":
+            return
+        if error.code.startswith("tls_"):
+            raise
+    raise NetError("tls_client_cert", "the server asked for a client certificate, and closed the connection")
+
+
+def _judged(options: Options, handshake: Handshake, name: str, latency_ms: float, facts: Facts, scene: Scene) -> Outcome:
+    roots = options.tls.ca or scene.network.roots
+    fault = fault_of(handshake, name, roots, least=options.min_protocol) if options.tls.verify_tls else None
+    if fault is not None:
+        return Outcome.failed(fault, facts)
+    certificate = facts["certificate"]
+    expiry = options.tls.expiry(certificate, scene.now_ms)
+    return judge.first(
+        expiry and expiry.seeing(facts),
+        judge.contains("certificate.issuer", certificate["issuer"] if certificate else "", options.issuer, facts),
+        _changed(options, certificate, scene.baseline, facts),
+        judge.slow(latency_ms, options.degraded_ms, facts),
+        facts=facts,
+    )
+
+
+def _changed(options: Options, certificate: Facts | None, baseline: Mapping[str, Any], facts: Facts) -> Outcome | None:
+    before = (baseline.get("certificate") or {}).get("fingerprint")
+    if not options.notice_change or not certificate or before in (None, certificate["fingerprint"]):
+        return None
+    message = f"[certificate.fingerprint] ({certificate['fingerprint'][:16]}…) == {before[:16]}…"
+    return Outcome.because(Reason.TLS_CERT_CHANGED, message, facts)
+
+
+def propose(typed: str) -> str | None:
+    scheme, authority = authority_of(typed)
+    if scheme not in ("", "https"):
+        return None
+    try:
+        host, port = endpoint(authority, 443)
+    except OptionError:
+        return None
+    shown = f"[{host}]" if ":" in host else host
+    return host if port == 443 else f"{shown}:{port}" if scheme == "https" or port in (8443, 465, 636, 993, 995, 853) else None
+
+
+_STARTTLS_NAMES = {
+    "": "TLS from the first byte", "smtp": "SMTP", "imap": "IMAP", "pop3": "POP3", "ldap": "LDAP", "postgres": "PostgreSQL",
+}  # fmt: skip
+FIELDS = (
+    OptionField(
+        "starttls", "STARTTLS", "choice", "Ask for TLS in the protocol's own way first.", tuple(_STARTTLS_NAMES.items())
+    ),
+    *EXPIRY,
+    OptionField("min_protocol", "Oldest protocol that is good enough", "choice", choices=tuple((name, name) for name in _LEAST)),
+    OptionField("issuer", "Issuer must contain", "text", "A part of the issuer's name, like Let's Encrypt."),
+    OptionField("notice_change", "Tell when the certificate changes", "flag"),
+    OptionField("server_name", "Server name", "text", "Asked for and compared instead of the target."),
+    OptionField("verify_tls", "Judge chain, name and strength", "flag"),
+    OWN_CA,
+    CLIENT_CERTIFICATE,
+    CLIENT_KEY,
+    IP_VERSION,
+)  # fmt: skip
+
+KIND = Kind(
+    name="tls",
+    title="TLS certificate",
+    parse=parse,
+    run=run,
+    asks="Host name",
+    proves="The server presents a certificate that clients believe: chain, name, dates, keys and protocol.",
+    propose=propose,
+    option_fields=FIELDS,
+    secret_options=("client_key",),
+)

@@ -1,0 +1,34 @@
+"""Targets as people write them, for the kinds that go to a host and a port."""
+
+from __future__ import annotations
+
+from apps.net.errors import BadHostError
+from apps.net.guard import canonical_host, literal
+from apps.probes.contract import OptionError
+
+
+def host_of(target: str) -> str:
+    """A name or an address, canonical. Raises OptionError on `target`."""
+    try:
+        return canonical_host(target)
+    except BadHostError as error:
+        raise OptionError("target", str(error)) from error
+
+
+def endpoint(target: str, default_port: int | None = None) -> tuple[str, int]:
+    """`host:port`, an IPv6 address in brackets; without a port the default, if any. Raises OptionError on `target`."""
+    host, colon, port = target.rpartition(":")
+    if default_port is not None and (not colon or literal(target) is not None or target.endswith("]")):
+        return host_of(target), default_port
+    if not colon or not host or (":" in host and not (host.startswith("[") and host.endswith("]"))):
+        raise OptionError("target", "must be host:port, with an IPv6 address in brackets")
+    if not (port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65_535):
+        raise OptionError("target", "must end in a port from 1 to 65535")
+    return host_of(host), int(port)
+
+
+def authority_of(typed: str) -> tuple[str, str]:
+    """(scheme in lower case or nothing, host and port) of whatever a person typed: a URL, a host, host:port."""
+    scheme, separator, rest = typed.partition("://")
+    authority = (rest if separator else typed).partition("/")[0].partition("?")[0].rpartition("@")[2]
+    return (scheme.lower() if separator else "", authority)

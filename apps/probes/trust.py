@@ -1,0 +1,134 @@
+"""The options of every kind that speaks TLS, and what a finished handshake is worth by them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.x509 import ocsp
+
+from apps.net import chains
+from apps.net.errors import NetError
+from apps.net.stream import Handshake, Trust
+from apps.probes.certificates import describe
+from apps.probes.contract import Facts, OptionError, OptionField, Outcome, RawOptions
+from apps.probes.reasons import Reason
+
+DAY_MS = 86_400_000
+_PROTOCOLS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
+_PEM_LIMIT = 60_000
+
+OWN_CA = OptionField(
+    "ca", "Own certificate authority", "long", "PEM. In place of the public authorities; empty: those, or the worker's own file."
+)
+CLIENT_CERTIFICATE = OptionField("client_certificate", "Client certificate", "long", "PEM, with its chain.")
+CLIENT_KEY = OptionField("client_key", "Client key", "long", "PEM, without a passphrase. Kept encrypted.")
+EXPIRY = (
+    OptionField("expiry_degraded_days", "Degraded when it expires in less than … days", "whole", "0: never."),
+    OptionField("expiry_down_days", "Down when it expires in less than … days", "whole", "0: when it has expired."),
+)
+
+
+@dataclass(frozen=True)
+class TrustOptions:
+    """Flat in the options of a kind, by the names of the fields."""
+
+    verify_tls: bool
+    ca: str
+    client_certificate: str
+    client_key: str
+    expiry_degraded_days: int
+    expiry_down_days: int
+
+    @classmethod
+    def read(cls, fields: RawOptions) -> TrustOptions:
+        """Raises OptionError."""
+        ca = fields.text("ca", limit=_PEM_LIMIT)
+        certificate = fields.text("client_certificate", limit=_PEM_LIMIT)
+        key = fields.text("client_key", limit=_PEM_LIMIT)
+        if ca:
+            _certificates("ca", ca)
+        if bool(certificate) != bool(key):
+            missing = "client_key" if certificate else "client_certificate"
+            raise OptionError(f"options.{missing}", "is missing: a certificate and its key belong together")
+        if certificate:
+            _ensure_pair(_certificates("client_certificate", certificate)[0], key)
+        return cls(
+            verify_tls=fields.flag("verify_tls", True),
+            ca=ca,
+            client_certificate=certificate,
+            client_key=key,
+            expiry_degraded_days=fields.whole("expiry_degraded_days", 14, least=0, most=3_650) or 0,
+            expiry_down_days=fields.whole("expiry_down_days", 0, least=0, most=3_650) or 0,
+        )
+
+    def trust(self, roots: str) -> Trust:
+        """For a handshake; `roots` are the worker's own."""
+        return Trust(self.ca or roots, self.client_certificate, self.client_key)
+
+    def expiry(self, certificate: Facts | None, now_ms: int) -> Outcome | None:
+        """Of a certificate's facts: down or degraded when it ends too soon. What has ended is the handshake's matter."""
+        if certificate is None:
+            return None
+        left_ms = certificate["not_after"] - now_ms
+        for days, verdict in ((self.expiry_down_days, "down"), (self.expiry_degraded_days, "degraded")):
+            if days and left_ms < days * DAY_MS:
+                message = f"[certificate.days] ({left_ms / DAY_MS:.1f}) >= {days}"
+                return Outcome.because(Reason.TLS_EXPIRING, message).judged(verdict)
+        return None
+
+
+def _certificates(name: str, text: str) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(text.encode())
+    except ValueError as error:
+        raise OptionError(f"options.{name}", "is not a certificate in PEM") from error
+
+
+def _ensure_pair(certificate: x509.Certificate, key: str) -> None:
+    try:
+        private = load_pem_private_key(key.encode(), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise OptionError("options.client_key", "is not a private key in PEM without a passphrase") from error
+    if private.public_key() != certificate.public_key():
+        raise OptionError("options.client_key", "is not the key of the client certificate")
+
+
+def facts_of(handshake: Handshake) -> Facts:
+    pems = [certificate.public_bytes(Encoding.PEM).decode() for certificate in handshake.chain]
+    facts: Facts = {"protocol": handshake.protocol, "cipher": handshake.cipher, "certificate": describe(pems)}
+    status = _stapled(handshake.staple)
+    return {**facts, "ocsp": status} if status else facts
+
+
+def fault_of(handshake: Handshake, host: str, roots: str, *, least: str = "TLSv1.2") -> NetError | None:
+    """Why this handshake should not be trusted, the gravest thing first; None when nothing speaks against it."""
+    if not handshake.chain:
+        return NetError("tls_handshake", "the server presented no certificate")
+    if _stapled(handshake.staple) == "revoked":
+        return NetError("tls_revoked", "the server's own OCSP response says that the certificate was revoked")
+    fault = chains.judge(handshake.chain, [code for code, _ in handshake.faults], roots)
+    if fault is not None:
+        return fault
+    if not chains.is_for(handshake.chain[0], host):
+        names = (describe([handshake.chain[0].public_bytes(Encoding.PEM).decode()]) or {}).get("names") or ["no name"]
+        return NetError("tls_hostname_mismatch", f"the certificate is for {', '.join(names[:5])}, not for {host}")
+    weak = chains.weakness(handshake.chain)
+    if weak is not None:
+        return weak
+    if handshake.protocol in _PROTOCOLS and _PROTOCOLS.index(handshake.protocol) < _PROTOCOLS.index(least):
+        return NetError("tls_old_protocol", f"[protocol] ({handshake.protocol}) >= {least}")
+    return None
+
+
+def _stapled(staple: bytes) -> str:
+    """`good`, `revoked` or `unknown`; nothing without a response that can be read."""
+    if not staple:
+        return ""
+    try:
+        response = ocsp.load_der_ocsp_response(staple)
+        return response.certificate_status.name.lower() if response.response_status is ocsp.OCSPResponseStatus.SUCCESSFUL else ""
+    except ValueError:
+        return ""
