@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from apps.net.errors import NetError
 from apps.net.guard import AddressPolicy
@@ -21,6 +22,9 @@ class Connection:
     address: str
     dns_ms: float
     connect_ms: float
+
+    def facts(self) -> dict[str, Any]:
+        return {"address": self.address, "phases_ms": {"dns": self.dns_ms, "connect": self.connect_ms}}
 
 
 class TcpDialer:

@@ -84,8 +84,8 @@ class OptionField:
 
     name: str
     label: str
-    shape: Literal["text", "long", "whole", "flag", "choice", "list", "headers"] = "text"
-    """`list`: texts by comma. `headers`: lines of `Name: value`."""
+    shape: Literal["text", "long", "whole", "flag", "choice", "list", "lines", "headers"] = "text"
+    """`list`: texts by comma. `lines`: texts, one to a line. `headers`: lines of `Name: value`."""
     help: str = ""
     choices: tuple[tuple[str, str], ...] = ()
 

@@ -57,8 +57,8 @@ class Lines:
         return not self._ahead
 
 
-async def greet_smtp(lines: Lines, name: str) -> list[str]:
-    """Greeting and EHLO; the extensions that are offered, in upper case. Raises NetError `smtp_greeting`."""
+async def greet_smtp(lines: Lines, name: str) -> tuple[str, list[str]]:
+    """Greeting and EHLO: the greeting's text, and the extensions that are offered. Raises NetError `smtp_greeting`."""
     try:
         code, texts = await lines.reply()
     except NetError as error:
@@ -67,10 +67,11 @@ async def greet_smtp(lines: Lines, name: str) -> list[str]:
         raise
     if code != 220:
         raise NetError("smtp_greeting", f"the server greets with {code} {' '.join(texts)}".rstrip())
-    return await ehlo(lines, name)
+    return " ".join(texts)[:300], await ehlo(lines, name)
 
 
 async def ehlo(lines: Lines, name: str) -> list[str]:
+    """The extensions that are offered, in upper case."""
     await lines.say(f"EHLO {name}")
     code, texts = await lines.reply()
     if code != 250:
@@ -89,8 +90,9 @@ async def starttls_smtp(lines: Lines, extensions: list[str]) -> None:
 
 async def _smtp(stream: Stream, until: float) -> None:
     lines = Lines(stream, until)
-    await starttls_smtp(lines, await greet_smtp(lines, "probe.invalid"))
-    _ensure_drained(lines)
+    _, extensions = await greet_smtp(lines, "probe.invalid")
+    await starttls_smtp(lines, extensions)
+    ensure_drained(lines)
 
 
 async def _imap(stream: Stream, until: float) -> None:
@@ -111,10 +113,10 @@ async def _asked(lines: Lines, greeting: str, command: str, agreed: str) -> None
         answer = await lines.hear()
     if not answer.upper().startswith(agreed.upper()):
         raise NetError("starttls_missing", f"the server answers {command.rsplit(maxsplit=1)[-1]} with {answer!r}")
-    _ensure_drained(lines)
+    ensure_drained(lines)
 
 
-def _ensure_drained(lines: Lines) -> None:
+def ensure_drained(lines: Lines) -> None:
     if not lines.is_drained:
         raise NetError("protocol_error", "the server spoke on in clear after it had agreed to TLS")
 

@@ -11,9 +11,9 @@ from cryptography.x509 import ocsp
 
 from apps.net import chains
 from apps.net.errors import NetError
-from apps.net.stream import Handshake, Trust
+from apps.net.stream import Handshake, Stream, Trust
 from apps.probes.certificates import describe
-from apps.probes.contract import Facts, OptionError, OptionField, Outcome, RawOptions
+from apps.probes.contract import Facts, OptionError, OptionField, Outcome, RawOptions, Scene
 from apps.probes.reasons import Reason
 
 DAY_MS = 86_400_000
@@ -94,6 +94,20 @@ def _ensure_pair(certificate: x509.Certificate, key: str) -> None:
         raise OptionError("options.client_key", "is not a private key in PEM without a passphrase") from error
     if private.public_key() != certificate.public_key():
         raise OptionError("options.client_key", "is not the key of the client certificate")
+
+
+async def secured(
+    stream: Stream, name: str, options: TrustOptions, scene: Scene, until: float, facts: Facts, *, least: str = "TLSv1.2"
+) -> tuple[Handshake, Outcome | None]:
+    """Turn a stream to TLS; `facts` take what was seen. Raises NetError for what is not to be trusted, tells what ends soon."""
+    handshake = await stream.secure(name, options.trust(scene.network.roots), until)
+    facts.setdefault("phases_ms", {})["tls"] = handshake.took_ms
+    facts |= facts_of(handshake)
+    fault = fault_of(handshake, name, options.ca or scene.network.roots, least=least) if options.verify_tls else None
+    if fault is not None:
+        raise fault
+    ends = options.expiry(facts["certificate"], scene.now_ms)
+    return handshake, ends and ends.seeing(facts)
 
 
 def facts_of(handshake: Handshake) -> Facts:

@@ -117,7 +117,7 @@ def _field(described: OptionField) -> forms.Field:
             return forms.BooleanField(**common)
         case "choice":
             return forms.ChoiceField(choices=described.choices, **common)
-        case "long" | "headers":
+        case "long" | "lines" | "headers":
             rows = {"rows": 3, "spellcheck": "false"}
             return _Lines(described, **common, widget=forms.Textarea(attrs=rows), strip=False)
         case _:
@@ -142,6 +142,8 @@ def _raw(described: OptionField, value: Any) -> Any:
     match described.shape:
         case "list":
             return [item.strip() for item in value.split(",") if item.strip()]
+        case "lines":
+            return [line for line in value.split("\n") if line.strip()]
         case "headers":
             pairs = (line.partition(":") for line in value.split("\n") if line.strip())
             return {name.strip(): content.strip() for name, _, content in pairs}
@@ -153,6 +155,8 @@ def _shown(described: OptionField, value: Any) -> Any:
     match described.shape:
         case "list":
             return ", ".join(map(str, value))
+        case "lines":
+            return "\n".join(map(str, value))
         case "headers":
             return "\n".join(f"{name}: {content}" for name, content in value.items())
         case _:
@@ -167,7 +171,7 @@ def _short(described: OptionField, value: Any) -> str:
             return f"{described.label.lower()}: no"
         case "headers":
             return f"{len(str(value).strip().splitlines())} headers"
-        case "long":
+        case "long" | "lines":
             return described.label.lower()
         case "choice":
             return "" if value == "auto" else str(value)

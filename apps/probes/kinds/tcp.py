@@ -1,27 +1,40 @@
-"""`tcp`: a port accepts a connection.
+"""`tcp`: a port accepts a connection, and says what it should.
 
-Proves that name, network and listener work from the worker's region. Cannot prove that anything behind the listener works: a
-kernel accepts for a process that hangs.
+Proves that name, network and listener work from the worker's region; with a dialogue also that a process behind the listener
+answers. Cannot prove anything behind the listener without one: a kernel accepts for a process that hangs.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from apps.net.errors import NetError
 from apps.net.resolver import Family
-from apps.probes import judge
-from apps.probes.contract import IP_VERSION, Facts, Kind, OptionError, Outcome, RawOptions, Scene, stored_fields
-from apps.probes.targets import endpoint
+from apps.net.stream import Stream
+from apps.probes import judge, patterns
+from apps.probes.contract import IP_VERSION, Facts, Kind, OptionError, OptionField, Outcome, RawOptions, Scene, stored_fields
+from apps.probes.targets import authority_of, endpoint
+from apps.probes.trust import CLIENT_CERTIFICATE, CLIENT_KEY, EXPIRY, OWN_CA, TrustOptions, secured
+
+_STEPS = ("send", "expect", "starttls")
+_MOST_STEPS = 20
+_HEARD_BYTES = 65_536
+_SHOWN = 300
+_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|([rnt0\\]))")
+_ESCAPES = {"r": "\r", "n": "\n", "t": "\t", "0": "\0", "\\": "\\"}
 
 
 @dataclass(frozen=True)
 class Options:
     host: str
     port: int
+    dialogue: tuple[str, ...]
+    use_tls: bool
+    tls: TrustOptions
     ip_version: Family
     degraded_ms: int | None
 
@@ -33,9 +46,27 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
     """The target is `host:port`, an IPv6 address in brackets. Raises OptionError naming `target` or the option."""
     host, port = endpoint(target)
     fields = RawOptions(raw)
-    options = Options(host, port, fields.family(), fields.whole("degraded_ms", None, least=1, most=600_000))
+    options = Options(
+        host=host,
+        port=port,
+        dialogue=fields.texts("dialogue", most=_MOST_STEPS, limit=2_000),
+        use_tls=fields.flag("use_tls", False),
+        tls=TrustOptions.read(fields),
+        ip_version=fields.family(),
+        degraded_ms=fields.whole("degraded_ms", None, least=1, most=600_000),
+    )
+    for step in options.dialogue:
+        _ensure_step(step)
     fields.end()
     return options
+
+
+def _ensure_step(step: str) -> None:
+    verb, _, rest = step.partition(" ")
+    if verb not in _STEPS or bool(rest) == (verb == "starttls"):
+        raise OptionError("options.dialogue", f"{step[:60]!r} is none of: send TEXT, expect PATTERN, starttls")
+    if verb == "expect":
+        patterns.check("options.dialogue", rest)
 
 
 async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
@@ -44,30 +75,102 @@ async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
         connection = await scene.network.tcp.dial(options.host, options.port, options.ip_version, deadline)
     except NetError as error:
         return Outcome.failed(error)
-    connection.sock.close()
+    facts: Facts = connection.facts()
+    stream = Stream(connection.sock, f"{connection.address}:{options.port}")
+    ends: Outcome | None = None
+    try:
+        if options.use_tls:
+            _, ends = await secured(stream, options.host, options.tls, scene, deadline, facts)
+        conversation = _Conversation(stream, deadline, facts)
+        for step in options.dialogue:
+            verb, _, rest = step.partition(" ")
+            if verb == "send":
+                await stream.send(_unescaped(rest), deadline)
+            elif verb == "expect":
+                await conversation.expect(rest)
+            else:
+                _, ends = await secured(stream, options.host, options.tls, scene, deadline, facts)
+    except NetError as error:
+        return Outcome.failed(error, facts)
+    finally:
+        stream.close()
     latency_ms = (asyncio.get_running_loop().time() - started) * 1000
-    phases = {"dns": round(connection.dns_ms, 2), "connect": round(connection.connect_ms, 2)}
-    facts: Facts = {"address": connection.address, "phases_ms": phases}
-    return judge.first(judge.slow(latency_ms, options.degraded_ms, facts), facts=facts)
+    return judge.first(ends, judge.slow(latency_ms, options.degraded_ms, facts), facts=facts)
+
+
+class _Conversation:
+    """What was heard and not yet matched."""
+
+    def __init__(self, stream: Stream, until: float, facts: Facts) -> None:
+        self._stream = stream
+        self._until = until
+        self._facts = facts
+        self._heard = ""
+
+    async def expect(self, pattern: str) -> None:
+        """Read until the pattern is found; what stands before its end is used up. Raises NetError."""
+        wanted = patterns.compiled(pattern)
+        while not (found := wanted.search(self._heard)):
+            if len(self._heard) > _HEARD_BYTES:
+                raise self._mismatch(pattern, f"within {_HEARD_BYTES:,} bytes")
+            try:
+                data = await self._stream.receive(self._until)
+            except NetError as error:
+                if error.code == "read_timeout" and self._heard:
+                    raise self._mismatch(pattern, "in time") from error
+                raise
+            if not data and self._heard:
+                raise self._mismatch(pattern, "before the connection was closed")
+            if not data:
+                raise NetError("connection_closed", "the server closed the connection without a word")
+            self._heard += data.decode("utf-8", "replace").replace("\x00", "�")
+            self._facts["banner"] = self._heard[:_SHOWN]
+        self._heard = self._heard[found.end() :]
+
+    def _mismatch(self, pattern: str, when: str) -> NetError:
+        return NetError("banner_mismatch", f"[answer] ({self._heard[:_SHOWN]!r}) matches {pattern!r} {when}")
+
+
+def _unescaped(text: str) -> bytes:
+    """`\\r`, `\\n`, `\\t`, `\\0`, `\\\\` and `\\xHH` as the bytes that they mean."""
+    parts, at = [], 0
+    for found in _ESCAPE.finditer(text):
+        parts.append(text[at : found.start()].encode())
+        parts.append(bytes.fromhex(found[1]) if found[1] else _ESCAPES[found[2]].encode())
+        at = found.end()
+    return b"".join([*parts, text[at:].encode()])
 
 
 def propose(typed: str) -> str | None:
     """The host and port of whatever was typed; a URL without a port means its scheme's."""
-    scheme, separator, rest = typed.partition("://")
-    authority = (rest if separator else typed).partition("/")[0].rpartition("@")[2]
+    scheme, authority = authority_of(typed)
     host, colon, port = authority.rpartition(":")
     if not colon or (port and not port.isdigit()):
-        known = {"https": "443", "http": "80", "": "443"}.get(scheme.lower() if separator else "")
+        known = {"https": "443", "http": "80", "": "443"}.get(scheme)
         if known is None or authority.count(":") > 1:
             return None
         host, port = authority, known
     target = f"{host}:{port}"
     try:
-        parse(target, {})
+        endpoint(target)
     except OptionError:
         return None
     return target
 
+
+FIELDS = (
+    OptionField(
+        "dialogue", "Dialogue", "lines",
+        r"A step to a line: send TEXT (\r\n ends a line), expect PATTERN (RE2), starttls. Members can read it: no passwords.",
+    ),
+    OptionField("use_tls", "TLS from the first byte", "flag"),
+    OptionField("verify_tls", "Verify the certificate", "flag"),
+    *EXPIRY,
+    OWN_CA,
+    CLIENT_CERTIFICATE,
+    CLIENT_KEY,
+    IP_VERSION,
+)  # fmt: skip
 
 KIND = Kind(
     name="tcp",
@@ -75,7 +178,8 @@ KIND = Kind(
     parse=parse,
     run=run,
     asks="Host and port",
-    proves="The port accepts a connection: name, network and listener work. What stands behind the listener is not asked.",
+    proves="The port accepts a connection and, with a dialogue, answers as it should.",
     propose=propose,
-    option_fields=(IP_VERSION,),
+    option_fields=FIELDS,
+    secret_options=("client_key",),
 )

@@ -13,13 +13,13 @@ from typing import Any
 
 from apps.net.errors import NetError
 from apps.net.resolver import Family
-from apps.net.stream import Handshake, Stream
+from apps.net.stream import Stream
 from apps.probes import judge
 from apps.probes.contract import IP_VERSION, Facts, Kind, OptionError, OptionField, Outcome, RawOptions, Scene, stored_fields
 from apps.probes.dialogue import PORTS, STARTTLS
 from apps.probes.reasons import Reason
 from apps.probes.targets import authority_of, endpoint
-from apps.probes.trust import CLIENT_CERTIFICATE, CLIENT_KEY, EXPIRY, OWN_CA, TrustOptions, facts_of, fault_of
+from apps.probes.trust import CLIENT_CERTIFICATE, CLIENT_KEY, EXPIRY, OWN_CA, TrustOptions, secured
 
 _LEAST = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 _SECOND_THOUGHTS_S = 0.3
@@ -70,23 +70,28 @@ async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
         connection = await scene.network.tcp.dial(options.host, options.port, options.ip_version, deadline)
     except NetError as error:
         return Outcome.failed(error)
-    facts |= {"address": connection.address, "phases_ms": {"dns": connection.dns_ms, "connect": connection.connect_ms}}
+    facts |= connection.facts()
     stream = Stream(connection.sock, f"{connection.address}:{options.port}")
     name = options.server_name or options.host
     try:
         if options.starttls:
             await STARTTLS[options.starttls](stream, deadline)
-        handshake = await stream.secure(name, options.tls.trust(scene.network.roots), deadline)
-        facts["phases_ms"]["tls"] = handshake.took_ms
+        handshake, ends = await secured(stream, name, options.tls, scene, deadline, facts, least=options.min_protocol)
         latency_ms = (asyncio.get_running_loop().time() - started) * 1000
-        facts |= facts_of(handshake)
         if handshake.asks_for_certificate and handshake.protocol == "TLSv1.3":
             await _accepted(stream, deadline)
     except NetError as error:
         return Outcome.failed(error, facts)
     finally:
         stream.close()
-    return _judged(options, handshake, name, latency_ms, facts, scene)
+    certificate = facts["certificate"]
+    return judge.first(
+        judge.contains("certificate.issuer", certificate["issuer"] if certificate else "", options.issuer, facts),
+        ends,
+        _changed(options, certificate, scene.baseline, facts),
+        judge.slow(latency_ms, options.degraded_ms, facts),
+        facts=facts,
+    )
 
 
 async def _accepted(stream: Stream, deadline: float) -> None:
@@ -101,22 +106,6 @@ async def _accepted(stream: Stream, deadline: float) -> None:
         if error.code.startswith("tls_"):
             raise
     raise NetError("tls_client_cert", "the server asked for a client certificate, and closed the connection")
-
-
-def _judged(options: Options, handshake: Handshake, name: str, latency_ms: float, facts: Facts, scene: Scene) -> Outcome:
-    roots = options.tls.ca or scene.network.roots
-    fault = fault_of(handshake, name, roots, least=options.min_protocol) if options.tls.verify_tls else None
-    if fault is not None:
-        return Outcome.failed(fault, facts)
-    certificate = facts["certificate"]
-    expiry = options.tls.expiry(certificate, scene.now_ms)
-    return judge.first(
-        expiry and expiry.seeing(facts),
-        judge.contains("certificate.issuer", certificate["issuer"] if certificate else "", options.issuer, facts),
-        _changed(options, certificate, scene.baseline, facts),
-        judge.slow(latency_ms, options.degraded_ms, facts),
-        facts=facts,
-    )
 
 
 def _changed(options: Options, certificate: Facts | None, baseline: Mapping[str, Any], facts: Facts) -> Outcome | None:
