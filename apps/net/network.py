@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from apps.net.dns import DnsClient
 from apps.net.guard import AddressPolicy
 from apps.net.http import HttpEngine
 from apps.net.resolver import Resolver
@@ -20,6 +21,7 @@ class Network:
         """The worker's own certificate authorities as PEM; empty: the public ones."""
         self.http = HttpEngine(policy, self._resolver, ca_file)
         self.tcp = TcpDialer(policy, self._resolver)
+        self.dns = DnsClient(policy, self._resolver, self.tcp, self.roots)
 
     async def close(self) -> None:
         await self.http.close()

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from apps.probes.contract import Kind
-from apps.probes.kinds import http, smtp, tcp, tls
+from apps.probes.kinds import dns, http, smtp, tcp, tls
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (http.KIND, tcp.KIND, tls.KIND, smtp.KIND)}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (http.KIND, tcp.KIND, dns.KIND, tls.KIND, smtp.KIND)}

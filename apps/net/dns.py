@@ -1,0 +1,138 @@
+"""One DNS query to one name server, over UDP, TCP or TLS, guarded as every connection is. Messages are the caller's matter."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from apps.net.errors import NetError
+from apps.net.guard import AddressPolicy, literal
+from apps.net.resolver import Resolver
+from apps.net.stream import Stream, Trust
+from apps.net.tcp import TcpDialer
+
+Transport = Literal["udp", "tcp", "tls"]
+_RESEND_S = 1.0
+_BIGGEST = 65_535
+_SHORTEST = 12
+
+
+@dataclass(frozen=True)
+class Server:
+    """`host` empty: the name servers of this machine, which its operator chose and the guard does not judge."""
+
+    host: str
+    port: int
+    transport: Transport
+
+
+@dataclass(frozen=True)
+class Reply:
+    wire: bytes
+    address: str
+    took_ms: float
+    """Of the answering server's exchange, connection included."""
+
+
+class DnsClient:
+    """Asks name servers for one event loop."""
+
+    def __init__(self, policy: AddressPolicy, resolver: Resolver, dialer: TcpDialer, roots: str) -> None:
+        self._policy = policy
+        self._resolver = resolver
+        self._dialer = dialer
+        self._roots = roots
+
+    async def ask(self, wire: bytes, server: Server, until: float) -> Reply:
+        """The answer to a query, an id that fits, nothing else looked at. Raises NetError."""
+        addresses = await self._addresses(server, until)
+        failure: NetError | None = None
+        loop = asyncio.get_running_loop()
+        for tried, address in enumerate(addresses):
+            began = loop.time()
+            share = began + (until - began) / (len(addresses) - tried)
+            try:
+                if server.transport == "udp":
+                    answer = await _by_udp(wire, address, server.port, share)
+                else:
+                    answer = await self._by_stream(wire, address, server, share)
+            except NetError as error:
+                failure = failure or error
+                continue
+            return Reply(answer, address, (loop.time() - began) * 1000)
+        if failure is not None and not server.host and failure.code in ("connect_refused", "network_unreachable"):
+            raise NetError("internal", f"the probe worker reaches no name server: {failure.message}")
+        raise failure or NetError("internal", "the probe worker knows no name server")
+
+    async def _addresses(self, server: Server, until: float) -> Sequence[str]:
+        if not server.host:
+            return system_servers()
+        addresses = await self._resolver.resolve(server.host, "auto", until - asyncio.get_running_loop().time())
+        for address in addresses:
+            if not self._policy.permits(address):
+                raise NetError("blocked_address", f"{server.host} leads to {address}, an address this deployment does not probe")
+        return addresses[:1]
+
+    async def _by_stream(self, wire: bytes, address: str, server: Server, until: float) -> bytes:
+        connection = await self._dialer.dial(address, server.port, "auto", until, is_judged=not server.host)
+        stream = Stream(connection.sock, f"{address}:{server.port}")
+        try:
+            if server.transport == "tls":
+                await stream.secure(server.host or address, Trust(self._roots), until)  # opportunistic (RFC 7858, 4.1)
+            await stream.send(len(wire).to_bytes(2, "big") + wire, until)
+            heard = b""
+            while len(heard) < 2 or len(heard) < 2 + int.from_bytes(heard[:2], "big"):
+                data = await stream.receive(until)
+                if not data:
+                    code = "dns_truncated" if heard else "connection_closed"
+                    raise NetError(code, f"{address} closed the connection before its answer was whole")
+                heard += data
+        except NetError as error:
+            if error.code == "read_timeout":
+                raise NetError("dns_timeout", f"{address} did not answer in time") from error
+            raise
+        finally:
+            stream.close()
+        return heard[2 : 2 + int.from_bytes(heard[:2], "big")]
+
+
+async def _by_udp(wire: bytes, address: str, port: int, until: float) -> bytes:
+    """Sent again every second; what carries another id is not for us."""
+    loop = asyncio.get_running_loop()
+    where = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    strangers = 0
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        try:
+            sock.connect((address, port))
+            while loop.time() < until:
+                await loop.sock_sendall(sock, wire)
+                again = min(until, loop.time() + _RESEND_S)
+                try:
+                    async with asyncio.timeout_at(again):
+                        while True:
+                            answer = await loop.sock_recv(sock, _BIGGEST)
+                            if len(answer) < _SHORTEST or answer[:2] == wire[:2]:
+                                return answer
+                            strangers += 1
+                except TimeoutError:
+                    continue
+        except OSError as error:
+            if error.errno == errno.ECONNREFUSED:
+                raise NetError("connect_refused", f"nothing listens at {where}") from error
+            raise NetError("network_unreachable", f"no way to {where}: {error.strerror}") from error
+    if strangers:
+        raise NetError("dns_malformed", f"{where} sent {strangers} answers to other questions, and none to ours")
+    raise NetError("dns_timeout", f"{where} did not answer in time")
+
+
+def system_servers(path: str = "/etc/resolv.conf") -> list[str]:
+    """The name servers of this machine, three at the most (resolv.conf(5))."""
+    with open(path, encoding="utf-8", errors="replace") as lines:
+        fields = (line.split() for line in lines)
+        found = [parts[1] for parts in fields if len(parts) > 1 and parts[0] == "nameserver"]
+    return [address for given in found if (address := literal(given.partition("%")[0]))][:3]

@@ -1,0 +1,269 @@
+"""`dns`: a name has the records that it should, at a name server of choice.
+
+Proves what one name server answers from the worker's region, how fast, and whether it vouches for DNSSEC. Cannot prove what other
+name servers have cached, and validates no signature itself: the AD flag is the resolver's word.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdatatype
+import dns.reversename
+import dns.rrset
+
+from apps.net.dns import Reply, Server, Transport
+from apps.net.errors import NetError
+from apps.net.guard import literal
+from apps.probes import judge, patterns
+from apps.probes.contract import Facts, Kind, OptionError, OptionField, Outcome, RawOptions, Scene, stored_fields
+from apps.probes.reasons import Reason
+from apps.probes.targets import authority_of, endpoint, host_of
+
+TYPES = ("A", "AAAA", "CNAME", "MX", "NS", "TXT", "SOA", "SRV", "CAA", "PTR")
+RCODES = ("NOERROR", "NXDOMAIN", "SERVFAIL", "REFUSED")
+TRANSPORTS = ("udp", "tcp", "tls")
+MATCHES = {
+    "all": "All are there",
+    "any": "One of them is there",
+    "exact": "They and no others",
+    "regex": "Patterns (RE2)",
+}
+_MOST_LINKS = 8
+_SHOWN = 50
+_REASONS = {"NXDOMAIN": Reason.DNS_NXDOMAIN, "SERVFAIL": Reason.DNS_SERVFAIL, "REFUSED": Reason.DNS_REFUSED}
+
+
+@dataclass(frozen=True)
+class Options:
+    name: str
+    host: str
+    record_type: str
+    nameserver: str
+    transport: Transport
+    expected: tuple[str, ...]
+    match: Literal["all", "any", "exact", "regex"]
+    rcode: str
+    min_ttl: int | None
+    dnssec: bool
+    notice_change: bool
+    degraded_ms: int | None
+
+    @property
+    def server(self) -> Server:
+        default = 853 if self.transport == "tls" else 53
+        host, port = endpoint(self.nameserver, default) if self.nameserver else ("", default)
+        return Server(host, port, self.transport)
+
+    def stored(self) -> dict[str, Any]:
+        return stored_fields(self, without=("name", "host", "degraded_ms"))
+
+
+def parse(target: str, raw: Mapping[str, Any]) -> Options:
+    """The target is a name; for PTR also an address. Raises OptionError naming `target` or the option."""
+    fields = RawOptions(raw)
+    nameserver = fields.text("nameserver", limit=260)
+    try:
+        server_host = endpoint(nameserver, 53)[0] if nameserver else ""
+    except OptionError as error:
+        raise OptionError("options.nameserver", error.message) from error
+    options = Options(
+        name=host_of(target),
+        host=server_host,
+        record_type=fields.choice("record_type", "A", TYPES),
+        nameserver=nameserver,
+        transport=cast(Transport, fields.choice("transport", "udp", TRANSPORTS)),
+        expected=fields.texts("expected", most=50, limit=1_000),
+        match=cast(Literal["all", "any", "exact", "regex"], fields.choice("match", "all", tuple(MATCHES))),
+        rcode=fields.choice("rcode", "NOERROR", RCODES),
+        min_ttl=fields.whole("min_ttl", None, least=1, most=604_800),
+        dnssec=fields.flag("dnssec", False),
+        notice_change=fields.flag("notice_change", False),
+        degraded_ms=fields.whole("degraded_ms", None, least=1, most=600_000),
+    )
+    if literal(options.name) and options.record_type != "PTR":
+        raise OptionError("target", "must be a name; of an address only PTR can be asked")
+    if options.match == "regex":
+        for pattern in options.expected:
+            patterns.check("options.expected", pattern)
+    if options.expected and options.rcode != "NOERROR":
+        raise OptionError("options.expected", f"cannot be there in an answer with {options.rcode}")
+    fields.end()
+    return options
+
+
+async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
+    started = asyncio.get_running_loop().time()
+    question = dns.reversename.from_address(options.name) if literal(options.name) else dns.name.from_text(options.name)
+    facts: Facts = {}
+    seen = {question}
+    ttls: list[int] = []
+    while True:
+        try:
+            answer = await _asked(question, options, deadline, scene, facts)
+        except NetError as error:
+            return Outcome.failed(error, facts)
+        refused = _wrong_rcode(answer, options, facts)
+        if refused is not None or options.rcode != "NOERROR":
+            break
+        try:
+            chain = answer.resolve_chaining()
+        except (dns.message.ChainTooLong, dns.exception.DNSException) as error:
+            reason = Reason.DNS_LOOP if isinstance(error, dns.message.ChainTooLong) else Reason.DNS_MALFORMED
+            return Outcome.because(reason, f"the answer for {options.name} cannot be followed: {error}", facts)
+        ttls += [cname.ttl for cname in chain.cnames]
+        if chain.answer is not None or not chain.cnames:
+            facts |= _records(chain.answer, ttls)
+            break
+        question = chain.canonical_name  # a server that knows only this link: ask it for the next
+        if question in seen or len(seen) > _MOST_LINKS:
+            return Outcome.because(Reason.DNS_LOOP, f"the aliases of {options.name} lead back to {question}", facts)
+        seen.add(question)
+    latency_ms = (asyncio.get_running_loop().time() - started) * 1000
+    slow = judge.slow(latency_ms, options.degraded_ms, facts)
+    return judge.first(refused, *_findings(options, scene, facts), slow, facts=facts)
+
+
+async def _asked(
+    question: dns.name.Name, options: Options, deadline: float, scene: Scene, facts: Facts
+) -> dns.message.QueryMessage:
+    """One answer, over TCP where it did not fit into a datagram. Raises NetError."""
+    query = dns.message.make_query(question, options.record_type, want_dnssec=options.dnssec)
+    server = options.server
+    reply = await scene.network.dns.ask(query.to_wire(), server, deadline)
+    answer = _parsed(query, reply)
+    if answer.flags & dns.flags.TC and server.transport == "udp":
+        try:
+            reply = await scene.network.dns.ask(query.to_wire(), replace(server, transport="tcp"), deadline)
+        except NetError as error:
+            raise NetError("dns_truncated", f"the answer was cut short, and over TCP: {error.message}") from error
+        answer = _parsed(query, reply)
+    facts |= {
+        "address": reply.address,
+        "phases_ms": {"dns": round(reply.took_ms, 2)},
+        "rcode": dns.rcode.to_text(answer.rcode()),
+        "flags": dns.flags.to_text(answer.flags),
+    }
+    return answer
+
+
+def _parsed(query: dns.message.Message, reply: Reply) -> dns.message.QueryMessage:
+    try:
+        answer = dns.message.from_wire(reply.wire)
+    except (dns.exception.DNSException, ValueError) as error:
+        said = str(error) or type(error).__name__
+        raise NetError("dns_malformed", f"the answer of {reply.address} cannot be read: {said}") from error
+    if not isinstance(answer, dns.message.QueryMessage) or not query.is_response(answer):
+        raise NetError("dns_malformed", f"{reply.address} answers another question")
+    return answer
+
+
+def _wrong_rcode(answer: dns.message.Message, options: Options, facts: Facts) -> Outcome | None:
+    code = facts["rcode"]
+    if code == options.rcode:
+        return None
+    reason = _REASONS.get(code, Reason.DNS_WRONG_ANSWER)
+    words = {"NXDOMAIN": f"the name {options.name} does not exist"}.get(code, "")
+    shown = f"[rcode] ({code}) == {options.rcode}"
+    return Outcome.because(reason, f"{words}: {shown}" if words else shown, facts)
+
+
+def _records(rows: dns.rrset.RRset | None, ttls: Sequence[int]) -> Facts:
+    if rows is None:
+        return {"answers": []}
+    return {"answers": sorted(_text(row) for row in rows)[:_SHOWN], "ttl": min([rows.ttl, *ttls])}
+
+
+def _text(row: Any) -> str:
+    """As people write it: names without the last dot, texts whole and without quotes."""
+    if row.rdtype == dns.rdatatype.TXT:
+        return b"".join(row.strings).decode("utf-8", "replace").replace("\x00", "�")
+    return _plain(row.to_text())
+
+
+def _plain(text: str) -> str:
+    parts = [part.removesuffix(".").lower() if part != "." else part for part in text.split(" ")]
+    try:
+        return str(ipaddress.ip_address(parts[0])) if len(parts) == 1 else " ".join(parts)
+    except ValueError:
+        return " ".join(parts)
+
+
+def _findings(options: Options, scene: Scene, facts: Facts) -> list[Outcome | None]:
+    if options.rcode != "NOERROR":
+        return []
+    answers: list[str] = facts.get("answers", [])
+    if not answers:
+        return [Outcome.because(Reason.DNS_EMPTY, f"the name {options.name} has no {options.record_type} record", facts)]
+    ttl, before = facts["ttl"], scene.baseline.get("answers")
+    is_vouched = "AD" in facts["flags"].split()
+    return [
+        _unexpected(options, answers, facts),
+        Outcome.because(Reason.DNS_WRONG_ANSWER, "[dnssec] (not validated) == validated", facts)
+        if options.dnssec and not is_vouched
+        else None,
+        Outcome.because(Reason.ASSERTION_FAILED, f"[ttl] ({ttl} s) >= {options.min_ttl} s", facts)
+        if options.min_ttl and ttl < options.min_ttl
+        else None,
+        Outcome.because(Reason.DNS_CHANGED, f"[answers] ({', '.join(answers)}) == {', '.join(before)}", facts)
+        if options.notice_change and before and sorted(before) != answers
+        else None,
+    ]
+
+
+def _unexpected(options: Options, answers: Sequence[str], facts: Facts) -> Outcome | None:
+    if not options.expected:
+        return None
+    if options.match == "regex":
+        is_right = all(any(patterns.compiled(wanted).search(answer) for answer in answers) for wanted in options.expected)
+    else:
+        is_text = options.record_type == "TXT"
+        wanted = {text if is_text else _plain(text.strip()) for text in options.expected}
+        found = set(answers)
+        is_right = {"all": wanted <= found, "any": bool(wanted & found), "exact": wanted == found}[options.match]
+    if is_right:
+        return None
+    message = f"[answers] ({', '.join(answers)[:500]}) {options.match} of {', '.join(options.expected)[:500]}"
+    return Outcome.because(Reason.DNS_WRONG_ANSWER, message, facts)
+
+
+def propose(typed: str) -> str | None:
+    _, authority = authority_of(typed)
+    try:
+        host, _ = endpoint(authority, 53)
+    except OptionError:
+        return None
+    return None if literal(host) else host
+
+
+FIELDS = (
+    OptionField("record_type", "Record", "choice", choices=tuple((name, name) for name in TYPES)),
+    OptionField("expected", "Expected answers", "lines", "One to a line, like 192.0.2.1 or 10 mail.example.org. Empty: any."),
+    OptionField("match", "They match when", "choice", choices=tuple(MATCHES.items())),
+    OptionField("nameserver", "Name server", "text", "An address or a name, with :port. Empty: the worker's own."),
+    OptionField("transport", "Over", "choice", choices=(("udp", "UDP"), ("tcp", "TCP"), ("tls", "TLS"))),
+    OptionField("rcode", "Expected response code", "choice", choices=tuple((name, name) for name in RCODES)),
+    OptionField("min_ttl", "TTL of at least (seconds)", "whole"),
+    OptionField("dnssec", "Must be validated by DNSSEC", "flag", "The name server says so (AD)."),
+    OptionField("notice_change", "Tell when the answers change", "flag"),
+)
+
+KIND = Kind(
+    name="dns",
+    title="DNS",
+    parse=parse,
+    run=run,
+    asks="Name",
+    proves="A name server answers with the records that the name should have.",
+    propose=propose,
+    option_fields=FIELDS,
+)
