@@ -8,19 +8,20 @@ multi handle and file, so there is one multi per file.
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 import certifi
 import pycurl
 
 from apps.net.errors import NetError
+from apps.net.failures import NEXT_ADDRESS, Transfer, of_curl, telling
 from apps.net.guard import AddressPolicy, canonical_host, sendable
 from apps.net.resolver import Family, Resolver
+from apps.net.stream import PUBLIC, Trust
 
 MIN_CURL = (8, 23)  # older ones join a hung resolver thread inside the loop
 USER_AGENT = "GoUpTime/1"
@@ -33,12 +34,16 @@ class Request:
     method: str = "GET"
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
+    login: tuple[str, str, str] | None = None
+    """(`basic` or `digest`, user name, password)."""
+    http_version: str = "auto"
+    """`1.1` offers nothing newer."""
     verify_tls: bool = True
     family: Family = "auto"
     keep_bytes: int = 65_536
     """Of the decoded body, what is kept; up to `max_bytes` is read."""
     max_bytes: int = 1 << 20
-    ca_file: str = ""
+    trust: Trust = PUBLIC
 
 
 @dataclass
@@ -97,6 +102,7 @@ class HttpEngine:
         self._policy = policy
         self._resolver = resolver
         self._ca_file = ca_file or certifi.where()
+        self._roots = Path(ca_file).read_text() if ca_file else ""
         self._multis: dict[str, pycurl.AsyncCurlMulti] = {}
         self._free: list[pycurl.Curl] = []
 
@@ -141,17 +147,24 @@ class HttpEngine:
             raise NetError("blocked_address", f"{host} leads to {refused[0]}, an address this deployment does not probe")
         return addresses
 
+    def _seen(self, request: Request, url: SplitResult, response: Response, left_s: float, connect_s: float) -> Transfer:
+        is_tls = url.scheme == "https"
+        where = f"{response.address}:{url.port or (443 if is_tls else 80)}"
+        roots = request.trust.roots or self._roots
+        return Transfer(where, is_tls, response.certificates, roots, response.size, left_s, connect_s)
+
     async def _transfer(self, request: Request, url: SplitResult, response: Response, left_s: float, connect_s: float) -> None:
         if left_s <= 0:
             response.error = NetError("connect_timeout", "the time was up before a connection was tried")
             return
-        ca_file = request.ca_file or self._ca_file
-        multi = self._multis.get(ca_file)
+        # libcurl keeps a parsed file with its multi handle, and a text never.
+        cached = "" if request.trust.roots else self._ca_file
+        multi = self._multis.get(cached)
         if multi is None:
-            multi = self._multis[ca_file] = pycurl.AsyncCurlMulti()
+            multi = self._multis[cached] = pycurl.AsyncCurlMulti()
         intake = _Intake(request)
         curl = self._free.pop() if self._free else pycurl.Curl()
-        _configure(curl, request, url, response.address, ca_file)
+        _configure(curl, request, url, response.address, self._ca_file)
         curl.setopt(pycurl.TIMEOUT_MS, max(1, int(left_s * 1000)))
         curl.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, int(connect_s * 1000)))
         curl.setopt(pycurl.HEADERFUNCTION, intake.on_header)
@@ -168,7 +181,7 @@ class HttpEngine:
         if intake.blocked:
             response.error = NetError("blocked_address", f"the connection went to {intake.blocked[0]}, which is refused")
         elif failure and not response.is_capped:
-            response.error = _named(curl, url, failure, response, left_s, connect_s)
+            response.error = of_curl(curl, failure, self._seen(request, url, response, left_s, connect_s))
         curl.reset()
         self._free.append(curl)
 
@@ -220,6 +233,11 @@ def _configure(curl: pycurl.Curl, request: Request, url: SplitResult, address: s
     put(pycurl.SSL_SESSIONID_CACHE, 0)
     put(pycurl.USERAGENT, USER_AGENT)
     put(pycurl.ACCEPT_ENCODING, "gzip, deflate, br")
+    if request.login is not None:
+        way, username, password = request.login
+        put(pycurl.HTTPAUTH, pycurl.HTTPAUTH_DIGEST if way == "digest" else pycurl.HTTPAUTH_BASIC)
+        put(pycurl.USERNAME, username)
+        put(pycurl.PASSWORD, password)
     if request.method == "HEAD":
         put(pycurl.NOBODY, 1)
     elif request.body is not None:
@@ -234,10 +252,17 @@ def _configure(curl: pycurl.Curl, request: Request, url: SplitResult, address: s
     if headers:
         put(pycurl.HTTPHEADER, headers)
     if url.scheme == "https":
-        put(pycurl.CAINFO, ca_file)
+        if request.trust.roots:
+            put(pycurl.CAINFO_BLOB, request.trust.roots.encode())
+        else:
+            put(pycurl.CAINFO, ca_file)
+        if request.trust.certificate:
+            put(pycurl.SSLCERT_BLOB, request.trust.certificate.encode())
+            put(pycurl.SSLKEY_BLOB, request.trust.key.encode())
         put(pycurl.SSL_VERIFYPEER, int(request.verify_tls))
         put(pycurl.SSL_VERIFYHOST, 2 if request.verify_tls else 0)
-        put(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS)
+        newest = pycurl.CURL_HTTP_VERSION_1_1 if request.http_version == "1.1" else pycurl.CURL_HTTP_VERSION_2TLS
+        put(pycurl.HTTP_VERSION, newest)
         put(pycurl.OPT_CERTINFO, 1)
 
 
@@ -280,99 +305,3 @@ def _text(value: bytes) -> str:
         return value.decode()
     except UnicodeDecodeError:
         return value.decode("latin-1")
-
-
-# X509_V_ERR_* of OpenSSL: the code, and why a person should care.
-_VERIFY = {
-    9: ("tls_not_yet_valid", "the certificate is not valid yet"),
-    10: ("tls_expired", "the certificate has expired"),
-    18: ("tls_self_signed", "the certificate is self-signed"),
-    19: ("tls_unknown_ca", "the chain ends in a certificate authority that is not trusted"),
-    20: ("tls_unknown_ca", "the issuer of the certificate is not known"),
-    21: ("tls_incomplete_chain", "the chain lacks its intermediate certificate"),
-    23: ("tls_revoked", "the certificate was revoked"),
-    62: ("tls_hostname_mismatch", "the certificate is for another name"),
-    66: ("tls_weak_key", "the certificate's key is too weak"),
-    67: ("tls_weak_key", "a key in the chain is too weak"),
-    68: ("tls_weak_key", "the certificate's signature is too weak"),
-}
-NEXT_ADDRESS = frozenset({"connect_refused", "connect_timeout", "network_unreachable", "internal"})
-_UNREACHABLE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL})
-_PROTOCOL = frozenset({1, 8, 16, 61, 92, 95, 100})
-_OURS = frozenset({2, 3, 27, 43, 77})
-
-
-def _named(
-    curl: pycurl.Curl, url: SplitResult, failure: tuple[int, str], response: Response, left_s: float, connect_s: float
-) -> NetError:
-    """The reason behind a libcurl error code (https://curl.se/libcurl/c/libcurl-errors.html)."""
-    code, text = failure
-    where = f"{response.address}:{url.port or (443 if url.scheme == 'https' else 80)}"
-    if code == pycurl.E_OPERATION_TIMEDOUT:
-        return _timed_out(curl, url, where, left_s, connect_s)
-    if code == pycurl.E_COULDNT_CONNECT:
-        return connect_failure(curl.getinfo(pycurl.OS_ERRNO), where)
-    if code == pycurl.E_PEER_FAILED_VERIFICATION:
-        # The host name is compared by libcurl, after OpenSSL has judged the chain.
-        verified = 62 if "subject name" in text else curl.getinfo(pycurl.SSL_VERIFYRESULT)
-        known = _VERIFY.get(verified)
-        return NetError(*known) if known else NetError("tls_handshake", text)
-    if code == pycurl.E_SSL_CONNECT_ERROR or (code in (55, 56) and "SSL" in text):
-        return _tls_failure(curl.getinfo(pycurl.OS_ERRNO), text)
-    if code in (pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR):
-        if curl.getinfo(pycurl.OS_ERRNO) == errno.ECONNRESET or "reset" in text.lower():
-            return NetError("connection_reset", f"{where} reset the connection")
-        if any(word in text for word in ("chunk", "Too large", "header")):  # libcurl's parsers answer with the same code
-            return NetError("protocol_error", f"the answer is not valid HTTP: {text}")
-        return NetError("connection_closed", f"{where} closed the connection: {text}")
-    if code == pycurl.E_GOT_NOTHING:
-        return NetError("connection_closed", f"{where} closed the connection without an answer")
-    if code == pycurl.E_PARTIAL_FILE:
-        return NetError("truncated_body", f"the body ended after {response.size} bytes, before its announced end")
-    if code in _PROTOCOL:
-        return NetError("protocol_error", f"the answer is not valid HTTP: {text}")
-    if code in _OURS:
-        return NetError("internal", text)
-    return NetError("protocol_error", f"{text} (libcurl {code})")
-
-
-def _timed_out(curl: pycurl.Curl, url: SplitResult, where: str, left_s: float, connect_s: float) -> NetError:
-    if not curl.getinfo(pycurl.CONNECT_TIME):
-        return NetError("connect_timeout", f"{where} did not accept a connection within {connect_s * 1000:.0f} ms")
-    if url.scheme == "https" and not curl.getinfo(pycurl.APPCONNECT_TIME):
-        return NetError("tls_handshake", f"the TLS handshake with {where} was not finished within {connect_s * 1000:.0f} ms")
-    return NetError("read_timeout", f"{where} had not answered in full after {left_s * 1000:.0f} ms")
-
-
-def telling(before: NetError | None, now: NetError) -> NetError:
-    """Of two addresses' failures the one that says more: what a target did counts before a family that we cannot reach."""
-    return now if before is None or before.code in _SAYS_LITTLE else before
-
-
-_SAYS_LITTLE = frozenset({"internal", "network_unreachable"})
-
-
-def connect_failure(number: int, where: str) -> NetError:
-    """The reason behind an errno of connect(2)."""
-    if number in (errno.ENETUNREACH, errno.EADDRNOTAVAIL) and where.startswith("["):
-        return NetError("internal", f"this probe worker has no IPv6 route, and {where} is an IPv6 address")
-    if number == errno.ECONNREFUSED:
-        return NetError("connect_refused", f"{where} refused the connection")
-    if number == errno.ETIMEDOUT:
-        return NetError("connect_timeout", f"{where} did not accept a connection")
-    if number == errno.ECONNRESET:
-        return NetError("connection_reset", f"{where} reset the connection")
-    if number in _UNREACHABLE:
-        return NetError("network_unreachable", f"no way to {where}: {os.strerror(number)}")
-    return NetError("internal", f"connecting to {where} failed: {os.strerror(number) if number else 'no socket'}")
-
-
-def _tls_failure(number: int, text: str) -> NetError:
-    said = text.lower()
-    if number == errno.ECONNRESET or "reset by peer" in said:
-        return NetError("connection_reset", "the connection was reset during the TLS handshake")
-    if "certificate required" in said or "bad certificate" in said or ("handshake failure" in said and "client" in said):
-        return NetError("tls_client_cert", "the server asks for a client certificate")
-    if "unsupported protocol" in said or "protocol version" in said:
-        return NetError("tls_old_protocol", "the server offers no TLS version that is still safe")
-    return NetError("tls_handshake", f"the TLS handshake failed: {text}")

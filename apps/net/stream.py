@@ -38,6 +38,10 @@ class Trust:
     key: str = ""
 
 
+PUBLIC = Trust()
+"""The public authorities, and no certificate of our own."""
+
+
 @dataclass(frozen=True)
 class Handshake:
     """What a TLS handshake showed."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from apps.net.errors import NetError
+from apps.net.failures import connect_failure, telling
 from apps.net.guard import AddressPolicy
-from apps.net.http import connect_failure, telling
 from apps.net.resolver import Family, Resolver
 
 

@@ -25,6 +25,19 @@ def status(code: int, accepted: tuple[str, ...], *, with_credentials: bool, fact
     return Outcome.because(Reason.HTTP_STATUS, message, facts)
 
 
+def too_slow(latency_ms: float, down_ms: int | None, facts: Facts) -> Outcome | None:
+    """Down when the answer came later than `down_ms`."""
+    late = slow(latency_ms, down_ms, facts)
+    return late and late.judged(Verdict.DOWN)
+
+
+def forbidden(body: str, unwanted: str, read_bytes: int, facts: Facts) -> Outcome | None:
+    """Down when the body holds what must not be there (case-sensitive)."""
+    if not unwanted or unwanted not in body:
+        return None
+    return Outcome.because(Reason.BODY_FORBIDDEN, f"[body] ({read_bytes} bytes read) not contains {unwanted!r}", facts)
+
+
 def keyword(body: str, wanted: str, read_bytes: int, facts: Facts) -> Outcome | None:
     """Down when the body lacks the keyword (case-sensitive)."""
     if not wanted or wanted in body:
@@ -37,6 +50,16 @@ def contains(name: str, value: str, wanted: str, facts: Facts) -> Outcome | None
     if wanted.lower() in value.lower():
         return None
     return Outcome.because(Reason.ASSERTION_FAILED, f"[{name}] ({value}) contains {wanted!r}", facts)
+
+
+def upside_down(outcome: Outcome) -> Outcome:
+    """For what must not answer. Where we did not look, or may not, nothing is turned."""
+    if outcome.verdict == Verdict.UNKNOWN or outcome.reason in (Reason.BLOCKED_ADDRESS, Reason.REDIRECT_BLOCKED):
+        return outcome
+    if outcome.verdict == Verdict.DOWN:
+        told = {"reason": outcome.reason, "message": outcome.message}
+        return Outcome(Verdict.UP, facts={**outcome.facts, "expected_failure": told})
+    return Outcome.because(Reason.ASSERTION_FAILED, "[answer] (it is up) == down, for the check is upside down", outcome.facts)
 
 
 def first(*findings: Outcome | None, facts: Facts) -> Outcome:

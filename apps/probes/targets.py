@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from apps.net.errors import BadHostError
 from apps.net.guard import canonical_host, literal
 from apps.probes.contract import OptionError
@@ -32,3 +34,24 @@ def authority_of(typed: str) -> tuple[str, str]:
     scheme, separator, rest = typed.partition("://")
     authority = (rest if separator else typed).partition("/")[0].partition("?")[0].rpartition("@")[2]
     return (scheme.lower() if separator else "", authority)
+
+
+def url_host(target: str) -> str:
+    """The canonical host of an http(s) URL. Raises OptionError on `target`."""
+    if len(target) > 2_000 or not target.isprintable() or " " in target:
+        raise OptionError("target", "must be a URL of at most 2,000 characters without spaces")
+    try:
+        url = urlsplit(target)
+        port = url.port
+    except ValueError as error:
+        raise OptionError("target", f"is not a valid URL: {error}") from error
+    if url.scheme not in ("http", "https"):
+        raise OptionError("target", "must be a URL that begins with http:// or https://")
+    if url.username is not None or url.password is not None:
+        raise OptionError("target", "must not hold a user name or password: send them in a header")
+    if not url.hostname or port == 0:
+        raise OptionError("target", "must name a host" if port != 0 else "must not have port 0")
+    try:
+        return canonical_host(url.hostname)
+    except BadHostError as error:
+        raise OptionError("target", str(error)) from error

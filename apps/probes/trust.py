@@ -70,7 +70,7 @@ class TrustOptions:
 
     def expiry(self, certificate: Facts | None, now_ms: int) -> Outcome | None:
         """Of a certificate's facts: down or degraded when it ends too soon. What has ended is the handshake's matter."""
-        if certificate is None:
+        if certificate is None or not self.verify_tls:
             return None
         left_ms = certificate["not_after"] - now_ms
         for days, verdict in ((self.expiry_down_days, "down"), (self.expiry_degraded_days, "degraded")):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -17,10 +17,14 @@ from apps.net.errors import BadHostError, NetError
 from apps.net.guard import canonical_host, sendable
 from apps.net.http import Request, Response
 from apps.net.resolver import Family
-from apps.probes import judge
+from apps.net.stream import Trust
+from apps.probes import conditions, judge
 from apps.probes.certificates import describe
+from apps.probes.conditions import Condition
 from apps.probes.contract import IP_VERSION, Facts, Kind, OptionError, OptionField, Outcome, RawOptions, Scene, stored_fields
 from apps.probes.reasons import Reason
+from apps.probes.targets import url_host
+from apps.probes.trust import CLIENT_CERTIFICATE, CLIENT_KEY, DAY_MS, EXPIRY, OWN_CA, TrustOptions
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -30,6 +34,16 @@ _CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
 _FOR_EVERYBODY = frozenset({"accept", "accept-language", "user-agent", "cache-control", "pragma"})
 _CHARSET = re.compile(r"charset=\"?([\w-]{1,40})", re.ASCII | re.IGNORECASE)
 _EXCERPT_BYTES = 2_048
+_BODY_TYPES = {"raw": "", "json": "application/json", "form": "application/x-www-form-urlencoded"}
+_AUTHS = {"none": "None", "basic": "Basic", "digest": "Digest", "bearer": "Bearer token"}
+_SHOWN_WITH_BODY = frozenset(
+    {"http_status", "body_mismatch", "body_forbidden", "auth_failed", "rate_limited", "assertion_failed", "content_type"}
+)
+CONDITION_FACTS = {
+    "status": "the code", "latency": "of the whole run", "dns": "", "connect": "", "tls": "", "first_byte": "", "transfer": "",
+    "body": "as text", "size": "in bytes", "header.": "a header by name", "json.": "a JSONPath into the body",
+    "certificate.days": "left", "certificate.issuer": "", "url": "the last one", "address": "", "http_version": "",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,58 +53,94 @@ class Options:
     method: str
     headers: dict[str, str]
     body: str
+    body_type: str
+    auth: str
+    username: str
+    password: str
+    token: str
     accepted_statuses: tuple[str, ...]
     keyword: str
+    forbidden: str
+    assertions: tuple[str, ...]
+    conditions: tuple[Condition, ...]
+    max_body_bytes: int
     max_redirects: int
-    verify_tls: bool
+    same_host: bool
+    allow_downgrade: bool
+    http_version: str
+    tls: TrustOptions
     ip_version: Family
+    down_ms: int | None
+    upside_down: bool
     degraded_ms: int | None
 
     def stored(self) -> dict[str, Any]:
-        return stored_fields(self, without=("url", "host", "degraded_ms"))
+        return stored_fields(self, without=("url", "host", "conditions", "degraded_ms"))
 
 
 def parse(target: str, raw: Mapping[str, Any]) -> Options:
     """Raises OptionError naming `target` or the option."""
-    host = _host_of(target)
+    host = url_host(target)
     fields = RawOptions(raw)
     method = fields.choice("method", "GET", METHODS)
     body = fields.text("body", limit=100_000)
     if body and method in ("GET", "HEAD"):
         raise OptionError("options.body", f"a {method} request has no body")
-    keyword = fields.text("keyword", limit=1_000)
-    if keyword and method == "HEAD":
-        raise OptionError("options.keyword", "a HEAD request has no body to look in")
-    redirects = fields.whole("max_redirects", 5, least=0, most=20)
+    assertions = fields.texts("assertions", most=conditions.MOST, limit=1_500)
     options = Options(
         url=target,
         host=host,
         method=method,
         headers=_headers(fields.take("headers", {})),
         body=body,
+        body_type=fields.choice("body_type", "raw", tuple(_BODY_TYPES)),
+        auth=fields.choice("auth", "none", tuple(_AUTHS)),
+        username=fields.text("username", limit=1_000),
+        password=fields.text("password", limit=4_000),
+        token=fields.text("token", limit=8_000),
         accepted_statuses=_statuses(fields.take("accepted_statuses", ["200-299"])),
-        keyword=keyword,
-        max_redirects=redirects or 0,
-        verify_tls=fields.flag("verify_tls", True),
+        keyword=fields.text("keyword", limit=1_000),
+        forbidden=fields.text("forbidden", limit=1_000),
+        assertions=assertions,
+        conditions=conditions.parse("assertions", assertions, CONDITION_FACTS),
+        max_body_bytes=fields.whole("max_body_bytes", 5_000_000, least=1_000, most=20_000_000) or 0,
+        max_redirects=fields.whole("max_redirects", 5, least=0, most=20) or 0,
+        same_host=fields.flag("same_host", False),
+        allow_downgrade=fields.flag("allow_downgrade", False),
+        http_version=fields.choice("http_version", "auto", ("auto", "1.1", "2")),
+        tls=TrustOptions.read(fields),
         ip_version=fields.family(),
+        down_ms=fields.whole("down_ms", None, least=1, most=600_000),
+        upside_down=fields.flag("upside_down", False),
         degraded_ms=fields.whole("degraded_ms", None, least=1, most=600_000),
     )
+    _ensure_whole(options)
     fields.end()
     return options
 
 
+def _ensure_whole(options: Options) -> None:
+    """What one option says of another."""
+    for name in ("keyword", "forbidden"):
+        if getattr(options, name) and options.method == "HEAD":
+            raise OptionError(f"options.{name}", "a HEAD request has no body to look in")
+    if options.body_type == "json" and options.body and conditions.parsed_json(options.body) is conditions.NOT_JSON:
+        raise OptionError("options.body", "is not JSON")
+    for name in ("username", "password"):
+        if options.auth in ("basic", "digest") and not getattr(options, name):
+            raise OptionError(f"options.{name}", f"is missing for {options.auth} authentication")
+    if options.auth == "bearer" and not (options.token.isascii() and options.token.isprintable() and options.token):
+        raise OptionError("options.token", "must be printable ASCII")
+
+
 async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
+    outcome = await _looked(options, deadline, scene)
+    return judge.upside_down(outcome) if options.upside_down else outcome
+
+
+async def _looked(options: Options, deadline: float, scene: Scene) -> Outcome:
     started = asyncio.get_running_loop().time()
-    request = Request(
-        url=options.url,
-        method=options.method,
-        headers=tuple(options.headers.items()),
-        body=options.body.encode() if options.body else None,
-        verify_tls=options.verify_tls,
-        family=options.ip_version,
-    )
-    if options.keyword:
-        request = replace(request, keep_bytes=request.max_bytes)
+    request = _request(options)
     hops: list[Facts] = []
     seen = {(request.method, request.url)}
     while True:
@@ -100,7 +150,7 @@ async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
         location = response.header("location") if response.status in _REDIRECTS else None
         if location is None or options.max_redirects == 0:
             latency_ms = (asyncio.get_running_loop().time() - started) * 1000
-            return _judged(options, response, hops, latency_ms)
+            return _judged(options, response, hops, latency_ms, scene)
         hops.append({"url": response.url, "status": response.status, "address": response.address})
         if len(hops) > options.max_redirects:
             message = f"[redirects] ({len(hops)}) <= {options.max_redirects}"
@@ -109,30 +159,45 @@ async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
             request = _redirected(request, response.status, location)
         except (OptionError, ValueError) as error:
             return Outcome.because(Reason.REDIRECT_BLOCKED, f"redirected to {location!r}: {error}", _facts(response, hops))
+        astray = _astray(options, response.url, request.url)
+        if astray is not None:
+            return Outcome.because(*astray, _facts(response, hops))
         if (request.method, request.url) in seen:
             return Outcome.because(Reason.REDIRECT_LOOP, f"redirected to {request.url} again", _facts(response, hops))
         seen.add((request.method, request.url))
 
 
-def _host_of(target: str) -> str:
-    """The canonical host of an http(s) URL. Raises OptionError on `target`."""
-    if len(target) > 2_000 or not target.isprintable() or " " in target:
-        raise OptionError("target", "must be a URL of at most 2,000 characters without spaces")
-    try:
-        url = urlsplit(target)
-        port = url.port
-    except ValueError as error:
-        raise OptionError("target", f"is not a valid URL: {error}") from error
-    if url.scheme not in ("http", "https"):
-        raise OptionError("target", "must be a URL that begins with http:// or https://")
-    if url.username is not None or url.password is not None:
-        raise OptionError("target", "must not hold a user name or password: send them in a header")
-    if not url.hostname or port == 0:
-        raise OptionError("target", "must name a host" if port != 0 else "must not have port 0")
-    try:
-        return canonical_host(url.hostname)
-    except BadHostError as error:
-        raise OptionError("target", str(error)) from error
+def _request(options: Options) -> Request:
+    headers = dict(options.headers)
+    names = {name.lower() for name in headers}
+    if options.auth == "bearer" and "authorization" not in names:
+        headers["Authorization"] = f"Bearer {options.token}"
+    if options.body and (kind := _BODY_TYPES[options.body_type]) and "content-type" not in names:
+        headers["Content-Type"] = kind
+    looks_inside = options.keyword or options.forbidden or any(c.fact.startswith(("body", "json")) for c in options.conditions)
+    request = Request(
+        url=options.url,
+        method=options.method,
+        headers=tuple(headers.items()),
+        body=options.body.encode() if options.body else None,
+        login=(options.auth, options.username, options.password) if options.auth in ("basic", "digest") else None,
+        verify_tls=options.tls.verify_tls,
+        trust=Trust(options.tls.ca, options.tls.client_certificate, options.tls.client_key),
+        http_version=options.http_version,
+        family=options.ip_version,
+        max_bytes=options.max_body_bytes,
+    )
+    return replace(request, keep_bytes=request.max_bytes) if looks_inside else request
+
+
+def _astray(options: Options, before: str, after: str) -> tuple[Reason, str] | None:
+    """Why a redirect is not followed."""
+    old, new = urlsplit(before), urlsplit(after)
+    if old.scheme == "https" and new.scheme == "http" and not options.allow_downgrade:
+        return Reason.REDIRECT_DOWNGRADE, f"redirected from https to {after}"
+    if options.same_host and (new.hostname or "") != options.host:
+        return Reason.REDIRECT_OTHER_HOST, f"[redirect.host] ({new.hostname}) == {options.host}"
+    return None
 
 
 def _headers(raw: Any) -> dict[str, str]:
@@ -159,7 +224,7 @@ def _statuses(raw: Any) -> tuple[str, ...]:
 
 def _redirected(request: Request, status: int, location: str) -> Request:
     url = sendable(urljoin(request.url, location))
-    _host_of(url)
+    url_host(url)
     before, after = urlsplit(request.url), urlsplit(url)
     rewritten = status == 303 or (status in (301, 302) and request.method == "POST")  # RFC 9110, 15.4
     keeps = not rewritten or request.method in ("GET", "HEAD")
@@ -168,6 +233,7 @@ def _redirected(request: Request, status: int, location: str) -> Request:
         return onward
     if onward.body is not None:
         raise OptionError("target", "a request's body is not sent on to another origin")
+    onward = replace(onward, login=None)
     return replace(onward, headers=tuple((name, value) for name, value in request.headers if name.lower() in _FOR_EVERYBODY))
 
 
@@ -178,19 +244,65 @@ def _failed(response: Response, error: NetError, hops: list[Facts]) -> Outcome:
     return Outcome.failed(error, facts)
 
 
-def _judged(options: Options, response: Response, hops: list[Facts], latency_ms: float) -> Outcome:
+def _judged(options: Options, response: Response, hops: list[Facts], latency_ms: float, scene: Scene) -> Outcome:
     facts = _facts(response, hops)
-    with_credentials = any(name.lower() in _CREDENTIALS for name in options.headers)
+    if response.is_capped:
+        message = f"[size] ({response.size:,} bytes and more) <= {options.max_body_bytes:,} bytes"
+        return Outcome.because(Reason.BODY_TOO_LARGE, message, facts)
     text = _decoded(response)
+    with_credentials = options.auth != "none" or any(name.lower() in _CREDENTIALS for name in options.headers)
     outcome = judge.first(
         judge.status(response.status, options.accepted_statuses, with_credentials=with_credentials, facts=facts),
         judge.keyword(text, options.keyword, len(response.body), facts),
+        judge.forbidden(text, options.forbidden, len(response.body), facts),
+        *_failed_conditions(options, response, text, latency_ms, facts, scene),
+        judge.too_slow(latency_ms, options.down_ms, facts),
+        _version(options, response, facts),
+        _ends_soon(options, facts, scene),
         judge.slow(latency_ms, options.degraded_ms, facts),
         facts=facts,
     )
-    if outcome.reason in (Reason.HTTP_STATUS, Reason.BODY_MISMATCH, Reason.AUTH_FAILED, Reason.RATE_LIMITED):
+    if outcome.reason in _SHOWN_WITH_BODY:
         facts["body"] = response.body[:_EXCERPT_BYTES].decode("utf-8", "replace").replace("\x00", "�")
     return outcome
+
+
+def _failed_conditions(
+    options: Options, response: Response, text: str, latency_ms: float, facts: Facts, scene: Scene
+) -> Iterator[Outcome]:
+    if not options.conditions:
+        return
+    document = conditions.parsed_json(text) if any(c.fact.startswith("json.") for c in options.conditions) else None
+    certificate = facts.get("certificate")
+    values: Facts = {
+        **response.phases_ms, "latency": latency_ms, "status": response.status, "body": text, "size": response.size,
+        "url": response.url, "address": response.address, "http_version": response.http_version,
+    }  # fmt: skip
+    if certificate:
+        values |= {
+            "certificate.issuer": certificate["issuer"],
+            "certificate.days": (certificate["not_after"] - scene.now_ms) / DAY_MS,
+        }
+    for condition in options.conditions:
+        head, _, rest = condition.fact.partition(".")
+        if head == "header":
+            actual: Any = response.header(rest)
+        else:
+            actual = conditions.json_fact(document, rest) if head == "json" else values.get(condition.fact)
+        failure = condition.failure(actual)
+        if failure is not None:
+            yield Outcome.because(condition.reason, failure, facts).judged("down")
+
+
+def _version(options: Options, response: Response, facts: Facts) -> Outcome | None:
+    if options.http_version != "2" or response.http_version == "2":
+        return None
+    return Outcome.because(Reason.ASSERTION_FAILED, f"[http_version] ({response.http_version}) == 2", facts)
+
+
+def _ends_soon(options: Options, facts: Facts, scene: Scene) -> Outcome | None:
+    ends = options.tls.expiry(facts.get("certificate"), scene.now_ms)
+    return ends and ends.seeing(facts)
 
 
 def _decoded(response: Response) -> str:
@@ -238,17 +350,33 @@ def propose(typed: str) -> str | None:
 FIELDS = (
     OptionField("method", "Method", "choice", choices=tuple((name, name) for name in METHODS)),
     OptionField("accepted_statuses", "Accepted statuses", "list", "Codes and ranges by comma, like 200-299, 404."),
+    OptionField("keyword", "Must contain", "text", "A text that the body must hold, in exactly this case."),
+    OptionField("forbidden", "Must not contain", "text", "A text that must not be there, like Fatal error."),
     OptionField(
-        "keyword", "Must contain", "text", "A text that the body must hold, in exactly this case. Empty: the body is not read."
+        "assertions", "Assertions", "lines",
+        "One to a line: [json.$.status] == ok, [header.content-type] contains json, [latency] < 500 ms, [body] matches PATTERN.",
     ),
-    OptionField(
-        "headers", "Request headers", "headers", "One to a line, like Authorization: Bearer … Values are kept encrypted."
-    ),
-    OptionField("body", "Request body", "long", "Sent as it stands. Kept encrypted."),
+    OptionField("headers", "Request headers", "headers", "One to a line, like Accept: text/html. Values are kept encrypted."),
+    OptionField("body", "Request body", "long", "Kept encrypted."),
+    OptionField("body_type", "Body is", "choice", choices=(("raw", "Sent as it stands"), ("json", "JSON"), ("form", "A form"))),
+    OptionField("auth", "Authentication", "choice", choices=tuple(_AUTHS.items())),
+    OptionField("username", "User name", "text"),
+    OptionField("password", "Password", "text", "Kept encrypted."),
+    OptionField("token", "Bearer token", "text", "Kept encrypted."),
+    OptionField("down_ms", "Down above (ms)", "whole", "Slower than this is down."),
     OptionField("max_redirects", "Redirects followed", "whole", "0 judges the redirect itself."),
+    OptionField("same_host", "Redirects stay on the host", "flag"),
+    OptionField("allow_downgrade", "Redirects may lead from https to http", "flag"),
+    OptionField("http_version", "HTTP version", "choice", choices=(("auto", "Negotiated"), ("1.1", "1.1"), ("2", "2 or down"))),
+    OptionField("max_body_bytes", "Largest body (bytes)", "whole", "More, unpacked, is down."),
     OptionField("verify_tls", "Verify the certificate", "flag"),
+    *EXPIRY,
+    OWN_CA,
+    CLIENT_CERTIFICATE,
+    CLIENT_KEY,
+    OptionField("upside_down", "Upside down: an answer is down, none is up", "flag"),
     IP_VERSION,
-)
+)  # fmt: skip
 
 KIND = Kind(
     name="http",
@@ -259,5 +387,5 @@ KIND = Kind(
     proves="The URL answers with an accepted status over a fresh connection: name, network, TLS and server work.",
     propose=propose,
     option_fields=FIELDS,
-    secret_options=("headers", "body"),
+    secret_options=("headers", "body", "password", "token", "client_key"),
 )

@@ -1,0 +1,112 @@
+"""Failures of a connection under the names of the reason list: from errno, from libcurl and from what OpenSSL says through it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+
+import pycurl
+from cryptography import x509
+
+from apps.net import chains
+from apps.net.errors import NetError
+
+NEXT_ADDRESS = frozenset({"connect_refused", "connect_timeout", "network_unreachable", "internal"})
+_UNREACHABLE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL})
+_PROTOCOL = frozenset({1, 8, 16, 61, 92, 95, 100})
+_OURS = frozenset({2, 3, 27, 43, 77})
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What is known of a transfer that failed."""
+
+    where: str
+    is_tls: bool
+    certificates: list[str]
+    roots: str
+    size: int
+    left_s: float
+    connect_s: float
+
+
+def of_curl(curl: pycurl.Curl, failure: tuple[int, str], seen: Transfer) -> NetError:
+    """The reason behind a libcurl error code (https://curl.se/libcurl/c/libcurl-errors.html)."""
+    code, text = failure
+    where = seen.where
+    if code == pycurl.E_OPERATION_TIMEDOUT:
+        return _timed_out(curl, seen)
+    if code == pycurl.E_COULDNT_CONNECT:
+        return connect_failure(curl.getinfo(pycurl.OS_ERRNO), where)
+    if code == pycurl.E_PEER_FAILED_VERIFICATION:
+        # The host name is compared by libcurl, after OpenSSL has judged the chain.
+        verified = 62 if "subject name" in text else curl.getinfo(pycurl.SSL_VERIFYRESULT)
+        return chains.judge(_loaded(seen.certificates), [verified], seen.roots) or NetError("tls_handshake", text)
+    if code == pycurl.E_SSL_CONNECT_ERROR or (code in (55, 56) and "SSL" in text):
+        return _tls_failure(curl.getinfo(pycurl.OS_ERRNO), text)
+    if code in (pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR):
+        if curl.getinfo(pycurl.OS_ERRNO) == errno.ECONNRESET or "reset" in text.lower():
+            return NetError("connection_reset", f"{where} reset the connection")
+        if any(word in text for word in ("chunk", "Too large", "header")):  # libcurl's parsers answer with the same code
+            return NetError("protocol_error", f"the answer is not valid HTTP: {text}")
+        return NetError("connection_closed", f"{where} closed the connection: {text}")
+    if code == pycurl.E_GOT_NOTHING:
+        return NetError("connection_closed", f"{where} closed the connection without an answer")
+    if code == pycurl.E_PARTIAL_FILE:
+        return NetError("truncated_body", f"the body ended after {seen.size} bytes, before its announced end")
+    if code in _PROTOCOL:
+        return NetError("protocol_error", f"the answer is not valid HTTP: {text}")
+    if code in _OURS:
+        return NetError("internal", text)
+    return NetError("protocol_error", f"{text} (libcurl {code})")
+
+
+def _loaded(pems: list[str]) -> list[x509.Certificate]:
+    try:
+        return [x509.load_pem_x509_certificate(pem.encode()) for pem in pems]
+    except ValueError:  # OpenSSL's objection stands without them
+        return []
+
+
+def _timed_out(curl: pycurl.Curl, seen: Transfer) -> NetError:
+    where, connect_s = seen.where, seen.connect_s
+    if not curl.getinfo(pycurl.CONNECT_TIME):
+        return NetError("connect_timeout", f"{where} did not accept a connection within {connect_s * 1000:.0f} ms")
+    if seen.is_tls and not curl.getinfo(pycurl.APPCONNECT_TIME):
+        return NetError("tls_handshake", f"the TLS handshake with {where} was not finished within {connect_s * 1000:.0f} ms")
+    return NetError("read_timeout", f"{where} had not answered in full after {seen.left_s * 1000:.0f} ms")
+
+
+def telling(before: NetError | None, now: NetError) -> NetError:
+    """Of two addresses' failures the one that says more: what a target did counts before a family that we cannot reach."""
+    return now if before is None or before.code in _SAYS_LITTLE else before
+
+
+_SAYS_LITTLE = frozenset({"internal", "network_unreachable"})
+
+
+def connect_failure(number: int, where: str) -> NetError:
+    """The reason behind an errno of connect(2)."""
+    if number in (errno.ENETUNREACH, errno.EADDRNOTAVAIL) and where.startswith("["):
+        return NetError("internal", f"this probe worker has no IPv6 route, and {where} is an IPv6 address")
+    if number == errno.ECONNREFUSED:
+        return NetError("connect_refused", f"{where} refused the connection")
+    if number == errno.ETIMEDOUT:
+        return NetError("connect_timeout", f"{where} did not accept a connection")
+    if number == errno.ECONNRESET:
+        return NetError("connection_reset", f"{where} reset the connection")
+    if number in _UNREACHABLE:
+        return NetError("network_unreachable", f"no way to {where}: {os.strerror(number)}")
+    return NetError("internal", f"connecting to {where} failed: {os.strerror(number) if number else 'no socket'}")
+
+
+def _tls_failure(number: int, text: str) -> NetError:
+    said = text.lower()
+    if number == errno.ECONNRESET or "reset by peer" in said:
+        return NetError("connection_reset", "the connection was reset during the TLS handshake")
+    if "certificate required" in said or "bad certificate" in said or ("handshake failure" in said and "client" in said):
+        return NetError("tls_client_cert", "the server asks for a client certificate")
+    if "unsupported protocol" in said or "protocol version" in said:
+        return NetError("tls_old_protocol", "the server offers no TLS version that is still safe")
+    return NetError("tls_handshake", f"the TLS handshake failed: {text}")
