@@ -98,7 +98,8 @@ class CheckForm(forms.Form):
         values = {}
         for described in self.probe.option_fields:
             given = self.cleaned_data[f"options.{described.name}"]
-            values[described.name] = defaults[described.name] if given is None else _raw(described, given)
+            is_left_out = given is None or (described.shape == "choice" and given not in dict(described.choices))
+            values[described.name] = defaults[described.name] if is_left_out else _raw(described, given)
         return values
 
 
