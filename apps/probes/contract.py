@@ -74,8 +74,6 @@ class Scene:
     network: Network
     now_ms: int
     """The core's time at the start: what certificates are judged by."""
-    baseline: Mapping[str, Any] = field(default_factory=dict)
-    """Facts of the last run that a change is measured against; empty when there is none."""
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,6 @@ class Options:
     rcode: str
     min_ttl: int | None
     dnssec: bool
-    notice_change: bool
     degraded_ms: int | None
 
     @property
@@ -87,7 +86,6 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
         rcode=fields.choice("rcode", "NOERROR", RCODES),
         min_ttl=fields.whole("min_ttl", None, least=1, most=604_800),
         dnssec=fields.flag("dnssec", False),
-        notice_change=fields.flag("notice_change", False),
         degraded_ms=fields.whole("degraded_ms", None, least=1, most=600_000),
     )
     if literal(options.name) and options.record_type != "PTR":
@@ -130,7 +128,7 @@ async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
         seen.add(question)
     latency_ms = (asyncio.get_running_loop().time() - started) * 1000
     slow = judge.slow(latency_ms, options.degraded_ms, facts)
-    return judge.first(refused, *_findings(options, scene, facts), slow, facts=facts)
+    return judge.first(refused, *_findings(options, facts), slow, facts=facts)
 
 
 async def _asked(
@@ -198,13 +196,13 @@ def _plain(text: str) -> str:
         return " ".join(parts)
 
 
-def _findings(options: Options, scene: Scene, facts: Facts) -> list[Outcome | None]:
+def _findings(options: Options, facts: Facts) -> list[Outcome | None]:
     if options.rcode != "NOERROR":
         return []
     answers: list[str] = facts.get("answers", [])
     if not answers:
         return [Outcome.because(Reason.DNS_EMPTY, f"the name {options.name} has no {options.record_type} record", facts)]
-    ttl, before = facts["ttl"], scene.baseline.get("answers")
+    ttl = facts["ttl"]
     is_vouched = "AD" in facts["flags"].split()
     return [
         _unexpected(options, answers, facts),
@@ -213,9 +211,6 @@ def _findings(options: Options, scene: Scene, facts: Facts) -> list[Outcome | No
         else None,
         Outcome.because(Reason.ASSERTION_FAILED, f"[ttl] ({ttl} s) >= {options.min_ttl} s", facts)
         if options.min_ttl and ttl < options.min_ttl
-        else None,
-        Outcome.because(Reason.DNS_CHANGED, f"[answers] ({', '.join(answers)}) == {', '.join(before)}", facts)
-        if options.notice_change and before and sorted(before) != answers
         else None,
     ]
 
@@ -254,7 +249,6 @@ FIELDS = (
     OptionField("rcode", "Expected response code", "choice", choices=tuple((name, name) for name in RCODES)),
     OptionField("min_ttl", "TTL of at least (seconds)", "whole"),
     OptionField("dnssec", "Must be validated by DNSSEC", "flag", "The name server says so (AD)."),
-    OptionField("notice_change", "Tell when the answers change", "flag"),
 )
 
 KIND = Kind(

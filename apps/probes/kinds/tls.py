@@ -17,7 +17,6 @@ from apps.net.stream import Stream
 from apps.probes import judge
 from apps.probes.contract import IP_VERSION, Facts, Kind, OptionError, OptionField, Outcome, RawOptions, Scene, stored_fields
 from apps.probes.dialogue import PORTS, STARTTLS
-from apps.probes.reasons import Reason
 from apps.probes.targets import authority_of, endpoint
 from apps.probes.trust import CLIENT_CERTIFICATE, CLIENT_KEY, EXPIRY, OWN_CA, TrustOptions, secured
 
@@ -33,7 +32,6 @@ class Options:
     server_name: str
     min_protocol: str
     issuer: str
-    notice_change: bool
     tls: TrustOptions
     ip_version: Family
     degraded_ms: int | None
@@ -54,7 +52,6 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
         server_name=fields.host("server_name"),
         min_protocol=fields.choice("min_protocol", "TLSv1.2", _LEAST),
         issuer=fields.text("issuer", limit=300),
-        notice_change=fields.flag("notice_change", False),
         tls=TrustOptions.read(fields),
         ip_version=fields.family(),
         degraded_ms=fields.whole("degraded_ms", None, least=1, most=600_000),
@@ -88,7 +85,6 @@ async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
     return judge.first(
         judge.contains("certificate.issuer", certificate["issuer"] if certificate else "", options.issuer, facts),
         ends,
-        _changed(options, certificate, scene.baseline, facts),
         judge.slow(latency_ms, options.degraded_ms, facts),
         facts=facts,
     )
@@ -106,14 +102,6 @@ async def _accepted(stream: Stream, deadline: float) -> None:
         if error.code.startswith("tls_"):
             raise
     raise NetError("tls_client_cert", "the server asked for a client certificate, and closed the connection")
-
-
-def _changed(options: Options, certificate: Facts | None, baseline: Mapping[str, Any], facts: Facts) -> Outcome | None:
-    before = (baseline.get("certificate") or {}).get("fingerprint")
-    if not options.notice_change or not certificate or before in (None, certificate["fingerprint"]):
-        return None
-    message = f"[certificate.fingerprint] ({certificate['fingerprint'][:16]}…) == {before[:16]}…"
-    return Outcome.because(Reason.TLS_CERT_CHANGED, message, facts)
 
 
 def propose(typed: str) -> str | None:
@@ -138,7 +126,6 @@ FIELDS = (
     *EXPIRY,
     OptionField("min_protocol", "Oldest protocol that is good enough", "choice", choices=tuple((name, name) for name in _LEAST)),
     OptionField("issuer", "Issuer must contain", "text", "A part of the issuer's name, like Let's Encrypt."),
-    OptionField("notice_change", "Tell when the certificate changes", "flag"),
     OptionField("server_name", "Server name", "text", "Asked for and compared instead of the target."),
     OptionField("verify_tls", "Judge chain, name and strength", "flag"),
     OWN_CA,
