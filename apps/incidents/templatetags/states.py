@@ -82,6 +82,15 @@ def why(reason: tuple[str, str] | None) -> str:
     return f"{words}: {message}" if message.startswith("[") else f"{message[0].upper()}{message[1:]}"
 
 
+_ADVICE = {reason.value: meaning.advice for reason, meaning in MEANINGS.items()}
+
+
+@register.filter
+def advice(code: str) -> str:
+    """What to do about a reason."""
+    return _ADVICE.get(code, "")
+
+
 _HEIGHT, _STEP = 28, 8
 
 
