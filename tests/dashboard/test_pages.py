@@ -388,3 +388,12 @@ def test_what_another_deleted_meanwhile_is_not_there(cast: Cast, alice: Client, 
 
     monkeypatch.setattr("apps.incidents.services.acts.pause_check", gone)
     assert alice.post(f"/checks/{check.pk}/pause/").status_code == 404
+
+
+def test_folded_options_tell_what_is_unusual(cast: Cast, alice: Client) -> None:
+    page = alice.get(f"/projects/{cast.project.pk}/checks/new/?url=https://example.org/").content.decode()
+    assert '<span class="sub">as usual</span>' in page
+    options = {"method": "HEAD", "verify_tls": False, "assertions": ["[status] == 200"]}
+    check = World(cast, options=options).check
+    page = alice.get(f"/checks/{check.pk}/edit/").content.decode()
+    assert '<span class="sub">method: HEAD, assertions, verify the certificate: no</span>' in page

@@ -64,9 +64,11 @@ class CheckForm(forms.Form):
         return any(field.errors for field in self.judgement_fields())
 
     def options_in_short(self) -> str:
-        """What the folded options hold, in a line."""
-        values = (_short(described, self[f"options.{described.name}"].value()) for described in self.probe.option_fields)
-        return ", ".join(value for value in values if value)
+        """What of the folded options differs from the kind's own, in a line."""
+        usual = _option_values(self.probe, default_options(self.probe))
+        given = [(described, self[f"options.{described.name}"].value()) for described in self.probe.option_fields]
+        told = (_short(described, value) for described, value in given if str(value) != str(usual[f"options.{described.name}"]))
+        return ", ".join(value for value in told if value) or "as usual"
 
     def judgement_in_short(self) -> str:
         fails, recovers = self["fail_after"].value(), self["recover_after"].value()
@@ -165,21 +167,17 @@ def _shown(described: OptionField, value: Any) -> Any:
 
 
 def _short(described: OptionField, value: Any) -> str:
-    if value in ("", None, [], {}) or (described.shape == "flag" and value):
+    if value in ("", None, [], {}):
         return ""
     match described.shape:
         case "flag":
-            return f"{described.label.lower()}: no"
+            return f"{described.label.lower()}: {'yes' if value else 'no'}"
         case "headers":
             return f"{len(str(value).strip().splitlines())} headers"
         case "long" | "lines":
             return described.label.lower()
-        case "choice":
-            return "" if value == "auto" else str(value)
-        case "whole":
-            return f"{described.label.lower()}: {value}"
         case _:
-            return str(value)
+            return f"{described.label.lower()}: {value}"
 
 
 def default_options(kind: Kind) -> dict[str, Any]:
