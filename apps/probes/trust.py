@@ -17,18 +17,23 @@ from apps.probes.contract import Facts, OptionError, OptionField, Outcome, RawOp
 from apps.probes.reasons import Reason
 
 DAY_MS = 86_400_000
-_PROTOCOLS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
+PROTOCOLS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 _PEM_LIMIT = 60_000
 
-OWN_CA = OptionField(
-    "ca", "Own certificate authority", "long", "PEM. In place of the public authorities; empty: those, or the worker's own file."
-)
-CLIENT_CERTIFICATE = OptionField("client_certificate", "Client certificate", "long", "PEM, with its chain.")
-CLIENT_KEY = OptionField("client_key", "Client key", "long", "PEM, without a passphrase. Kept encrypted.")
-EXPIRY = (
+TRUST_FIELDS = (
+    OptionField("verify_tls", "Verify the certificate", "flag", "Chain, name, dates and strength."),
     OptionField("expiry_degraded_days", "Degraded when it expires in less than … days", "whole", "0: never."),
     OptionField("expiry_down_days", "Down when it expires in less than … days", "whole", "0: when it has expired."),
+    OptionField(
+        "ca",
+        "Own certificate authority",
+        "long",
+        "PEM. In place of the public authorities; empty: those, or the worker's own file.",
+    ),
+    OptionField("client_certificate", "Client certificate", "long", "PEM, with its chain."),
+    OptionField("client_key", "Client key", "long", "PEM, without a passphrase. Kept encrypted."),
 )
+"""Of every kind that speaks TLS; `client_key` belongs to its secret options."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,7 @@ def fault_of(handshake: Handshake, host: str, roots: str, *, least: str = "TLSv1
     weak = chains.weakness(handshake.chain)
     if weak is not None:
         return weak
-    if handshake.protocol in _PROTOCOLS and _PROTOCOLS.index(handshake.protocol) < _PROTOCOLS.index(least):
+    if handshake.protocol in PROTOCOLS and PROTOCOLS.index(handshake.protocol) < PROTOCOLS.index(least):
         return NetError("tls_old_protocol", f"[protocol] ({handshake.protocol}) >= {least}")
     return None
 

@@ -24,7 +24,7 @@ from apps.probes.conditions import Condition
 from apps.probes.contract import IP_VERSION, Facts, Kind, OptionError, OptionField, Outcome, RawOptions, Scene, stored_fields
 from apps.probes.reasons import Reason
 from apps.probes.targets import url_host
-from apps.probes.trust import CLIENT_CERTIFICATE, CLIENT_KEY, DAY_MS, EXPIRY, OWN_CA, TrustOptions
+from apps.probes.trust import DAY_MS, TRUST_FIELDS, TrustOptions
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -369,11 +369,7 @@ FIELDS = (
     OptionField("allow_downgrade", "Redirects may lead from https to http", "flag"),
     OptionField("http_version", "HTTP version", "choice", choices=(("auto", "Negotiated"), ("1.1", "1.1"), ("2", "2 or down"))),
     OptionField("max_body_bytes", "Largest body (bytes)", "whole", "More, unpacked, is down."),
-    OptionField("verify_tls", "Verify the certificate", "flag"),
-    *EXPIRY,
-    OWN_CA,
-    CLIENT_CERTIFICATE,
-    CLIENT_KEY,
+    *TRUST_FIELDS,
     OptionField("upside_down", "Upside down: an answer is down, none is up", "flag"),
     IP_VERSION,
 )  # fmt: skip

@@ -20,7 +20,7 @@ from apps.probes.contract import IP_VERSION, Facts, Kind, OptionError, OptionFie
 from apps.probes.dialogue import Lines, ehlo, ensure_drained, greet_smtp, starttls_smtp
 from apps.probes.reasons import Reason
 from apps.probes.targets import authority_of, endpoint
-from apps.probes.trust import CLIENT_CERTIFICATE, CLIENT_KEY, EXPIRY, OWN_CA, TrustOptions, secured
+from apps.probes.trust import TRUST_FIELDS, TrustOptions, secured
 
 _SECURITY = {"auto": "By port", "none": "None", "starttls": "STARTTLS", "tls": "TLS from the first byte"}
 _BY_PORT = {465: "tls", 587: "starttls"}
@@ -162,11 +162,7 @@ FIELDS = (
     OptionField("username", "User name", "text", "Signs in, and sends nothing."),
     OptionField("password", "Password", "text", "Kept encrypted."),
     OptionField("ehlo_name", "Name in EHLO", "text"),
-    OptionField("verify_tls", "Verify the certificate", "flag"),
-    *EXPIRY,
-    OWN_CA,
-    CLIENT_CERTIFICATE,
-    CLIENT_KEY,
+    *TRUST_FIELDS,
     IP_VERSION,
 )
 

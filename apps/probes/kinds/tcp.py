@@ -18,7 +18,7 @@ from apps.net.stream import Stream
 from apps.probes import judge, patterns
 from apps.probes.contract import IP_VERSION, Facts, Kind, OptionError, OptionField, Outcome, RawOptions, Scene, stored_fields
 from apps.probes.targets import authority_of, endpoint
-from apps.probes.trust import CLIENT_CERTIFICATE, CLIENT_KEY, EXPIRY, OWN_CA, TrustOptions, secured
+from apps.probes.trust import TRUST_FIELDS, TrustOptions, secured
 
 _STEPS = ("send", "expect", "starttls")
 _MOST_STEPS = 20
@@ -164,11 +164,7 @@ FIELDS = (
         r"A step to a line: send TEXT (\r\n ends a line), expect PATTERN (RE2), starttls. Members can read it: no passwords.",
     ),
     OptionField("use_tls", "TLS from the first byte", "flag"),
-    OptionField("verify_tls", "Verify the certificate", "flag"),
-    *EXPIRY,
-    OWN_CA,
-    CLIENT_CERTIFICATE,
-    CLIENT_KEY,
+    *TRUST_FIELDS,
     IP_VERSION,
 )  # fmt: skip
 

@@ -18,9 +18,8 @@ from apps.probes import judge
 from apps.probes.contract import IP_VERSION, Facts, Kind, OptionError, OptionField, Outcome, RawOptions, Scene, stored_fields
 from apps.probes.dialogue import PORTS, STARTTLS
 from apps.probes.targets import authority_of, endpoint
-from apps.probes.trust import CLIENT_CERTIFICATE, CLIENT_KEY, EXPIRY, OWN_CA, TrustOptions, secured
+from apps.probes.trust import PROTOCOLS, TRUST_FIELDS, TrustOptions, secured
 
-_LEAST = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 _SECOND_THOUGHTS_S = 0.3
 
 
@@ -50,7 +49,7 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
         port=port,
         starttls=starttls,
         server_name=fields.host("server_name"),
-        min_protocol=fields.choice("min_protocol", "TLSv1.2", _LEAST),
+        min_protocol=fields.choice("min_protocol", "TLSv1.2", PROTOCOLS),
         issuer=fields.text("issuer", limit=300),
         tls=TrustOptions.read(fields),
         ip_version=fields.family(),
@@ -123,14 +122,10 @@ FIELDS = (
     OptionField(
         "starttls", "STARTTLS", "choice", "Ask for TLS in the protocol's own way first.", tuple(_STARTTLS_NAMES.items())
     ),
-    *EXPIRY,
-    OptionField("min_protocol", "Oldest protocol that is good enough", "choice", choices=tuple((name, name) for name in _LEAST)),
+    *TRUST_FIELDS,
+    OptionField("min_protocol", "Oldest protocol allowed", "choice", choices=tuple((name, name) for name in PROTOCOLS)),
     OptionField("issuer", "Issuer must contain", "text", "A part of the issuer's name, like Let's Encrypt."),
     OptionField("server_name", "Server name", "text", "Asked for and compared instead of the target."),
-    OptionField("verify_tls", "Judge chain, name and strength", "flag"),
-    OWN_CA,
-    CLIENT_CERTIFICATE,
-    CLIENT_KEY,
     IP_VERSION,
 )  # fmt: skip
 
