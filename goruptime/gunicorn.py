@@ -4,6 +4,7 @@ import gc
 
 from django.conf import settings
 from django.urls import get_resolver
+from django.utils.module_loading import import_string
 
 worker_class = "gthread"
 threads = settings.WEB_THREADS
@@ -17,7 +18,10 @@ control_socket_disable = True
 
 
 def post_worker_init(worker: object) -> None:
-    """What is loaded stays: to walk through it again at every full collection stopped all answers for a tenth of a second."""
+    """Pings reach us from here on. What is loaded stays: to walk through it again at every full collection stopped all answers
+    for a tenth of a second.
+    """
     get_resolver().url_patterns  # noqa: B018  # loads every view
     gc.collect()
     gc.freeze()
+    import_string("apps.api.pings.stay_heard")()  # models can be loaded only now

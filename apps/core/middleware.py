@@ -29,7 +29,7 @@ class PolicyHeaders:
         return response
 
 
-def _drain(request: HttpRequest) -> None:
+def drain(request: HttpRequest) -> None:
     """Take a bounded part of a body and forget it: a client that still sends would not see the answer."""
     left = _DRAINED_BYTES
     while left > 0 and (chunk := request.read(65_536)):
@@ -45,7 +45,7 @@ class BodyLimit:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         announced = request.headers.get("Content-Length", "")
         if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
-            _drain(request)
+            drain(request)
             message = f"The body is larger than {MAX_BODY_BYTES:,} bytes."
             return JsonResponse(error_body("payload_too_large", message), status=413)
         return self._get_response(request)

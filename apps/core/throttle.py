@@ -21,6 +21,8 @@ TRIAL = ("trial", 30)
 """A trial goes to any address at once: it must not become a scanner. By user or key."""
 CHANNEL_TEST = ("channel-test", 20)
 """A test goes out to somebody: it must not become a relay. By user or key."""
+PING_CREATE = ("ping-create", 60)
+"""New heartbeats made by pings, of a project."""
 _WINDOW_S = 60
 
 

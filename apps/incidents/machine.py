@@ -14,6 +14,8 @@ SLACK_MS = 5_000
 """A round is late at slot + timeout + SLACK."""
 AGE_MS = 5_000
 """A vote waits so long before it closes earlier rounds: one that was sent before it may be in another consumer's hands."""
+STALE_NEWS_MS = 900_000
+"""A round settled so long after its slot is nobody's news any more."""
 GAP = 5
 """Counted rounds more than GAP intervals apart belong to different streaks."""
 

@@ -37,6 +37,12 @@ class CheckState(models.Model):
     shown = models.SmallIntegerField(null=True)
     """The healths of the check's last state interval: a steady check writes no interval."""
     extras = ArrayField(models.BigIntegerField(), default=list)
+    deadline = models.BigIntegerField(null=True)
+    """Of a passive check that waits for something: its `due`, for the sweep to look up."""
+    wait = models.JSONField(null=True)
+    """`passive.Wait` of a passive check."""
+    pings = models.IntegerField(default=0)
+    """How many a passive check has heard."""
     reason = models.TextField(blank=True)
     message = models.TextField(blank=True)
     told_incident = models.ForeignKey("Incident", models.SET_NULL, null=True, related_name="+")
@@ -50,6 +56,11 @@ class CheckState(models.Model):
             ),
             models.CheckConstraint(condition=Q(level__range=(0, 2), told__range=(0, 2)), name="checkstate_levels_known"),
             models.CheckConstraint(condition=Q(streaks__len=8), name="checkstate_four_streaks"),
+            models.CheckConstraint(condition=Q(deadline=None) | Q(deadline=F("due")), name="checkstate_deadline_is_due"),
+        ]
+        indexes = [
+            # passive checks whose deadline has passed; without those that have none, an active check's update stays in its page
+            models.Index(fields=["deadline"], condition=Q(deadline__isnull=False), name="checkstate_deadline"),
         ]
 
     def __str__(self) -> str:

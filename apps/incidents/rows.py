@@ -7,6 +7,9 @@ from apps.incidents.models import CheckState
 from apps.monitors.models import Check
 from apps.monitors.selectors import Plan
 
+NEVER_MS = 253_402_300_799_000
+"""The `due` of a passive check that waits for its first signal: the end of the year 9999."""
+
 
 def state_of(row: CheckState) -> State:
     flat = row.streaks

@@ -7,6 +7,7 @@ import uuid
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.fields.json import KeyTextTransform
 
 from apps.core.crypto import EncryptedJSONField
 from apps.orgs.models import Organization, Project
@@ -14,6 +15,16 @@ from apps.orgs.models import Organization, Project
 MIN_INTERVAL_S, MAX_INTERVAL_S = 5, 86_400
 MAX_TIMEOUT_S = 60
 """A run holds a socket of its worker for so long."""
+
+
+CORE = "core"
+"""The slug of the region in which passive checks are heard: the core itself. No probe worker is of it."""
+
+
+class RegionQuerySet(models.QuerySet["Region"]):
+    def probing(self) -> RegionQuerySet:
+        """Those in which probes run now."""
+        return self.filter(is_enabled=True).exclude(slug=CORE)
 
 
 class Region(models.Model):
@@ -35,6 +46,8 @@ class Region(models.Model):
     in_flight = models.IntegerField(default=0)
     dropped = models.JSONField(default=dict)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = RegionQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -102,6 +115,12 @@ class Check(models.Model):
             models.CheckConstraint(condition=Q(fail_after__gte=1, recover_after__gte=1), name="check_counts_positive"),
             models.CheckConstraint(condition=Q(quorum=None) | Q(quorum__gte=1), name="check_quorum_positive"),
             models.CheckConstraint(condition=Q(region_ids__len__gte=1), name="check_has_a_region"),
+            models.UniqueConstraint(
+                "project",
+                KeyTextTransform("slug", "options"),
+                condition=Q(kind="heartbeat", deleted_at=None) & ~Q(options__slug=""),
+                name="check_slug_unique",
+            ),
             models.CheckConstraint(
                 condition=Q(phase_ms__gte=0) & Q(phase_ms__lt=F("interval_s") * 1000), name="check_phase_in_interval"
             ),

@@ -17,6 +17,7 @@ from apps.monitors.liveness import Liveness
 from apps.monitors.models import Check, Region, Resource
 from apps.orgs.models import Organization, Project
 from apps.probes.clock import APPLIED_BEYOND_MS
+from apps.probes.registry import PASSIVE
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +46,12 @@ def clock_words(region: Region) -> str | None:
 
 
 def region_liveness() -> dict[int, Liveness]:
-    return {region.id: liveness_of(region) for region in Region.objects.filter(is_enabled=True)}
+    return {region.id: liveness_of(region) for region in Region.objects.probing()}
 
 
 def dispatch_regions(*, now_ms: int) -> list[Region]:
     """Enabled regions heard from lately: a backlog of ingest must not stop the probing."""
-    return list(Region.objects.filter(is_enabled=True, heard_at_ms__gt=now_ms - HEARD_WITHIN_MS))
+    return list(Region.objects.probing().filter(heard_at_ms__gt=now_ms - HEARD_WITHIN_MS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Plan:
     id: uuid.UUID
     revision: int
     is_active: bool
+    """It is probed: neither paused nor deleted, nor of a passive kind."""
     interval_ms: int
     timeout_ms: int
     fail_after: int
@@ -72,13 +74,51 @@ class Plan:
 
 def plans(check_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Plan]:
     statement = """
-        SELECT id, revision, deleted_at IS NULL AND NOT is_paused, interval_s * 1000, timeout_s * 1000, fail_after, recover_after,
-            quorum, phase_ms, since_ms, region_ids FROM monitors_check WHERE id = ANY (%s)
+        SELECT id, revision, deleted_at IS NULL AND NOT is_paused AND kind <> ALL (%s), interval_s * 1000, timeout_s * 1000,
+            fail_after, recover_after, quorum, phase_ms, since_ms, region_ids FROM monitors_check WHERE id = ANY (%s)
     """
     with connection.cursor() as cursor:
-        cursor.execute(statement, [list(check_ids)])
+        cursor.execute(statement, [list(PASSIVE), list(check_ids)])
         rows: list[Any] = cursor.fetchall()
     return {row[0]: Plan(*row) for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class PassivePlan:
+    """What is read of a passive check for each of its pings: narrow, too."""
+
+    id: uuid.UUID
+    revision: int
+    is_paused: bool
+    interval_ms: int
+    fail_after: int
+    recover_after: int
+    region_id: int
+    kind: str
+    options: dict[str, Any]
+    """Those of its kind, `degraded_ms` among them."""
+
+
+def passive_plan(check_id: uuid.UUID) -> PassivePlan | None:
+    """None of a check that is not there, or deleted, or of an active kind."""
+    statement = """
+        SELECT id, revision, is_paused, interval_s * 1000, fail_after, recover_after, region_ids[1], kind,
+            options::text, degraded_ms FROM monitors_check WHERE id = %s AND deleted_at IS NULL AND kind = ANY (%s)
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [check_id, list(PASSIVE)])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    *plain, options, degraded_ms = row
+    columns: list[Any] = [*plain, {**json.loads(options), "degraded_ms": degraded_ms}]
+    return PassivePlan(*columns)
+
+
+def heartbeat_named(*, ping_key: str, slug: str) -> uuid.UUID | None:
+    """The id of a project's heartbeat by its slug."""
+    named = Check.objects.filter(project__ping_key=ping_key, kind="heartbeat", deleted_at=None, options__slug=slug)
+    return named.values_list("pk", flat=True).first()
 
 
 @dataclass(frozen=True)
@@ -101,7 +141,7 @@ _COLUMNS = "id, revision, {slot}, kind, target, options::text, secrets, timeout_
 _GRID = "(%(until)s - phase_ms) / (interval_s * 1000::bigint) * (interval_s * 1000) + phase_ms"
 _DUE = f"""
     SELECT {_COLUMNS.format(slot="slot")} FROM (SELECT *, {_GRID} AS slot FROM monitors_check
-        WHERE deleted_at IS NULL AND NOT is_paused) AS c
+        WHERE deleted_at IS NULL AND NOT is_paused AND kind <> ALL (%(passive)s)) AS c
     WHERE slot > %(after)s AND slot >= since_ms
 """  # noqa: S608  # built of the literals above
 
@@ -109,7 +149,7 @@ _DUE = f"""
 def due_checks(*, after_ms: int, until_ms: int) -> list[DueCheck]:
     """The last regular slot of every active check in (after, until], by one scan."""
     with connection.cursor() as cursor:
-        cursor.execute(_DUE, {"after": after_ms, "until": until_ms})
+        cursor.execute(_DUE, {"after": after_ms, "until": until_ms, "passive": list(PASSIVE)})
         return [due for row in cursor.fetchall() if (due := _due(row)) is not None]
 
 

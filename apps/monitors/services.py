@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Greatest
 
 from apps.core.clock import to_ms
-from apps.monitors.models import MAX_INTERVAL_S, MAX_TIMEOUT_S, MIN_INTERVAL_S, Check, DispatchCursor, Pause, Region, Resource
+from apps.monitors.models import (
+    CORE,
+    MAX_INTERVAL_S,
+    MAX_TIMEOUT_S,
+    MIN_INTERVAL_S,
+    Check,
+    DispatchCursor,
+    Pause,
+    Region,
+    Resource,
+)
 from apps.monitors.schedule import due_span, phase_of
 from apps.monitors.selectors import liveness_of
 from apps.net.guard import AddressPolicy, literal
@@ -121,7 +132,7 @@ def _origin(target: str) -> tuple[str, str]:
 def judge_spec(
     spec: CheckSpec, *, policy: AddressPolicy | None = None, kept_region_ids: Sequence[int] | None = None
 ) -> CheckFields:
-    """Raises FieldError. Regions that an edit does not name stay, also those disabled since."""
+    """Raises FieldError. Regions that an edit does not name stay, also those disabled since; a passive check is of the core."""
     kind = KINDS.get(spec.kind)
     if kind is None:
         raise FieldError("kind", f"is not one of {', '.join(sorted(KINDS))}")
@@ -150,7 +161,10 @@ def judge_spec(
     secrets = {name: stored.pop(name) for name in kind.secret_options if stored.get(name)}
     stored = {name: value for name, value in stored.items() if name not in kind.secret_options}
     keeps = spec.regions is None and kept_region_ids is not None
-    region_ids = list(kept_region_ids or ()) if keeps else _region_ids(spec.regions)
+    if kind.is_passive:
+        region_ids = [ensure_core_region().pk]
+    else:
+        region_ids = list(kept_region_ids or ()) if keeps else _region_ids(spec.regions)
     if spec.quorum is not None and not 1 <= spec.quorum <= len(region_ids):
         raise FieldError("quorum", f"must be from 1 to the number of regions, {len(region_ids)}")
     return CheckFields(
@@ -170,7 +184,7 @@ def judge_spec(
 
 
 def _region_ids(slugs: tuple[str, ...] | None) -> list[int]:
-    known = dict(Region.objects.filter(is_enabled=True).values_list("slug", "id"))
+    known = dict(Region.objects.probing().values_list("slug", "id"))
     if slugs is None:
         if not known:
             raise FieldError("regions", "there is no enabled region yet: `manage.py region add SLUG` makes one")
@@ -204,27 +218,45 @@ def masked_options(check: Check) -> dict[str, Any]:
 
 
 def create_check(*, project: Project, resource: Resource, fields: CheckFields, since_ms: int, now: datetime) -> Check:
+    """Raises FieldError."""
     check_id = uuid.uuid4()
-    return Check.objects.create(
-        id=check_id,
-        organization_id=project.organization_id,
-        project=project,
-        resource=resource,
-        since_ms=since_ms,
-        phase_ms=phase_of(check_id, fields.interval_s * 1000),
-        created_at=now,
-        **vars(fields),
-    )
+    with _slug_unique():
+        return Check.objects.create(
+            id=check_id,
+            organization_id=project.organization_id,
+            project=project,
+            resource=resource,
+            since_ms=since_ms,
+            phase_ms=phase_of(check_id, fields.interval_s * 1000),
+            created_at=now,
+            **vars(fields),
+        )
+
+
+@contextmanager
+def _slug_unique() -> Iterator[None]:
+    """The constraint judges, for two may be saved at once. Raises FieldError."""
+    try:
+        with transaction.atomic():
+            yield
+    except IntegrityError as error:
+        if "check_slug_unique" not in str(error):
+            raise
+        raise FieldError("options.slug", "another heartbeat of the project has it") from error
 
 
 def change_check(*, check: Check, fields: CheckFields) -> tuple[str, ...]:
-    """Write the fields and say which of them changed. The caller holds the state's lock and raises the revision."""
+    """Write the fields and say which of them changed. The caller holds the state's lock and raises the revision.
+
+    Raises FieldError.
+    """
     changed = tuple(name for name, value in vars(fields).items() if getattr(check, name) != value)
     for name in changed:
         setattr(check, name, getattr(fields, name))
     if "interval_s" in changed:
         check.phase_ms = phase_of(check.id, check.interval_ms)
-    check.save(update_fields=[*changed, "phase_ms"])
+    with _slug_unique():
+        check.save(update_fields=[*changed, "phase_ms"])
     return changed
 
 
@@ -293,9 +325,24 @@ def _locked_cursor(*, now: datetime) -> DispatchCursor:
 # --- regions
 
 
-@transaction.atomic
 def ensure_region(*, slug: str, name: str = "") -> Region:
-    """The region of that slug, made when it is new."""
+    """The region of that slug, made when it is new. Raises FieldError for the core's own."""
+    if slug == CORE:
+        raise FieldError("slug", f"{CORE!r} is where heartbeats are heard; no probe worker can be of it")
+    return _ensure_region(slug=slug, name=name)
+
+
+def ensure_core_region() -> Region:
+    return _ensure_region(slug=CORE, name="Core")
+
+
+def hear_core(*, now: datetime) -> None:
+    """The core can be reached by pings now: a deadline inside its silence is nobody's fault."""
+    hear_region(region_id=ensure_core_region().pk, sent_at=to_ms(now), report=None, now=now)
+
+
+@transaction.atomic
+def _ensure_region(*, slug: str, name: str) -> Region:
     region = Region.objects.filter(slug=slug).first()
     if region is None:
         key = wire.new_region_key()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from typing import Any
 
@@ -84,10 +85,16 @@ class Membership(models.Model):
         return f"{self.user_id} as {self.role}"
 
 
+def new_ping_key() -> str:
+    return secrets.token_urlsafe(16)
+
+
 class Project(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="projects")
     name = models.CharField(max_length=100)
+    ping_key = models.CharField(max_length=22, unique=True, default=new_ping_key, editable=False)
+    """Who knows it may ping the project's heartbeats by their slugs, and make new ones; nothing else."""
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -67,6 +67,24 @@ class Options(Protocol):
         ...
 
 
+class Rhythm(Protocol):
+    """Of a passive kind's options: when it wants to hear something. Epoch and plain milliseconds."""
+
+    def expected_after(self, moment_ms: int, interval_ms: int) -> int:
+        """When something is expected that was last heard at a moment; `interval_ms` is the check's."""
+        ...
+
+    @property
+    def grace_ms(self) -> int:
+        """So much later it is missing."""
+        ...
+
+    @property
+    def max_runtime_ms(self) -> int:
+        """A run that began may take so long."""
+        ...
+
+
 @dataclass(frozen=True)
 class Scene:
     """What a run is given beside its options."""
@@ -102,8 +120,8 @@ class Kind:
     title: str
     parse: Callable[[str, Mapping[str, Any]], Any]
     """(target, raw options) to frozen Options. Raises OptionError."""
-    run: Callable[[Any, float, Scene], Awaitable[Outcome]]
-    """(options, deadline on the loop's clock, scene) to Outcome."""
+    run: Callable[[Any, float, Scene], Awaitable[Outcome]] | None
+    """(options, deadline on the loop's clock, scene) to Outcome; None of a passive kind, whose options are a `Rhythm`."""
     asks: str
     """What a person types as the target, in words: its label in forms."""
     proves: str
@@ -113,6 +131,11 @@ class Kind:
     option_fields: tuple[OptionField, ...] = ()
     secret_options: tuple[str, ...] = ()
     """Options that are encrypted at rest and sealed on the wire whenever they are not empty."""
+
+    @property
+    def is_passive(self) -> bool:
+        """Nothing is sent: it waits to hear something, and is judged when it did not."""
+        return self.run is None
 
 
 class RawOptions:

@@ -47,6 +47,8 @@ async def run(job: Job, network: Network, now_ms: int) -> Result:
     timeout_s = job.timeout_ms / 1000
     try:
         kind = KINDS[job.kind]
+        if kind.run is None:
+            raise KeyError(job.kind)
         options = _parsed(kind, job)
         # A kind ends by itself at its deadline, with what it saw; this is for one that does not.
         async with asyncio.timeout(timeout_s + _BACKSTOP_S):

@@ -134,6 +134,30 @@ class LateHour(models.Model):
         return f"{self.check_id} {self.start}"
 
 
+class Ping(models.Model):
+    """A signal that a passive check heard. The newest of each check stay: a new one takes the oldest one's place."""
+
+    pk = models.CompositePrimaryKey("check_id", "place")
+    check_id = models.UUIDField()
+    place = models.SmallIntegerField()
+    number = models.IntegerField()
+    """Counts the check's pings."""
+    at_ms = models.BigIntegerField()
+    signal = models.CharField(max_length=8)
+    rid = models.CharField(max_length=36)
+    exit_code = models.SmallIntegerField(null=True)
+    runtime_ms = models.BigIntegerField(null=True)
+    others = models.SmallIntegerField()
+    """Further runs that had begun and not ended."""
+    method = models.CharField(max_length=8)
+    agent = models.CharField(max_length=200)
+    address = models.CharField(max_length=45)
+    body = models.TextField()
+
+    def __str__(self) -> str:
+        return f"{self.check_id} #{self.number} {self.signal}"
+
+
 class Trial(models.Model):
     """A check tried before it is saved. Kept for an hour; steps nothing."""
 

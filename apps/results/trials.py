@@ -9,8 +9,9 @@ from typing import Any
 
 from apps.core.wake import wake
 from apps.monitors.models import Region
-from apps.monitors.services import CheckFields
+from apps.monitors.services import CheckFields, FieldError
 from apps.orgs.models import Project
+from apps.probes.registry import PASSIVE
 from apps.probes.wire import Run, WireError, parse_run
 from apps.results.models import Trial, TrialAnswer
 
@@ -21,6 +22,8 @@ PATIENCE_S = 5
 
 
 def start_trial(*, project: Project, fields: CheckFields, now: datetime) -> Trial:
+    if fields.kind in PASSIVE:
+        raise FieldError("kind", "waits to be pinged: there is nothing to try")
     options = {**fields.options, **(fields.secrets or {})}
     if fields.degraded_ms is not None:
         options["degraded_ms"] = fields.degraded_ms

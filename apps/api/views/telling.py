@@ -21,7 +21,7 @@ from apps.api.scope import get_or_404, mine, project_named, uuid_parameter
 from apps.api.throttling import ChannelTestThrottle
 from apps.core.clock import from_ms, to_ms
 from apps.incidents.payloads import timestamp
-from apps.monitors.models import Region
+from apps.monitors.models import CORE, Region
 from apps.monitors.selectors import clock_words, liveness_of
 from apps.monitors.services import MASK, merge_masked
 from apps.notifications.models import Channel, Delivery
@@ -186,4 +186,4 @@ class RegionList(ListAPIView[Region]):
     """Regions of the deployment: operators make them, tenants choose among them."""
 
     serializer_class = RegionSerializer
-    queryset = Region.objects.all()
+    queryset = Region.objects.exclude(slug=CORE)

@@ -33,7 +33,7 @@ def new_check(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     typed = request.GET.get("url", "").strip()[:2000]
     proposals = {kind.name: target for kind in KINDS.values() if typed and (target := kind.propose(typed))}
     kind = _kind(request, proposals)
-    regions = list(Region.objects.filter(is_enabled=True).order_by("slug"))
+    regions = list(Region.objects.probing().order_by("slug"))
     if request.method == "POST":
         form = CheckForm(kind=kind, regions=regions, data=request.POST)
         if request.POST.get("act") == "test" or "trial" in request.POST:
@@ -53,7 +53,7 @@ def new_check(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
 def edit_check(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     place, check = enter_check(request, pk, Role.MEMBER)
     now = timezone.now()
-    regions = list(Region.objects.filter(is_enabled=True).order_by("slug"))
+    regions = list(Region.objects.probing().order_by("slug"))
     kind = KINDS[check.kind]
     if request.method == "POST":
         form = CheckForm(kind=kind, regions=regions, data=request.POST)
@@ -136,7 +136,7 @@ def _change(place: Place, form: CheckForm, check: Check, now: datetime) -> bool:
 
 
 def _enabled_of(check: Check) -> list[str]:
-    return list(Region.objects.filter(pk__in=check.region_ids, is_enabled=True).values_list("slug", flat=True))
+    return list(Region.objects.probing().filter(pk__in=check.region_ids).values_list("slug", flat=True))
 
 
 # --- trials

@@ -58,7 +58,7 @@ def checks(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
         return nothing_new()
     rows = checks_of(project=place.project, now=now)
     wanted = {name: request.GET.get(name, "") for name in ("status", "kind", "region")}
-    slugs = dict(Region.objects.filter(is_enabled=True).order_by("slug").values_list("slug", "id"))
+    slugs = dict(Region.objects.probing().order_by("slug").values_list("slug", "id"))
     search = search_of(request)
     if search:
         rows = rows.filter(Q(name__icontains=search) | Q(target__icontains=search))

@@ -14,11 +14,13 @@ from apps.core.wake import wake
 from apps.incidents.extras import kept, new_extra, open_extra
 from apps.incidents.machine import Event, Level, State, cut
 from apps.incidents.models import CheckState, IncidentEvent
-from apps.incidents.rows import policy_of, state_of, write_state
+from apps.incidents.passive import Wait, deadline, resumed
+from apps.incidents.rows import NEVER_MS, policy_of, state_of, write_state
 from apps.incidents.services.changes import add_event, resolve_open, write_events
 from apps.monitors import services as monitors
 from apps.monitors.models import Check, Resource
 from apps.orgs.models import Project
+from apps.probes.registry import KINDS, PASSIVE
 
 DISPATCH_TASK = "pipeline.dispatch_extra"
 
@@ -33,13 +35,17 @@ class StateForbidsError(Exception):
 
 @transaction.atomic
 def create_check(*, project: Project, spec: monitors.CheckSpec, resource: Resource | None, now: datetime) -> Check:
-    """The check, its state row and its first extra slot. Raises monitors.FieldError."""
+    """The check, its state row and its first extra slot; a passive one waits for its first signal. Raises monitors.FieldError."""
     fields = monitors.judge_spec(spec)
     home = resource or monitors.ensure_resource(project=project, name=spec.name)
     since = monitors.next_revision_start(now=now)
     check = monitors.create_check(project=project, resource=home, fields=fields, since_ms=since, now=now)
     slot = to_ms(now)
     row = CheckState(check_row=check, since=slot)
+    if KINDS[check.kind].is_passive:
+        write_state(row, State(due=NEVER_MS, slot=slot - 1))
+        row.save(force_insert=True)
+        return check
     write_state(row, State(due=slot, slot=slot - 1))
     row.extras = [slot]
     row.save(force_insert=True)
@@ -54,7 +60,9 @@ def edit_check(*, check_id: uuid.UUID, changes: Mapping[str, Any], resource: Res
     A new name or resource is written and no more; anything that the probe or the machine reads begins a revision.
     """
     row, check = _locked(check_id)
-    fields = monitors.judge_spec(monitors.changed_spec(check, changes), kept_region_ids=check.region_ids)
+    spec = monitors.changed_spec(check, changes)
+    is_alike = (spec.kind in PASSIVE) == (check.kind in PASSIVE)
+    fields = monitors.judge_spec(spec, kept_region_ids=check.region_ids if is_alike else None)
     changed = monitors.change_check(check=check, fields=fields)
     if resource is not None and resource.pk != check.resource_id:
         check.resource = resource
@@ -106,6 +114,8 @@ def run_now(*, check_id: uuid.UUID, now: datetime) -> int:
     row, check = _locked(check_id)
     if check.is_paused:
         raise StateForbidsError("paused", "The check is paused: resume it to run it.")
+    if KINDS[check.kind].is_passive:
+        raise StateForbidsError("passive", "This check waits to be pinged: there is nothing to run.")
     state, policy, now_ms = state_of(row), policy_of(check), to_ms(now)
     slot = open_extra(state, policy, row.extras, now_ms)
     if slot is not None:
@@ -143,16 +153,31 @@ def _locked(check_id: uuid.UUID) -> tuple[CheckState, Check]:
 
 
 def _begin(row: CheckState, check: Check, now: datetime, *, with_extra: bool, is_new_target: bool = False) -> None:
-    """Cut, raise the revision, and give the new one its first slot."""
+    """Cut, raise the revision, and give the new one its first slot or, of a passive kind, its deadline."""
     since = monitors.next_revision_start(now=now)
     monitors.begin_revision(check=check, since_ms=since)
     at = max(to_ms(now), row.slot + 1)
     state, events = cut(state_of(row), at, is_new_target=is_new_target)
     _write_cut(row, check, state, events, now)
-    row.extras = kept(row.extras, at) if with_extra else row.extras
-    row.save()
-    if with_extra:
+    row.deadline = None
+    if check.kind in PASSIVE:
+        _wait_again(row, check, at, is_active=with_extra)
+    elif with_extra:
+        row.extras = kept(row.extras, at)
         _send_extra(check, at)
+    row.save()
+
+
+def _wait_again(row: CheckState, check: Check, at: int, *, is_active: bool) -> None:
+    """A passive check after the cut: what it waits for, and until when; one that fails stays so until it is heard."""
+    options = KINDS[check.kind].parse(check.target, check.options)
+    wait = resumed(Wait.read(row.wait) if row.wait else Wait(), options, check.interval_ms, at)
+    due = deadline(wait, options, check.interval_ms) if is_active else None
+    row.wait = wait.stored()
+    row.deadline = due.at if due else None
+    row.due = row.deadline or (NEVER_MS if is_active else row.due)
+    if row.level == Level.GOOD:
+        row.status, row.since = "pending", at
 
 
 def _write_cut(row: CheckState, check: Check, state: State, events: Sequence[Event], now: datetime) -> None:

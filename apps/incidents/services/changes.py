@@ -7,10 +7,11 @@ from datetime import datetime
 
 from apps.core.clock import from_ms, to_ms
 from apps.core.wake import wake
-from apps.incidents.machine import Escalated, Event, Level, Notice, Opened, Paint, Put, Resolved, Unpaint
+from apps.incidents.machine import Escalated, Event, Level, Notice, Opened, Paint, Put, Resolved, State, Unpaint
 from apps.incidents.models import CheckState, Incident, IncidentEvent, Severity
 from apps.incidents.payloads import event_payload
 from apps.incidents.reasons import Why
+from apps.incidents.rows import write_state
 from apps.monitors.models import Check
 from apps.probes.reasons import MEANINGS, Reason
 from apps.results.models import HEALTHS
@@ -63,6 +64,24 @@ def write_events(*, row: CheckState, check: Check, events: Sequence[Event], why_
             case Notice(level):
                 _tell(row, check, told, level, now)
                 told = level
+
+
+def turned_at(events: Sequence[Event], after: State) -> int:
+    """From when a status that these events brought has held."""
+    turns = [event.start for event in events if isinstance(event, (Paint, Unpaint))]
+    return turns[-1] if turns else after.slot
+
+
+def note_state(*, row: CheckState, after: State, why: Why | None, since: int) -> None:
+    """The new state onto the row, with the words for it; a status that is new has held `since` then."""
+    before = row.status
+    write_state(row, after)
+    if after.status == "up":
+        row.reason = row.message = ""
+    elif why is not None:
+        row.reason, row.message = why
+    if after.status != before:
+        row.since = since
 
 
 def open_incident_of(check: Check) -> Incident | None:

@@ -13,11 +13,11 @@ from typing import Any
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 from apps.core.clock import to_ms
-from apps.incidents.machine import Event, Paint, State, Unpaint, derive, is_of_sequence
+from apps.incidents.machine import STALE_NEWS_MS, Event, State, derive, is_of_sequence
 from apps.incidents.models import CheckState
 from apps.incidents.reasons import Why, explain
-from apps.incidents.rows import policy_of, state_of, write_state
-from apps.incidents.services.changes import new_intervals, only_time_passed, write_events
+from apps.incidents.rows import policy_of, state_of
+from apps.incidents.services.changes import new_intervals, note_state, only_time_passed, turned_at, write_events
 from apps.monitors.liveness import Liveness
 from apps.monitors.models import Check
 from apps.monitors.selectors import Plan, plans, region_liveness
@@ -27,8 +27,6 @@ from apps.results.services import NewInterval, add_dead_letter, put_intervals
 
 log = logging.getLogger(__name__)
 
-STALE_NEWS_MS = 900_000
-"""A round settled so long after its slot is nobody's news any more."""
 _LETTER_PAUSE = timedelta(minutes=10)
 _SWEEP_LIMIT = 500
 
@@ -112,22 +110,13 @@ def _live_at(region_ids: Sequence[int], liveness: Mapping[int, Liveness]) -> Cal
 def _write(outcome: _Outcome, now: datetime) -> None:
     check = Check.objects.select_related("organization", "project", "resource").get(pk=outcome.plan.id)
     write_events(row=outcome.row, check=check, events=outcome.events, why_at=lambda slot: _why(outcome, slot), now=now)
-    turns = [event.start for event in outcome.events if isinstance(event, (Paint, Unpaint))]
-    _note(outcome, turns[-1] if turns else outcome.after.slot)
+    _note(outcome, turned_at(outcome.events, outcome.after))
     outcome.row.save()
 
 
-def _note(outcome: _Outcome, turned_at: int) -> None:
-    """The new state onto the row, with the words for it; a new status has held since `turned_at`."""
-    row, after = outcome.row, outcome.after
-    why = None if after.status == "up" else _why(outcome, after.slot)
-    write_state(row, after)
-    if after.status == "up":
-        row.reason = row.message = ""
-    elif why is not None:
-        row.reason, row.message = why
-    if after.status != outcome.before.status:
-        row.since = turned_at
+def _note(outcome: _Outcome, since: int) -> None:
+    why = None if outcome.after.status == "up" else _why(outcome, outcome.after.slot)
+    note_state(row=outcome.row, after=outcome.after, why=why, since=since)
 
 
 def _why(outcome: _Outcome, until: int) -> Why | None:

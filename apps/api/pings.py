@@ -1,0 +1,136 @@
+"""`/ping/…`: where jobs report, as the clients of healthchecks.io do. Plain words, no account: who knows the address may ping.
+
+Signals: none (success), `/start`, `/fail`, `/log` or `/<exit code>`; `?rid=<uuid>` tells runs apart; a body is kept.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+
+from apps.core.middleware import drain
+from apps.core.throttle import PING_CREATE, client_address, may_try
+from apps.incidents.passive import Signal
+from apps.incidents.services.acts import create_check
+from apps.incidents.services.pings import MethodRefusedError, Ping, receive_ping
+from apps.monitors.models import Check
+from apps.monitors.selectors import heartbeat_named
+from apps.monitors.services import CheckSpec, FieldError, hear_core
+from apps.orgs.models import Project
+from apps.probes.kinds.heartbeat import SLUG
+from apps.results.pings import BODY_BYTES
+
+log = logging.getLogger(__name__)
+
+_METHODS = ("GET", "HEAD", "POST")
+_SIGNALS = {"": Signal.SUCCESS, "start": Signal.START, "fail": Signal.FAIL, "log": Signal.LOG}
+_CREATED = {"grace_s": 3_600}
+_CREATED_INTERVAL_S = 86_400
+"""A check that a ping makes runs daily, with an hour of grace, until somebody says better."""
+_ALIVE_EVERY_S = 5
+
+
+class _BadPingError(ValueError):
+    """The address says something that no client means."""
+
+
+@csrf_exempt
+def by_id(request: HttpRequest, pk: uuid.UUID, signal: str = "") -> HttpResponse:
+    return _answered(request, pk, signal)
+
+
+@csrf_exempt
+def by_slug(request: HttpRequest, key: str, slug: str, signal: str = "") -> HttpResponse:
+    """By the project's ping key and a check's slug; `?create=1` makes the check that is not there yet."""
+    if not SLUG.match(slug):
+        return _said("invalid slug", 400)
+    found = heartbeat_named(ping_key=key, slug=slug)
+    is_new = found is None and request.GET.get("create") == "1" and request.method in _METHODS
+    if is_new:
+        if not may_try(PING_CREATE, key):
+            return _said("too many new checks", 429)
+        found = _made(key, slug)
+    return _said("not found", 404) if found is None else _answered(request, found, signal, is_new=is_new)
+
+
+def _answered(request: HttpRequest, pk: uuid.UUID, signal: str, *, is_new: bool = False) -> HttpResponse:
+    if request.method not in _METHODS:
+        return _said("GET, HEAD and POST only", 405)
+    try:
+        receive_ping(check_id=pk, ping=_ping(request, signal), clock=timezone.now)
+    except _BadPingError as error:
+        return _said(str(error), 400)
+    except MethodRefusedError:
+        return _said("POST only", 405)
+    except Check.DoesNotExist:
+        return _said("not found", 404)
+    return _said("Created", 201) if is_new else _said("OK", 200)
+
+
+def _ping(request: HttpRequest, signal: str) -> Ping:
+    """Raises _BadPingError."""
+    code = int(signal) if signal.isascii() and signal.isdigit() and len(signal) <= 3 else None
+    kind = _SIGNALS.get(signal)
+    if code is not None:
+        kind = Signal.FAIL if code else Signal.SUCCESS
+    if kind is None or (code is not None and code > 255):
+        raise _BadPingError("invalid url format")
+    rid = request.GET.get("rid", "")
+    if rid:
+        try:
+            rid = str(uuid.UUID(rid))
+        except ValueError as error:
+            raise _BadPingError("invalid uuid format") from error
+    body = request.read(BODY_BYTES)
+    if len(body) == BODY_BYTES:
+        drain(request)
+    return Ping(
+        signal=kind,
+        method=request.method or "",
+        agent=request.META.get("HTTP_USER_AGENT", "")[:200].replace("\x00", ""),
+        address=client_address(request)[:45],
+        rid=rid,
+        exit_code=code,
+        body=body.decode(errors="replace").replace("\x00", "\ufffd"),
+    )
+
+
+def _made(key: str, slug: str) -> uuid.UUID | None:
+    """A new heartbeat of that slug, or the one that another ping made at the same moment."""
+    project = Project.objects.select_related("organization").filter(ping_key=key).first()
+    if project is None:
+        return None
+    spec = CheckSpec(name=slug, kind="heartbeat", target="", options={**_CREATED, "slug": slug}, interval_s=_CREATED_INTERVAL_S)
+    try:
+        return create_check(project=project, spec=spec, resource=None, now=timezone.now()).pk
+    except FieldError:
+        return heartbeat_named(ping_key=key, slug=slug)
+
+
+def _said(words: str, status: int) -> HttpResponse:
+    response = HttpResponse(words, content_type="text/plain", status=status)
+    response.headers["Ping-Body-Limit"] = str(BODY_BYTES)
+    response.headers["Access-Control-Allow-Origin"] = "*"
+    return response
+
+
+def stay_heard() -> None:
+    """Tell every few seconds that pings can reach us, for as long as this web server lives; from a thread of its own."""
+    threading.Thread(target=_stay_heard, name="alive", daemon=True).start()
+
+
+def _stay_heard() -> None:
+    pause = threading.Event()
+    while True:
+        try:
+            hear_core(now=timezone.now())
+        except DatabaseError as error:
+            log.warning("nobody can be told that pings reach us: %s", str(error).strip())
+            connection.close()
+        pause.wait(_ALIVE_EVERY_S)

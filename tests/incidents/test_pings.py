@@ -1,0 +1,238 @@
+"""Heartbeats through their services: rounds, incidents, intervals, and what the core's own silence is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from apps.core.clock import from_ms
+from apps.incidents.history import uptime
+from apps.incidents.models import CheckState, Incident
+from apps.incidents.passive import Signal
+from apps.incidents.selectors import shown_state
+from apps.incidents.services import acts
+from apps.incidents.services.pings import Ping, passed_deadlines, receive_ping, settle_deadline
+from apps.monitors.models import Check, Region
+from apps.monitors.services import CheckSpec, FieldError, ensure_core_region, ensure_region, hear_core
+from apps.results.models import CheckRun, Ping as KeptPing
+from apps.results.pings import KEPT
+from tests.conftest import NOW, NOW_MS, Cast
+
+S = 1_000
+MINUTE = 60 * S
+
+
+class Job:
+    """A heartbeat every minute with a grace of ten seconds, and a core that can be reached unless it is said otherwise."""
+
+    def __init__(self, cast: Cast, **given: Any) -> None:
+        options = {"grace_s": 10, **given.pop("options", {})}
+        spec = CheckSpec(**{"name": "backup", "kind": "heartbeat", "target": "", "options": options, **given})
+        self.check = acts.create_check(project=cast.project, spec=spec, resource=None, now=NOW)
+
+    def say(self, after_ms: int, signal: Signal = Signal.SUCCESS, **more: Any) -> None:
+        ping = Ping(signal, "POST", "tests", "127.0.0.1", **more)
+        receive_ping(check_id=self.check.pk, ping=ping, clock=lambda: from_ms(NOW_MS + after_ms))
+
+    def sweep(self, after_ms: int, *, is_reachable: bool = True) -> None:
+        now = from_ms(NOW_MS + after_ms)
+        if is_reachable:
+            Region.objects.filter(slug="core").update(last_sent_ms=NOW_MS + after_ms)
+        for check_id in passed_deadlines(now=now):
+            settle_deadline(check_id=check_id, now=now)
+
+    def row(self) -> CheckState:
+        return CheckState.objects.get(pk=self.check.pk)
+
+    def status(self, after_ms: int) -> str:
+        check = Check.objects.get(pk=self.check.pk)
+        return shown_state(check=check, row=self.row(), pause=None, now=from_ms(NOW_MS + after_ms)).status
+
+    def runs(self) -> list[tuple[int, int, str | None]]:
+        rows = CheckRun.objects.filter(check_id=self.check.pk).order_by("slot")
+        return [(run.slot - NOW_MS, run.verdict, run.reason) for run in rows]
+
+    def incidents(self) -> list[tuple[str, int, int | None]]:
+        def since(moment: Any) -> int | None:
+            return None if moment is None else int(moment.timestamp() * 1000) - NOW_MS
+
+        rows = Incident.objects.filter(check_row=self.check).order_by("started_at")
+        return [(incident.reason, since(incident.started_at) or 0, since(incident.resolved_at)) for incident in rows]
+
+
+def test_it_waits_for_its_first_signal_for_ever(cast: Cast) -> None:
+    job = Job(cast)
+    job.sweep(86_400_000)
+    assert (job.status(86_400_000), job.runs(), job.row().deadline) == ("pending", [], None)
+
+
+def test_a_signal_makes_it_up_and_silence_down_from_the_deadline(cast: Cast) -> None:
+    job = Job(cast)
+    job.say(S)
+    assert job.status(S) == "up"
+    job.sweep(S + 70 * S)  # the deadline's own millisecond is in time
+    assert job.runs() == [(S, 1, None)]
+    job.sweep(S + 70 * S + 1)
+    assert job.status(72 * S) == "down"
+    assert job.runs() == [(S, 1, None), (71 * S, 3, "heartbeat_missed")]
+    assert job.incidents() == [("heartbeat_missed", 71 * S, None)]
+    assert job.row().message == "expected at 2026-11-01 12:01:01 UTC, nothing came by 2026-11-01 12:01:11 UTC"
+    job.say(100 * S)
+    assert job.incidents() == [("heartbeat_missed", 71 * S, 100 * S)]
+    sums = uptime(check=Check.objects.select_related("state").get(pk=job.check.pk), start=NOW, end=from_ms(NOW_MS + 100 * S))
+    assert (sums.up, sums.down) == (70 * S, 29 * S)
+
+
+def test_a_ping_at_the_deadline_is_in_time_and_a_millisecond_later_is_not(cast: Cast) -> None:
+    for late, expected in ((0, [(S, 1), (71 * S, 1)]), (1, [(S, 1), (71 * S, 3), (71 * S + 1, 1)])):
+        job = Job(cast, name=f"late by {late}")
+        Region.objects.filter(slug="core").update(last_sent_ms=NOW_MS + 71 * S)
+        job.say(S)
+        job.say(71 * S + late)
+        assert [run[:2] for run in job.runs()] == expected
+
+
+def test_a_deadline_inside_the_cores_silence_is_unknown_and_costs_one_step(cast: Cast) -> None:
+    job = Job(cast)
+    job.say(S)
+    Region.objects.filter(slug="core").update(
+        last_sent_ms=NOW_MS + 600 * S, silent_from_ms=NOW_MS + 30 * S, silent_until_ms=NOW_MS + 590 * S
+    )
+    job.sweep(600 * S)
+    assert [(run[0] - 71 * S, run[1]) for run in job.runs()] == [(0, 0)] or job.runs()[1:] == [(71 * S, 0, "no_result")]
+    assert job.incidents() == []
+    assert job.status(600 * S) == "unknown"
+    job.sweep(672 * S)
+    assert job.incidents()[0][0] == "heartbeat_missed"
+
+
+def test_a_core_that_is_still_silent_blames_nobody(cast: Cast) -> None:
+    job = Job(cast)
+    job.say(S)
+    Region.objects.filter(slug="core").update(last_sent_ms=NOW_MS + 2 * S)
+    job.sweep(300 * S, is_reachable=False)
+    assert (job.status(300 * S), job.incidents()) == ("unknown", [])
+
+
+def test_a_failure_says_its_exit_code_and_last_words(cast: Cast) -> None:
+    job = Job(cast)
+    job.say(S, Signal.FAIL, exit_code=3, body="copying\nno space left on device\n")
+    row = job.row()
+    assert (row.status, row.reason, row.message) == ("down", "heartbeat_failed", "exit code 3: no space left on device")
+    assert CheckRun.objects.get(check_id=job.check.pk).facts["body"] == "copying\nno space left on device\n"
+
+
+def test_runs_are_measured_and_an_overrun_is_an_incident(cast: Cast) -> None:
+    job = Job(cast, options={"max_runtime_s": 30})
+    job.say(S, Signal.START, rid="a")
+    job.say(11 * S, rid="a")
+    assert CheckRun.objects.get(check_id=job.check.pk).duration_ms == 10 * S
+    job.say(20 * S, Signal.START)
+    job.sweep(50 * S + 1)
+    assert job.incidents() == [("heartbeat_overrun", 50 * S, None)]
+    job.say(55 * S)
+    assert job.incidents() == [("heartbeat_overrun", 50 * S, 55 * S)]
+
+
+def test_a_slow_run_is_degraded(cast: Cast) -> None:
+    job = Job(cast, degraded_ms=5_000)
+    job.say(S, Signal.START)
+    job.say(8 * S)
+    assert (job.row().status, job.row().message) == ("warn", "[runtime] (7000 ms) <= 5000 ms")
+
+
+def test_failures_are_confirmed_as_with_any_check(cast: Cast) -> None:
+    job = Job(cast, fail_after=2)
+    job.say(S)
+    job.sweep(71 * S + 1)
+    assert (job.status(72 * S), job.incidents()) == ("warn", [])
+    job.sweep(131 * S + 1)
+    assert job.incidents() == [("heartbeat_missed", 71 * S, None)]
+
+
+def test_a_long_backlog_of_deadlines_is_bounded(cast: Cast) -> None:
+    job = Job(cast, interval_s=5, options={"grace_s": 1})
+    job.say(S)
+    job.sweep(10_000 * S)
+    job.sweep(10_000 * S)
+    assert len(job.runs()) < 60
+    assert job.incidents()[0][:2] == ("heartbeat_missed", 7 * S)
+    assert job.row().deadline is not None
+    assert (job.row().deadline or 0) >= NOW_MS + 10_000 * S
+
+
+def test_a_pause_forgets_what_was_waited_for_and_keeps_what_is_heard(cast: Cast) -> None:
+    job = Job(cast)
+    job.say(S)
+    acts.pause_check(check_id=job.check.pk, now=from_ms(NOW_MS + 5 * S))
+    job.sweep(500 * S)
+    job.say(501 * S)
+    assert (job.runs(), KeptPing.objects.filter(check_id=job.check.pk).count()) == ([(S, 1, None)], 2)
+    acts.resume_check(check_id=job.check.pk, now=from_ms(NOW_MS + 600 * S))
+    assert (job.status(600 * S), job.row().deadline) == ("pending", NOW_MS + 670 * S)
+    job.sweep(671 * S)
+    assert job.incidents() == [("heartbeat_missed", 670 * S, None)]
+
+
+def test_an_edit_counts_from_the_last_signal_unless_that_is_over(cast: Cast) -> None:
+    job = Job(cast)
+    job.say(S)
+    acts.edit_check(check_id=job.check.pk, changes={"interval_s": 600}, resource=None, now=from_ms(NOW_MS + 20 * S))
+    assert (job.row().deadline, job.status(30 * S)) == (NOW_MS + 611 * S, "pending")
+    acts.edit_check(check_id=job.check.pk, changes={"interval_s": 5}, resource=None, now=from_ms(NOW_MS + 200 * S))
+    assert job.row().deadline == NOW_MS + 215 * S
+
+
+def test_deleting_it_in_an_outage_resolves(cast: Cast) -> None:
+    job = Job(cast)
+    job.say(S, Signal.FAIL)
+    acts.delete_check(check_id=job.check.pk, now=from_ms(NOW_MS + 5 * S))
+    assert job.incidents()[0][2] == 5 * S
+    with pytest.raises(Check.DoesNotExist):
+        job.say(6 * S)
+    job.sweep(900 * S)
+
+
+def test_it_has_nothing_to_run_or_to_try(cast: Cast) -> None:
+    with pytest.raises(acts.StateForbidsError, match="waits to be pinged"):
+        acts.run_now(check_id=Job(cast).check.pk, now=NOW)
+
+
+def test_it_becomes_a_probe_and_a_probe_becomes_it(cast: Cast) -> None:
+    job = Job(cast)
+    job.say(S)
+    to_http = {"kind": "http", "target": "http://127.0.0.1:1/"}
+    check = acts.edit_check(check_id=job.check.pk, changes=to_http, resource=None, now=from_ms(NOW_MS + 2 * S))
+    regions = sorted(region.pk for region in cast.regions.values())
+    assert (sorted(check.region_ids), job.row().deadline, job.row().extras) == (regions, None, [NOW_MS + 2 * S])
+    back = {"kind": "heartbeat", "target": ""}
+    check = acts.edit_check(check_id=job.check.pk, changes=back, resource=None, now=from_ms(NOW_MS + 3 * S))
+    assert check.region_ids == [ensure_core_region().pk]
+    job.say(4 * S)
+    assert job.status(4 * S) == "up"
+
+
+def test_the_ring_keeps_the_newest(cast: Cast) -> None:
+    job = Job(cast)
+    for number in range(KEPT + 5):
+        job.say(number, Signal.LOG, body=str(number))
+    kept = KeptPing.objects.filter(check_id=job.check.pk)
+    assert (kept.count(), kept.order_by("number").values_list("body", flat=True)[0]) == (KEPT, "5")
+
+
+def test_slugs_are_a_projects_own(cast: Cast) -> None:
+    Job(cast, options={"slug": "backup"})
+    with pytest.raises(FieldError, match="slug"):
+        Job(cast, name="another", options={"slug": "backup"})
+
+
+def test_the_core_is_no_region_for_workers(cast: Cast) -> None:
+    hear_core(now=NOW)
+    with pytest.raises(FieldError, match="heartbeats"):
+        ensure_region(slug="core")
+    with pytest.raises(FieldError, match="not an enabled region"):
+        acts.create_check(
+            project=cast.project, resource=None, now=NOW,
+            spec=CheckSpec("site", "http", "http://127.0.0.1:1/", {}, regions=("core",)),
+        )  # fmt: skip
