@@ -2,7 +2,7 @@ from django.urls import path
 from drf_spectacular.views import SpectacularAPIView
 
 from apps.api.docs import Docs
-from apps.api.views import checks, history, incidents, statuspages, telling, tenants
+from apps.api.views import checks, heartbeats, history, incidents, statuspages, telling, tenants
 
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
@@ -15,10 +15,13 @@ urlpatterns = [
     path("api-keys/", tenants.ApiKeyList.as_view(), name="api-keys"),
     path("api-keys/<uuid:pk>/", tenants.ApiKeyDetail.as_view(), name="api-key"),
     path("checks/", checks.CheckList.as_view(), name="checks"),
+    path("checks/due/", heartbeats.DuePreview.as_view(), name="due-preview"),
     path("checks/trial/", checks.CheckTrial.as_view(), name="check-trials"),
     path("checks/trial/<uuid:pk>/", checks.CheckTrialDetail.as_view(), name="check-trial"),
     path("checks/<uuid:pk>/", checks.CheckDetail.as_view(), name="check"),
     path("checks/<uuid:pk>/runs/", history.CheckRuns.as_view(), name="check-runs"),
+    path("checks/<uuid:pk>/pings/", heartbeats.CheckPings.as_view(), name="check-pings"),
+    path("checks/<uuid:pk>/due/", heartbeats.CheckDue.as_view(), name="check-due"),
     path("checks/<uuid:pk>/uptime/", history.CheckUptime.as_view(), name="check-uptime"),
     path("checks/<uuid:pk>/latency/", history.CheckLatency.as_view(), name="check-latency"),
     path("checks/<uuid:pk>/pause/", checks.CheckPause.as_view(), name="check-pause"),

@@ -13,11 +13,14 @@ from django.db.models import Case, CharField, F, QuerySet, SmallIntegerField, Va
 from apps.core.clock import from_ms, to_ms
 from apps.incidents.machine import SLACK_MS, unknown_from
 from apps.incidents.models import CheckState, Incident
+from apps.incidents.passive import Preview, Wait, preview
 from apps.incidents.rows import policy_of, state_of
 from apps.incidents.words import RANKS
 from apps.monitors.models import Check, Pause
+from apps.monitors.services import CheckFields
 from apps.orgs.models import Organization, Project
 from apps.probes.reasons import MEANINGS, Reason
+from apps.probes.registry import KINDS
 from apps.results.selectors import down_ms
 
 
@@ -65,6 +68,19 @@ def open_pauses(checks: Iterable[Check]) -> dict[uuid.UUID, Pause]:
     """Those of the checks that are paused; no query where none is."""
     paused = [check.pk for check in checks if check.is_paused]
     return {pause.check_row_id: pause for pause in Pause.objects.filter(check_row_id__in=paused, until_ms=None)}
+
+
+def due_times(*, fields: CheckFields, now: datetime, count: int) -> list[Preview]:
+    """Of a passive check that is not saved, as if it were heard now."""
+    options = KINDS[fields.kind].parse(fields.target, fields.options)
+    return preview(options, fields.interval_s * 1000, after=to_ms(now), count=count)
+
+
+def due_times_of(*, check: Check, row: CheckState, now: datetime, count: int) -> list[Preview]:
+    """The next times of a passive check, counted from what it heard last."""
+    options = KINDS[check.kind].parse(check.target, check.options)
+    anchor = Wait.read(row.wait).anchor if row.wait else None
+    return preview(options, check.interval_ms, after=to_ms(now) if anchor is None else anchor, count=count)
 
 
 def incidents_of(*, organization: Organization, project: Project | None) -> QuerySet[Incident]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import QuerySet
 
@@ -113,6 +114,11 @@ def passive_plan(check_id: uuid.UUID) -> PassivePlan | None:
     *plain, options, degraded_ms = row
     columns: list[Any] = [*plain, {**json.loads(options), "degraded_ms": degraded_ms}]
     return PassivePlan(*columns)
+
+
+def ping_url(check: Check) -> str | None:
+    """Where the job of a heartbeat reports; None of other kinds."""
+    return f"{settings.PUBLIC_URL}/ping/{check.pk}" if check.kind == "heartbeat" else None
 
 
 def heartbeat_named(*, ping_key: str, slug: str) -> uuid.UUID | None:

@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from apps.incidents.models import Incident
+from apps.incidents.services.acts import create_check
 from apps.monitors.services import CheckSpec, judge_spec
 from apps.notifications.services import create_channel, send_test
 from apps.orgs.models import Role
@@ -58,6 +59,13 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("DELETE", "check"): (401, 404, 403, 204, 204),
     ("GET", "check-runs"): READ,
     ("GET", "check-uptime"): READ,
+    ("GET", "check-pings"): READ,
+    ("GET", "check-due"): (401, 404, 400, 400, 400),
+    ("POST", "due-preview"): (401, 200, 403, 200, 200),
+    ("GET", "ping"): OPEN,
+    ("GET", "ping-signal"): OPEN,
+    ("GET", "ping-slug"): OPEN,
+    ("GET", "ping-slug-signal"): OPEN,
     ("POST", "check-pause"): WRITE,
     ("POST", "check-resume"): WRITE,
     ("POST", "check-run"): (401, 404, 403, 202, 202),
@@ -85,10 +93,11 @@ BODIES: dict[str, Any] = {
     "channels": {"name": "new", "kind": "email", "config": {"to": "a@example.org"}},
     "status-pages": {},
     "check-trials": {"name": "new", "kind": "tcp", "target": "127.0.0.1:1"},
+    "due-preview": {"name": "new", "kind": "heartbeat"},
     "incident-updates": {"text": "We look into it"},
     "session": {"email": "nobody@example.org", "password": "wrong"},
 }
-PREFIXES = ("api/", "healthz", "readyz")
+PREFIXES = ("api/", "ping/", "healthz", "readyz")
 """What is for programs; pages have a table of their own in `tests/dashboard`, the admin in `tests/core`."""
 ACTORS = ("nobody", "stranger", "viewer", "member", "owner")
 
@@ -153,6 +162,11 @@ def test_who_gets_what(cast: Cast, actors: dict[str, Api], actor: str, method: s
     route = next(route for found, route, _ in routes() if found == name)
     noun = name.partition("-")[0] if name not in objects else name
     path = "/" + route.replace("<uuid:pk>", str(objects.get(noun, "")))
+    if noun == "ping":
+        beat = CheckSpec("beat", "heartbeat", "", {"slug": "beat"})
+        pk = create_check(project=cast.project, spec=beat, resource=None, now=NOW).pk
+        path = f"/ping/{cast.project.ping_key}/beat" if "slug" in name else f"/ping/{pk}"
+        path += "/start" if "signal" in name else ""
     body = BODIES.get(name) if method == "POST" else {} if method == "PATCH" else None
     client = actors[actor]
     response = client(method, path.removeprefix("/api/v1/"), body) if path.startswith("/api/") else Client().get(path)

@@ -7,11 +7,16 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from healthchecks_decorator import healthcheck
+from pytest_django.live_server_helper import LiveServer
 
 from apps.incidents.models import CheckState
+from apps.incidents.services.acts import create_check
 from apps.monitors.models import Check
+from apps.monitors.services import CheckSpec
+from apps.orgs.models import Organization, Project
 from apps.results.models import Ping
-from tests.conftest import Api, Cast
+from tests.conftest import NOW, Api, Cast
 
 
 @pytest.fixture
@@ -124,3 +129,25 @@ def test_due_times_can_be_seen_before_saving(api: Api) -> None:
     refused = api("POST", "checks/due/", {**given, "options": {"cron": "61 * * * *"}})
     assert refused.json()["error"]["details"].keys() == {"options.cron"}
     assert api("POST", "checks/trial/", given).status_code == 400
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_client_of_healthchecks_io_works_unchanged(live_server: LiveServer) -> None:
+    """The package `healthchecks-decorator` from PyPI: start, end and failure with words, over a socket."""
+    project = Project.objects.create(organization=Organization.objects.create(name="Acme"), name="Web")
+    spec = CheckSpec("nightly", "heartbeat", "", {})
+    pk = create_check(project=project, spec=spec, resource=None, now=NOW).pk
+
+    @healthcheck(url=f"{live_server.url}/ping/{pk}", send_start=True, send_diagnostics=True)
+    def job(*, fails: bool) -> dict[str, int]:
+        if fails:
+            raise ValueError("disk full")
+        return {"copied": 3}
+
+    job(fails=False)
+    assert CheckState.objects.get(pk=pk).status == "up"
+    with pytest.raises(ValueError, match="disk full"):
+        job(fails=True)
+    heard = [(ping.signal, "disk full" in ping.body, "copied" in ping.body) for ping in Ping.objects.order_by("number")]
+    assert heard == [("start", False, False), ("success", False, True), ("start", False, False), ("fail", True, False)]
+    assert CheckState.objects.get(pk=pk).reason == "heartbeat_failed"

@@ -15,7 +15,8 @@ from apps.incidents.services import acts
 from apps.incidents.services.pings import Ping, passed_deadlines, receive_ping, settle_deadline
 from apps.monitors.models import Check, Region
 from apps.monitors.services import CheckSpec, FieldError, ensure_core_region, ensure_region, hear_core
-from apps.results.models import CheckRun, Ping as KeptPing
+from apps.results.models import CheckRun
+from apps.results.models import Ping as KeptPing
 from apps.results.pings import KEPT
 from tests.conftest import NOW, NOW_MS, Cast
 
@@ -120,7 +121,9 @@ def test_a_failure_says_its_exit_code_and_last_words(cast: Cast) -> None:
     job.say(S, Signal.FAIL, exit_code=3, body="copying\nno space left on device\n")
     row = job.row()
     assert (row.status, row.reason, row.message) == ("down", "heartbeat_failed", "exit code 3: no space left on device")
-    assert CheckRun.objects.get(check_id=job.check.pk).facts["body"] == "copying\nno space left on device\n"
+    facts = CheckRun.objects.get(check_id=job.check.pk).facts
+    assert facts is not None
+    assert facts["body"] == "copying\nno space left on device\n"
 
 
 def test_runs_are_measured_and_an_overrun_is_an_incident(cast: Cast) -> None:

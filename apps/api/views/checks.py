@@ -25,7 +25,7 @@ from apps.incidents.payloads import timestamp
 from apps.incidents.selectors import open_pauses, shown_state
 from apps.incidents.services import acts
 from apps.monitors.models import Check, Region, Resource
-from apps.monitors.selectors import checks_of
+from apps.monitors.selectors import checks_of, ping_url
 from apps.monitors.services import CheckSpec, judge_spec, masked_options
 from apps.orgs.models import Project
 from apps.results.models import Trial
@@ -68,6 +68,7 @@ class CheckSerializer(serializers.Serializer[Any]):
     since = serializers.DateTimeField()
     reason = ReasonSerializer(allow_null=True)
     last_run = LastRunSerializer(allow_null=True)
+    ping_url = serializers.CharField(allow_null=True, help_text="Where a heartbeat's job reports.")
     created_at = serializers.DateTimeField()
 
 
@@ -78,7 +79,12 @@ class NewCheckSerializer(serializers.Serializer[Any]):
     resource = serializers.UUIDField(required=False, help_text="By default a resource of the check's name is made.")
     name = serializers.CharField(max_length=200)
     kind = serializers.CharField(max_length=20)
-    target = serializers.CharField(max_length=2000)
+    target = serializers.CharField(
+        max_length=2000,
+        required=False,
+        allow_blank=True,
+        help_text="Of a heartbeat: words about what sends the pings, or nothing.",
+    )
     options = serializers.DictField(required=False)
     interval_s = serializers.IntegerField(required=False)
     timeout_s = serializers.IntegerField(required=False, allow_null=True)
@@ -86,7 +92,10 @@ class NewCheckSerializer(serializers.Serializer[Any]):
     fail_after = serializers.IntegerField(required=False)
     recover_after = serializers.IntegerField(required=False)
     quorum = serializers.IntegerField(required=False, allow_null=True)
-    regions = serializers.ListField(child=serializers.CharField(max_length=40), required=False, max_length=100)
+    regions = serializers.ListField(
+        child=serializers.CharField(max_length=40), required=False, max_length=100,
+        help_text="Slugs; by default all that are enabled. A heartbeat is heard by the core, whatever stands here.",
+    )  # fmt: skip
 
 
 def _shown(checks: Sequence[Check], now: datetime) -> list[dict[str, Any]]:
@@ -128,6 +137,7 @@ def _shown(checks: Sequence[Check], now: datetime) -> list[dict[str, Any]]:
                     "verdict": last.verdict,
                     "latency_ms": last.duration_ms,
                 },
+                "ping_url": ping_url(check),
                 "created_at": timestamp(check.created_at),
             }
         )
@@ -137,10 +147,10 @@ def _shown(checks: Sequence[Check], now: datetime) -> list[dict[str, Any]]:
 _NOT_OF_THE_SPEC = ("project", "resource")
 
 
-def _chosen(values: Mapping[str, Any]) -> dict[str, Any]:
+def chosen(values: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a spec among what was sent."""
-    chosen = {name: value for name, value in values.items() if name not in _NOT_OF_THE_SPEC}
-    return {**chosen, "regions": tuple(chosen["regions"])} if "regions" in chosen else chosen
+    found = {name: value for name, value in values.items() if name not in _NOT_OF_THE_SPEC}
+    return {**found, "regions": tuple(found["regions"])} if "regions" in found else found
 
 
 def _resource(project: Project, resource_id: uuid.UUID | None) -> Resource | None:
@@ -178,7 +188,7 @@ class CheckList(GenericAPIView[Check]):
         project = project_named(request, values.get("project"))
         resource = _resource(project, values.get("resource"))
         now = timezone.now()
-        spec = CheckSpec(**{"options": {}, **_chosen(values)})
+        spec = CheckSpec(**{"options": {}, "target": "", **chosen(values)})
         check = acts.create_check(project=project, spec=spec, resource=resource, now=now)
         return Response(_shown([check], now)[0], status=status.HTTP_201_CREATED)
 
@@ -210,7 +220,7 @@ class CheckDetail(OneCheck):
         if values.get("project", check.project_id) != check.project_id:
             raise ValidationError({"project": ["A check stays in its project."]})
         resource = _resource(check.project, values.get("resource"))
-        changed = acts.edit_check(check_id=pk, changes=_chosen(values), resource=resource, now=timezone.now())
+        changed = acts.edit_check(check_id=pk, changes=chosen(values), resource=resource, now=timezone.now())
         return self.answer(changed)
 
     @extend_schema(responses={204: None})
@@ -271,7 +281,9 @@ class CheckTrial(GenericAPIView[Trial]):
         values = given.validated_data
         project = project_named(request, values.get("project"))
         now = timezone.now()
-        trial = start_trial(project=project, fields=judge_spec(CheckSpec(**{"options": {}, **_chosen(values)})), now=now)
+        trial = start_trial(
+            project=project, fields=judge_spec(CheckSpec(**{"options": {}, "target": "", **chosen(values)})), now=now
+        )
         return Response(_trial(trial, now), status=status.HTTP_202_ACCEPTED)
 
 

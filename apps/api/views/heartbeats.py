@@ -1,0 +1,109 @@
+"""Heartbeats: what they heard, and when they want to hear something."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.api.scope import project_named
+from apps.api.views.checks import NewCheckSerializer, OneCheck, chosen
+from apps.core.clock import from_ms
+from apps.incidents.passive import Preview
+from apps.incidents.payloads import timestamp
+from apps.incidents.selectors import due_times, due_times_of
+from apps.monitors.models import Check
+from apps.monitors.services import CheckSpec, judge_spec
+from apps.probes.registry import PASSIVE
+from apps.results.models import Ping
+from apps.results.pings import KEPT, newest_pings
+
+_TIMES = 5
+
+
+class DueTimeSerializer(serializers.Serializer[Any]):
+    expected_at = serializers.DateTimeField()
+    missing_from = serializers.DateTimeField(help_text="With the grace: beyond it the check fails.")
+
+
+class DueTimesSerializer(serializers.Serializer[Any]):
+    next = DueTimeSerializer(many=True)
+
+
+class CheckDueSerializer(DueTimesSerializer):
+    deadline_at = serializers.DateTimeField(
+        allow_null=True, help_text="When it fails unless it is heard: null before its first signal and while paused."
+    )
+
+
+class PingSerializer(serializers.ModelSerializer[Ping]):
+    at = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Ping
+        fields = ["number", "at", "signal", "rid", "exit_code", "runtime_ms", "others", "method", "agent", "address", "body"]
+
+    def get_at(self, ping: Ping) -> str:
+        return timestamp(from_ms(ping.at_ms))
+
+
+class PingListSerializer(serializers.Serializer[Any]):
+    results = PingSerializer(many=True)
+    next = serializers.CharField(allow_null=True)
+    previous = serializers.CharField(allow_null=True)
+
+
+def _times(times: Sequence[Preview]) -> list[dict[str, str]]:
+    return [
+        {"expected_at": timestamp(from_ms(time.expected)), "missing_from": timestamp(from_ms(time.missing_from))}
+        for time in times
+    ]
+
+
+class CheckPings(OneCheck):
+    @extend_schema(operation_id="check_pings", responses=PingListSerializer)
+    def get(self, _request: Request, pk: uuid.UUID) -> Response:
+        """The newest two hundred; older ones are not kept."""
+        pings = newest_pings(check_id=self.check(pk).pk, count=KEPT)
+        return Response({"results": PingSerializer(pings, many=True).data, "next": None, "previous": None})
+
+
+class CheckDue(OneCheck):
+    @extend_schema(operation_id="check_due", responses=CheckDueSerializer)
+    def get(self, _request: Request, pk: uuid.UUID) -> Response:
+        """A heartbeat's next times, when every signal comes at its time."""
+        check = self.check(pk)
+        if check.kind not in PASSIVE:
+            raise ValidationError({"kind": ["Only a check that waits to be pinged has due times."]})
+        deadline = check.state.deadline
+        return Response(
+            {
+                "deadline_at": None if deadline is None else timestamp(from_ms(deadline)),
+                "next": _times(due_times_of(check=check, row=check.state, now=timezone.now(), count=_TIMES)),
+            }
+        )
+
+
+class DuePreview(GenericAPIView[Check]):
+    """The due times of a heartbeat before it is saved."""
+
+    serializer_class = NewCheckSerializer
+    queryset = Check.objects.none()
+
+    @extend_schema(operation_id="due_preview", request=NewCheckSerializer, responses={200: DueTimesSerializer})
+    def post(self, request: Request) -> Response:
+        given = NewCheckSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        project_named(request, given.validated_data.get("project"))
+        fields = judge_spec(CheckSpec(**{"options": {}, "target": "", **chosen(given.validated_data)}))
+        if fields.kind not in PASSIVE:
+            raise ValidationError({"kind": ["Only a check that waits to be pinged has due times."]})
+        return Response({"next": _times(due_times(fields=fields, now=timezone.now(), count=_TIMES))})
