@@ -9,7 +9,7 @@ import logging
 import threading
 import uuid
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
@@ -63,14 +63,28 @@ def _answered(request: HttpRequest, pk: uuid.UUID, signal: str, *, is_new: bool 
     if request.method not in _METHODS:
         return _said("GET, HEAD and POST only", 405)
     try:
-        receive_ping(check_id=pk, ping=_ping(request, signal), clock=timezone.now)
+        _receive(pk, _ping(request, signal))
     except _BadPingError as error:
         return _said(str(error), 400)
+    except (OperationalError, InterfaceError):
+        log.warning("a ping could not be kept: the database is away")
+        return _said("try again", 503)
     except MethodRefusedError:
         return _said("POST only", 405)
     except Check.DoesNotExist:
         return _said("not found", 404)
     return _said("Created", 201) if is_new else _said("OK", 200)
+
+
+def _receive(pk: uuid.UUID, ping: Ping) -> None:
+    """A connection that the database closed meanwhile is made anew, once."""
+    try:
+        receive_ping(check_id=pk, ping=ping, clock=timezone.now)
+    except (OperationalError, InterfaceError):
+        if connection.in_atomic_block:
+            raise
+        connection.close()
+        receive_ping(check_id=pk, ping=ping, clock=timezone.now)
 
 
 def _ping(request: HttpRequest, signal: str) -> Ping:

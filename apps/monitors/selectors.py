@@ -111,9 +111,14 @@ def passive_plan(check_id: uuid.UUID) -> PassivePlan | None:
         row = cursor.fetchone()
     if row is None:
         return None
-    *plain, options, degraded_ms = row
-    columns: list[Any] = [*plain, {**json.loads(options), "degraded_ms": degraded_ms}]
-    return PassivePlan(*columns)
+    return passive_plan_of(row[0], row[1:])
+
+
+def passive_plan_of(check_id: uuid.UUID, columns: Sequence[Any]) -> PassivePlan:
+    """Of its columns as `passive_plan` reads them, from `revision` on."""
+    *plain, options, degraded_ms = columns
+    values: list[Any] = [check_id, *plain, {**json.loads(options), "degraded_ms": degraded_ms}]
+    return PassivePlan(*values)
 
 
 def ping_url(check: Check) -> str | None:

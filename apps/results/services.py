@@ -48,6 +48,8 @@ _COLUMNS = (
     ("facts", "jsonb"),
 )
 _NAMES = ", ".join(name for name, _ in _COLUMNS)
+INSERT_ONE = f"INSERT INTO check_runs ({_NAMES}) SELECT {', '.join(f'%s::{kind}' for _, kind in _COLUMNS)}"  # literals
+"""A run by its `columns_of`; what follows may make it depend on another part of the statement."""
 _INSERT = (
     f"INSERT INTO check_runs ({_NAMES}) SELECT * FROM unnest({', '.join(f'%s::{kind}[]' for _, kind in _COLUMNS)}) "  # noqa: S608  # literals
     "ON CONFLICT DO NOTHING"
@@ -59,15 +61,15 @@ def record_runs(*, rows: Sequence[RecordedRun], now_ms: int) -> int:
     if not rows:
         return 0
     ordered = sorted(rows, key=lambda row: (row.run.check.int, row.run.slot, row.region_id))
-    columns = list(zip(*(_row(row, now_ms) for row in ordered), strict=True))
-    with transaction.atomic(), connection.cursor() as cursor:
+    columns = list(zip(*(columns_of(row, now_ms) for row in ordered), strict=True))
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         cursor.execute(_INSERT, [list(column) for column in columns])
         recorded = int(cursor.rowcount)
         mark_late(runs=[(row.run.check, row.run.slot) for row in ordered], now_ms=now_ms)
         return recorded
 
 
-def _row(row: RecordedRun, now_ms: int) -> tuple[Any, ...]:
+def columns_of(row: RecordedRun, now_ms: int) -> tuple[Any, ...]:
     run = row.run
     phases = run.facts.get("phases_ms")
     phases = phases if isinstance(phases, dict) else {}
