@@ -74,6 +74,12 @@ function moments(chart, ticks) {
   });
 }
 
+// From the first point of the span to the last; a lone one has a minute around it.
+function ends(data) {
+  const first = Math.max(data.t[0], data.from / 1000), last = data.t.at(-1);
+  return last - first < 60 ? [first - 30, last + 30] : [first, last];
+}
+
 function options(box, data) {
   const ink = colour("--ink"), hint = colour("--ink-3"), line = colour("--line");
   const axis = { stroke: hint, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 4 }, font: '12px Inter, system-ui, sans-serif' };
@@ -82,7 +88,7 @@ function options(box, data) {
     height: 220,
     padding: [8, 8, 0, 0],
     cursor: { y: false, points: { size: 6, fill: ink, stroke: ink } },
-    scales: { x: { range: (_, low, high) => [Math.max(low, data.from / 1000), high], time: true }, y: { range: (_, __, high) => [0, Math.max(10, high * 1.1)] } },
+    scales: { x: { range: () => ends(data), time: true }, y: { range: (_, __, high) => [0, Math.max(10, high * 1.1)] } },
     axes: [
       { ...axis, size: 32, space: 70, values: moments },
       { ...axis, size: 58, space: 44, values: (_, ticks) => ticks.map(words) },

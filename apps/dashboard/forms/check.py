@@ -14,6 +14,8 @@ from apps.probes.registry import KINDS
 
 _EXAMPLE = "example.org"
 _JUDGEMENT = ("timeout_s", "degraded_ms", "fail_after", "recover_after", "quorum")
+_OF_PROBES = ("timeout_s", "quorum")
+"""What a check that nobody runs has no use for."""
 
 
 class CheckForm(forms.Form):
@@ -43,6 +45,10 @@ class CheckForm(forms.Form):
         self.probe = kind
         self.fields["kind"].choices = [(name, known.title) for name, known in KINDS.items()]  # type: ignore[attr-defined]
         self.fields["target"].label = kind.asks
+        if kind.is_passive:
+            self.fields["target"].required = False
+            self.fields["interval_s"].label = "Expected every (seconds)"
+            self.fields["fail_after"].help_text = "Misses and failures in a row before an incident opens."
         self.fields["regions"].choices = [(region.slug, region.name) for region in regions]  # type: ignore[attr-defined]
         for described in kind.option_fields:
             self.fields[f"options.{described.name}"] = _field(described)
@@ -53,7 +59,7 @@ class CheckForm(forms.Form):
         return [self[f"options.{described.name}"] for described in self.probe.option_fields]
 
     def judgement_fields(self) -> list[forms.BoundField]:
-        return [self[name] for name in _JUDGEMENT]
+        return [self[name] for name in _JUDGEMENT if not (self.probe.is_passive and name in _OF_PROBES)]
 
     @property
     def has_option_errors(self) -> bool:
@@ -72,7 +78,7 @@ class CheckForm(forms.Form):
 
     def judgement_in_short(self) -> str:
         fails, recovers = self["fail_after"].value(), self["recover_after"].value()
-        parts = [f"timeout {self['timeout_s'].value() or 'by interval'} s".replace("by interval s", "by interval")]
+        parts = [] if self.probe.is_passive else [f"timeout {_seconds(self['timeout_s'].value())}"]
         parts.append(f"down after {fails}, up after {recovers}")
         if self["quorum"].value():
             parts.append(f"{self['quorum'].value()} regions must agree")
@@ -103,6 +109,10 @@ class CheckForm(forms.Form):
             is_left_out = given is None or (described.shape == "choice" and given not in dict(described.choices))
             values[described.name] = defaults[described.name] if is_left_out else _raw(described, given)
         return values
+
+
+def _seconds(given: Any) -> str:
+    return f"{given} s" if given else "by interval"
 
 
 def _parent(name: str, fields: Mapping[str, Any]) -> str | None:

@@ -15,8 +15,10 @@ from django.utils import timezone
 from apps.core.throttle import TRIAL, may_try
 from apps.dashboard.access import Place, enter_check, enter_project, page
 from apps.dashboard.forms.check import CheckForm, known_values, new_values
+from apps.dashboard.heartbeats import shown_times
 from apps.dashboard.lists import is_uuid
 from apps.dashboard.shell import show
+from apps.incidents.selectors import due_times
 from apps.incidents.services import acts
 from apps.monitors.models import Check, Region, Resource
 from apps.monitors.services import CheckSpec, FieldError, changed_spec, ensure_resource, judge_spec
@@ -25,6 +27,9 @@ from apps.probes.contract import Kind
 from apps.probes.registry import KINDS
 from apps.results.models import Trial
 from apps.results.trials import is_over, start_trial
+
+_TIMES = 5
+_FIRST = {False: "Its first run is under way.", True: "It waits for its first ping."}
 
 
 @page("GET", "POST")
@@ -40,7 +45,7 @@ def new_check(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
             return _test(request, place, form, None, now)
         made = form.is_valid() and _create(place, form, proposals, request.POST.getlist("also"), now)
         if made:
-            messages.success(request, f"{made.name} is watched. Its first run is under way.")
+            messages.success(request, f"{made.name} is watched. {_FIRST[kind.is_passive]}")
             return redirect("check-page", made.pk)
         return _show(request, place, form, None, now, proposals=proposals, status=422)
     if not typed and "kind" not in request.GET:
@@ -147,6 +152,8 @@ def _test(request: HttpRequest, place: Place, form: CheckForm, check: Check | No
     trial = _started(request, place)
     if trial is not None:
         form.is_valid()
+    elif form.probe.is_passive:
+        return _preview(request, place, form, check, now)
     elif form.is_valid() and not may_try(TRIAL, str(place.user.pk)):
         form.add_error(None, "Too many tests. Wait a minute.")
     elif form.is_valid():
@@ -160,6 +167,21 @@ def _test(request: HttpRequest, place: Place, form: CheckForm, check: Check | No
     if getattr(request, "htmx", False):
         return render(request, "dashboard/trial.html", {**context, "place": place})
     return _show(request, place, form, check, now, trial=context, status=200 if trial else 422)
+
+
+def _preview(request: HttpRequest, place: Place, form: CheckForm, check: Check | None, now: datetime) -> HttpResponse:
+    """When a heartbeat would be expected: what there is to try of it."""
+    context: dict[str, Any] = {}
+    if form.is_valid():
+        try:
+            spec = changed_spec(check, form.changes(kept_regions=())) if check else form.spec()
+            context["times"] = shown_times(due_times(fields=judge_spec(spec), now=now, count=_TIMES))
+        except FieldError as error:
+            form.note(error)
+    context = context or {"refusals": _refusals(form)}
+    if getattr(request, "htmx", False):
+        return render(request, "dashboard/trial.html", {**context, "place": place, "kind": form.probe})
+    return _show(request, place, form, check, now, trial=context, status=200 if "times" in context else 422)
 
 
 def _started(request: HttpRequest, place: Place) -> Trial | None:

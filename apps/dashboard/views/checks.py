@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from apps.core.clock import from_ms, to_ms
 from apps.dashboard.access import Place, enter_check, enter_project, page
+from apps.dashboard.heartbeats import beat_of
 from apps.dashboard.lists import Chip, address, chips, is_uuid, of_query, ordered, paged, search_of, whole
 from apps.dashboard.shell import is_current, nothing_new, show
 from apps.incidents.boards import beats_of, check_lines, checks_of
@@ -27,7 +28,7 @@ from apps.incidents.standing import standing
 from apps.incidents.words import RANKS, STATUSES
 from apps.monitors.models import Check, Region
 from apps.orgs.models import Role
-from apps.probes.registry import KINDS
+from apps.probes.registry import KINDS, PASSIVE
 from apps.results import latency
 from apps.results.models import VERDICTS, Certificate
 from apps.results.selectors import recent_runs, run_page, runs_of
@@ -130,7 +131,16 @@ def check(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     state = shown_state(check=found, row=found.state, pause=open_pauses([found]).get(found.pk), now=now)
     incidents = list(Incident.objects.filter(check_row=found).select_related("acknowledged_by").order_by("-started_at")[:5])
     newest = runs[-1].slot if runs else 0
-    parts = (newest, len(runs), found.state.slot, state.status, found.revision, found.name, [(i.pk, i.status) for i in incidents])
+    parts = (
+        newest,
+        len(runs),
+        found.state.slot,
+        found.state.pings,
+        state.status,
+        found.revision,
+        found.name,
+        [(i.pk, i.status) for i in incidents],
+    )
     version = str(uuid.uuid5(uuid.NAMESPACE_OID, repr(parts)))
     if is_current(request, version):
         return nothing_new()
@@ -149,6 +159,7 @@ def check(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     context = {
         "check": found,
         "kind": KINDS[found.kind],
+        "beat": beat_of(found, now) if found.kind in PASSIVE else None,
         "state": state,
         "regions": [slugs[region] for region in found.region_ids if region in slugs],
         "slugs": slugs,

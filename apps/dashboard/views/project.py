@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import timedelta
 
+from django.conf import settings as conf
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -38,6 +39,7 @@ def settings(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     context = {
         "form": form,
         "keys": keys,
+        "ping_base": f"{conf.PUBLIC_URL}/ping/{place.project.ping_key}",
         "members": Membership.objects.filter(organization=place.organization).select_related("user").order_by("user__email"),
     }
     return show(

@@ -17,6 +17,7 @@ from apps.core.clock import from_ms
 from apps.core.templatetags.look import percent
 from apps.incidents.boards import Beat, Stretches
 from apps.incidents.words import STATES, STATUSES, span_words
+from apps.monitors.models import Check
 from apps.probes.reasons import MEANINGS
 from apps.results.uptime import Cell
 
@@ -65,6 +66,12 @@ def status_word(status: str) -> str:
 @register.filter
 def span(seconds: float | None) -> str:
     return span_words(seconds or 0)
+
+
+@register.filter
+def cadence(check: Check) -> str:
+    """How often: its interval, or what a heartbeat is expected by."""
+    return check.options.get("cron") or span_words(check.options.get("period_s") or check.interval_s)
 
 
 _WORDS = {reason.value: meaning.words for reason, meaning in MEANINGS.items()}

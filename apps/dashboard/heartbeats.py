@@ -1,0 +1,56 @@
+"""What the page of a heartbeat shows beside what every check has: where to ping, what was heard, what is due."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from apps.core.clock import from_ms
+from apps.incidents.passive import Preview, Wait
+from apps.incidents.selectors import due_times_of
+from apps.monitors.models import Check
+from apps.monitors.selectors import ping_url
+from apps.results.models import Ping
+from apps.results.pings import newest_pings
+
+_PINGS_SHOWN = 20
+_TIMES_SHOWN = 5
+_WORDS = {"success": "up", "start": "pending", "fail": "down", "log": "unknown"}
+
+
+@dataclass(frozen=True)
+class PingLine:
+    ping: Ping
+    at: datetime
+    state: str
+    """The mark that it is shown with."""
+
+
+@dataclass(frozen=True)
+class Beat:
+    url: str
+    deadline: datetime | None
+    running_since: list[datetime]
+    pings: list[PingLine]
+    times: list[tuple[datetime, datetime]]
+    is_timed: bool
+    """Whether its job tells when it begins."""
+
+
+def beat_of(check: Check, now: datetime) -> Beat:
+    state = check.state
+    begun = Wait.read(state.wait).begun if state.wait else ()
+    pings = newest_pings(check_id=check.pk, count=_PINGS_SHOWN)
+    return Beat(
+        url=ping_url(check) or "",
+        deadline=None if state.deadline is None else from_ms(state.deadline),
+        running_since=[from_ms(run.last) for run in begun],
+        pings=[PingLine(ping, from_ms(ping.at_ms), _WORDS[ping.signal]) for ping in pings],
+        times=shown_times(due_times_of(check=check, row=state, now=now, count=_TIMES_SHOWN)),
+        is_timed=any(ping.runtime_ms is not None for ping in pings),
+    )
+
+
+def shown_times(times: list[Preview]) -> list[tuple[datetime, datetime]]:
+    """(expected, missing from)"""
+    return [(from_ms(time.expected), from_ms(time.missing_from)) for time in times]
