@@ -20,6 +20,7 @@ from apps.monitors.selectors import DueCheck, dispatch_regions, due_checks
 from apps.monitors.services import advance_cursor
 from apps.probes import wire
 from apps.probes.registry import KINDS
+from apps.results.baselines import baselines
 from apps.results.models import Trial
 
 log = logging.getLogger(__name__)
@@ -43,10 +44,11 @@ def send(due: Sequence[DueCheck], *, now_ms: int) -> int:
     for check in sorted(due, key=lambda check: check.slot):
         for region_id in check.region_ids:
             by_region[region_id].append(check)
+    known = baselines(check_ids=[check.id for check in due if check.options.get("notice_change")])
     sent = 0
     with current_app.producer_pool.acquire(block=True, timeout=5) as producer:
         for region in dispatch_regions(now_ms=now_ms):
-            jobs = [_job(check, region) for check in by_region[region.id]]
+            jobs = [_job(check, region, known.get((check.id, check.revision, region.id))) for check in by_region[region.id]]
             if _is_backed_up(producer, region, len(jobs)):
                 continue
             for batch in _batches(jobs):
@@ -114,7 +116,7 @@ def _batches(jobs: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         yield jobs[start : start + wire.BATCH]
 
 
-def _job(check: DueCheck, region: Region) -> dict[str, Any]:
+def _job(check: DueCheck, region: Region, baseline: dict[str, Any] | None) -> dict[str, Any]:
     options = dict(check.options)
     if check.degraded_ms is not None:
         options["degraded_ms"] = check.degraded_ms
@@ -129,7 +131,7 @@ def _job(check: DueCheck, region: Region) -> dict[str, Any]:
         "kind": check.kind,
         "target": check.target,
         "options": options,
-        "baseline": None,
+        "baseline": baseline,
         "timeout_ms": check.timeout_ms,
     }
 

@@ -19,6 +19,7 @@ from apps.monitors.models import Check, Region
 from apps.monitors.services import WorkerReport, hear_region
 from apps.probes import wire
 from apps.probes.reasons import Verdict
+from apps.results.baselines import note_baselines
 from apps.results.models import DeadLetter
 from apps.results.partitions import ensure_partitions
 from apps.results.services import RecordedRun, add_dead_letter, record_runs
@@ -103,6 +104,7 @@ def ingest(raw: Any, *, memory: Memory, now: datetime) -> None:
         hear_region(region_id=region.id, sent_at=envelope.sent_at, report=report, now=now)
     runs = _judged(rows, region, memory, now)
     _record(runs, region, now)
+    note_baselines(rows=runs)
     if runs:
         evaluate_apart(check_ids=sorted({row.run.check for row in runs}), now=now)
 

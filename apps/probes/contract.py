@@ -92,6 +92,8 @@ class Scene:
     network: Network
     now_ms: int
     """The core's time at the start: what certificates are judged by."""
+    baseline: Mapping[str, Any] = field(default_factory=dict)
+    """What the last run of this region reported as its fact `baseline`; empty when there is none."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,11 @@ class OptionField:
     """`list`: texts by comma. `lines`: texts, one to a line. `headers`: lines of `Name: value`."""
     help: str = ""
     choices: tuple[tuple[str, str], ...] = ()
+
+
+def notice_change(what: str) -> OptionField:
+    """Of kinds that report a fact `baseline` and compare it with the scene's."""
+    return OptionField("notice_change", f"Tell when {what}", "flag", "Once, as degraded; the new is what is compared with then.")
 
 
 IP_VERSION = OptionField(

@@ -52,7 +52,7 @@ async def run(job: Job, network: Network, now_ms: int) -> Result:
         options = _parsed(kind, job)
         # A kind ends by itself at its deadline, with what it saw; this is for one that does not.
         async with asyncio.timeout(timeout_s + _BACKSTOP_S):
-            outcome = await kind.run(options, started + timeout_s, Scene(network, now_ms))
+            outcome = await kind.run(options, started + timeout_s, Scene(network, now_ms, job.baseline or {}))
     except TimeoutError:
         outcome = Outcome.because(Reason.READ_TIMEOUT, f"no outcome after {job.timeout_ms} ms")
     except OptionError as error:

@@ -134,6 +134,20 @@ class LateHour(models.Model):
         return f"{self.check_id} {self.start}"
 
 
+class Baseline(models.Model):
+    """What a region saw last of a check that tells of changes."""
+
+    pk = models.CompositePrimaryKey("check_id", "region_id")
+    check_id = models.UUIDField()
+    region_id = models.SmallIntegerField()
+    revision = models.IntegerField()
+    slot = models.BigIntegerField()
+    value = models.JSONField()
+
+    def __str__(self) -> str:
+        return f"{self.check_id} {self.region_id}"
+
+
 class Ping(models.Model):
     """A signal that a passive check heard. The newest of each check stay: a new one takes the oldest one's place."""
 

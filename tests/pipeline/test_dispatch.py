@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,9 @@ from apps.monitors.models import Check, Region
 from apps.monitors.selectors import due_checks, due_now
 from apps.monitors.services import CheckSpec
 from apps.pipeline import dispatch
+from apps.pipeline.ingest import Memory, ingest
 from apps.probes import wire
+from apps.probes.reasons import Verdict
 from tests.conftest import NOW, NOW_MS, Cast
 
 
@@ -121,3 +124,29 @@ def test_due_checks_is_one_scan(cast: Cast, django_assert_num_queries: Any) -> N
         check(cast)
     with django_assert_num_queries(1):
         due_checks(after_ms=NOW_MS + 10_000, until_ms=NOW_MS + 20_000)
+
+
+def test_a_job_carries_what_its_region_saw_last(cast: Cast, sent: list[tuple[str, dict[str, Any]]]) -> None:
+    """From a signed result through ingest to the next job; of another revision, of a late run, or unasked for: nothing."""
+    row = check(cast, kind="dns", target="e.test", options={"notice_change": True})
+    region = cast.regions["eu"]
+
+    def came(slot: int, *answers: str) -> None:
+        run = wire.Run(row.id, 1, slot, slot, 5, Verdict.UP, None, "", {"baseline": {"answers": list(answers)}})
+        body = json.dumps({"type": "runs", "runs": [wire.run_body(run)]})
+        ingest(wire.sign(body, region="eu", region_key=region.key, sent_at=slot), memory=Memory(), now=NOW)
+
+    def carried() -> dict[str, Any]:
+        sent.clear()
+        revision = Check.objects.get(pk=row.pk).revision
+        due = due_now(check_id=row.id, revision=revision, slot=NOW_MS)
+        assert due is not None
+        dispatch.send([due], now_ms=NOW_MS)
+        return {queue: batch["jobs"][0]["baseline"] for queue, batch in sent}
+
+    assert carried() == {"probe.eu": None, "probe.us": None}
+    came(NOW_MS - 10_000, "a")
+    came(NOW_MS - 20_000, "older")
+    assert carried() == {"probe.eu": {"answers": ["a"]}, "probe.us": None}
+    acts.edit_check(check_id=row.id, changes={"target": "f.test"}, resource=None, now=NOW + timedelta(seconds=1))
+    assert carried() == {"probe.eu": None, "probe.us": None}

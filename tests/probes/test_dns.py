@@ -145,13 +145,16 @@ async def name_server(answer: Answer, context: Any = None) -> AsyncIterator[int]
             transport.close()
 
 
-def look(answer: Answer = told, name: str = "e.test", context: Any = None, **options: Any) -> Any:
+def look(
+    answer: Answer = told, name: str = "e.test", context: Any = None, baseline: dict[str, Any] | None = None, **options: Any
+) -> Any:
     async def main() -> Any:
         network = Network(AddressPolicy(private=True))
         async with name_server(answer, context) as port:
             given = {"nameserver": f"127.0.0.1:{port}", **options}
             try:
-                return (await runner.run(Job(uuid.uuid4().hex, 1, 0, "dns", name, given, 600), network, NOW_MS)).outcome
+                job = Job(uuid.uuid4().hex, 1, 0, "dns", name, given, 600, baseline)
+                return (await runner.run(job, network, NOW_MS)).outcome
             finally:
                 await network.close()
 
@@ -231,6 +234,16 @@ def test_a_validated_answer_is_up() -> None:
         return answer.to_wire()
 
     assert look(vouched, dnssec=True).verdict == "up"
+
+
+def test_answers_that_changed_are_told_when_asked() -> None:
+    first = look(notice_change=True)
+    assert (first.verdict, first.facts["baseline"]) == ("up", {"answers": ["192.0.2.1", "192.0.2.2"]})
+    assert look(notice_change=True, baseline=first.facts["baseline"]).verdict == "up"
+    other = look(notice_change=True, baseline={"answers": ["192.0.2.9"]})
+    assert (other.verdict, other.reason) == ("degraded", "dns_changed")
+    assert other.message == "[answers] (192.0.2.1, 192.0.2.2) == 192.0.2.9"
+    assert other.facts["baseline"] == first.facts["baseline"]
 
 
 def test_over_tls() -> None:

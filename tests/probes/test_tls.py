@@ -20,9 +20,9 @@ HOST = "127.0.0.1"
 GOOD = issued(HOST, by=MIDDLE, chain=(MIDDLE.certificate,))
 
 
-async def look(port: int, **options: Any) -> Any:
+async def look(port: int, baseline: dict[str, Any] | None = None, **options: Any) -> Any:
     network = Network(AddressPolicy(private=True))
-    job = Job(uuid.uuid4().hex, 1, 0, "tls", f"{HOST}:{port}", {"ca": ROOT.pem, **options}, 2_000)
+    job = Job(uuid.uuid4().hex, 1, 0, "tls", f"{HOST}:{port}", {"ca": ROOT.pem, **options}, 2_000, baseline)
     try:
         return (await runner.run(job, network, NOW_MS)).outcome
     finally:
@@ -93,6 +93,16 @@ def test_a_server_that_wants_a_client_certificate_says_so(most: ssl.TLSVersion) 
     assert seen(GOOD, server=server, **ours).verdict == "up"
     foreign = issued(common="client", by=STRANGER)
     assert seen(GOOD, server=server, client_certificate=foreign.pem, client_key=foreign.key_pem).reason == "tls_client_cert"
+
+
+def test_a_certificate_that_changed_is_told_when_asked() -> None:
+    first = seen(GOOD, notice_change=True)
+    assert (first.verdict, first.facts["baseline"]) == ("up", {"fingerprint": first.facts["certificate"]["fingerprint"]})
+    assert seen(GOOD, notice_change=True, baseline=first.facts["baseline"]).verdict == "up"
+    other = seen(issued(HOST, by=MIDDLE, chain=(MIDDLE.certificate,)), notice_change=True, baseline=first.facts["baseline"])
+    assert (other.verdict, other.reason) == ("degraded", "tls_cert_changed")
+    assert other.facts["baseline"] != first.facts["baseline"]
+    assert "baseline" not in seen(GOOD).facts
 
 
 def test_an_issuer_is_looked_at_when_asked() -> None:

@@ -25,7 +25,17 @@ from apps.net.dns import Reply, Server, Transport
 from apps.net.errors import NetError
 from apps.net.guard import literal
 from apps.probes import judge, patterns
-from apps.probes.contract import Facts, Kind, OptionError, OptionField, Outcome, RawOptions, Scene, stored_fields
+from apps.probes.contract import (
+    Facts,
+    Kind,
+    OptionError,
+    OptionField,
+    Outcome,
+    RawOptions,
+    Scene,
+    notice_change,
+    stored_fields,
+)
 from apps.probes.reasons import Reason
 from apps.probes.targets import authority_of, endpoint, host_of
 
@@ -55,6 +65,7 @@ class Options:
     rcode: str
     min_ttl: int | None
     dnssec: bool
+    notice_change: bool
     degraded_ms: int | None
 
     @property
@@ -86,6 +97,7 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
         rcode=fields.choice("rcode", "NOERROR", RCODES),
         min_ttl=fields.whole("min_ttl", None, least=1, most=604_800),
         dnssec=fields.flag("dnssec", False),
+        notice_change=fields.flag("notice_change", False),
         degraded_ms=fields.whole("degraded_ms", None, least=1, most=600_000),
     )
     if literal(options.name) and options.record_type != "PTR":
@@ -128,7 +140,7 @@ async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
         seen.add(question)
     latency_ms = (asyncio.get_running_loop().time() - started) * 1000
     slow = judge.slow(latency_ms, options.degraded_ms, facts)
-    return judge.first(refused, *_findings(options, facts), slow, facts=facts)
+    return judge.first(refused, *_findings(options, facts), _changed(options, scene, facts), slow, facts=facts)
 
 
 async def _asked(
@@ -215,6 +227,18 @@ def _findings(options: Options, facts: Facts) -> list[Outcome | None]:
     ]
 
 
+def _changed(options: Options, scene: Scene, facts: Facts) -> Outcome | None:
+    """Records are a set: their order is nobody's."""
+    answers = facts.get("answers")
+    if not options.notice_change or not answers:
+        return None
+    facts["baseline"] = {"answers": answers}
+    before = scene.baseline.get("answers")
+    if before in (None, answers):
+        return None
+    return Outcome.because(Reason.DNS_CHANGED, f"[answers] ({', '.join(answers)[:500]}) == {', '.join(before)[:500]}", facts)
+
+
 def _unexpected(options: Options, answers: Sequence[str], facts: Facts) -> Outcome | None:
     if not options.expected:
         return None
@@ -248,6 +272,7 @@ FIELDS = (
     OptionField("transport", "Over", "choice", choices=(("udp", "UDP"), ("tcp", "TCP"), ("tls", "TLS"))),
     OptionField("rcode", "Expected response code", "choice", choices=tuple((name, name) for name in RCODES)),
     OptionField("min_ttl", "TTL of at least (seconds)", "whole"),
+    notice_change("the answers change"),
     OptionField("dnssec", "Must be validated by DNSSEC", "flag", "The name server says so (AD)."),
 )
 

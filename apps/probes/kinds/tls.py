@@ -15,8 +15,20 @@ from apps.net.errors import NetError
 from apps.net.resolver import Family
 from apps.net.stream import Stream
 from apps.probes import judge
-from apps.probes.contract import IP_VERSION, Facts, Kind, OptionError, OptionField, Outcome, RawOptions, Scene, stored_fields
+from apps.probes.contract import (
+    IP_VERSION,
+    Facts,
+    Kind,
+    OptionError,
+    OptionField,
+    Outcome,
+    RawOptions,
+    Scene,
+    notice_change,
+    stored_fields,
+)
 from apps.probes.dialogue import PORTS, STARTTLS
+from apps.probes.reasons import Reason
 from apps.probes.targets import authority_of, endpoint
 from apps.probes.trust import PROTOCOLS, TRUST_FIELDS, TrustOptions, secured
 
@@ -31,6 +43,7 @@ class Options:
     server_name: str
     min_protocol: str
     issuer: str
+    notice_change: bool
     tls: TrustOptions
     ip_version: Family
     degraded_ms: int | None
@@ -51,6 +64,7 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
         server_name=fields.host("server_name"),
         min_protocol=fields.choice("min_protocol", "TLSv1.2", PROTOCOLS),
         issuer=fields.text("issuer", limit=300),
+        notice_change=fields.flag("notice_change", False),
         tls=TrustOptions.read(fields),
         ip_version=fields.family(),
         degraded_ms=fields.whole("degraded_ms", None, least=1, most=600_000),
@@ -83,10 +97,22 @@ async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
     certificate = facts["certificate"]
     return judge.first(
         judge.contains("certificate.issuer", certificate["issuer"] if certificate else "", options.issuer, facts),
+        _changed(options, certificate, scene, facts),
         ends,
         judge.slow(latency_ms, options.degraded_ms, facts),
         facts=facts,
     )
+
+
+def _changed(options: Options, certificate: Facts | None, scene: Scene, facts: Facts) -> Outcome | None:
+    if not options.notice_change or not certificate:
+        return None
+    facts["baseline"] = {"fingerprint": certificate["fingerprint"]}
+    before = scene.baseline.get("fingerprint")
+    if before in (None, certificate["fingerprint"]):
+        return None
+    message = f"[certificate.fingerprint] ({certificate['fingerprint'][:16]}…) == {before[:16]}…"
+    return Outcome.because(Reason.TLS_CERT_CHANGED, message, facts)
 
 
 async def _accepted(stream: Stream, deadline: float) -> None:
@@ -125,6 +151,7 @@ FIELDS = (
     *TRUST_FIELDS,
     OptionField("min_protocol", "Oldest protocol allowed", "choice", choices=tuple((name, name) for name in PROTOCOLS)),
     OptionField("issuer", "Issuer must contain", "text", "A part of the issuer's name, like Let's Encrypt."),
+    notice_change("the certificate changes"),
     OptionField("server_name", "Server name", "text", "Asked for and compared instead of the target."),
     IP_VERSION,
 )  # fmt: skip
