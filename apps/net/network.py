@@ -7,6 +7,7 @@ from pathlib import Path
 from apps.net.dns import DnsClient
 from apps.net.guard import AddressPolicy
 from apps.net.http import HttpEngine
+from apps.net.icmp import Pinger
 from apps.net.resolver import Resolver
 from apps.net.tcp import TcpDialer
 
@@ -21,6 +22,7 @@ class Network:
         """The worker's own certificate authorities as PEM; empty: the public ones."""
         self.http = HttpEngine(policy, self._resolver, ca_file)
         self.tcp = TcpDialer(policy, self._resolver)
+        self.icmp = Pinger(policy, self._resolver)
         self.dns = DnsClient(policy, self._resolver, self.tcp, self.roots)
 
     async def close(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -20,10 +20,10 @@ from jsonpath import JSONPathEnvironment
 from jsonpath.exceptions import JSONPathError
 
 from apps.probes import patterns
-from apps.probes.contract import OptionError
+from apps.probes.contract import OptionError, OptionField, RawOptions
 from apps.probes.reasons import Reason
 
-MOST = 20
+_OPTION, _MOST = "assertions", 20
 _OPERATORS = r"==|!=|<=|>=|<|>|(?:not )?(?:contains|matches|exists)"
 _LINE = re.compile(rf"\[(?P<fact>.{{1,300}})\] (?P<op>{_OPERATORS})(?: (?P<value>.{{0,1000}}))?")
 _NUMBER = re.compile(r"(-?\d+(?:\.\d+)?) ?(ms|s|min|h|days?|kB|MB)?")
@@ -61,16 +61,36 @@ class Condition:
         return actual is not None and _compared(self.op, actual, self.value)
 
 
-def parse(name: str, lines: tuple[str, ...], known: Mapping[str, str]) -> tuple[Condition, ...]:
-    """`known`: the facts of the kind, by name; one that ends in a dot takes more. Raises OptionError on the option `name`."""
-    return tuple(_parsed(f"options.{name}", line, known) for line in lines)
+def read(fields: RawOptions, known: Sequence[str]) -> tuple[str, ...]:
+    """The option `assertions`, judged. `known`: the facts of the kind; one that ends in a dot takes more. Raises OptionError."""
+    lines = fields.texts(_OPTION, most=_MOST, limit=1_500)
+    for line in lines:
+        _judge(line, known)
+    return lines
 
 
-def _parsed(field: str, line: str, known: Mapping[str, str]) -> Condition:
+def asked(known: Sequence[str], example: str) -> OptionField:
+    """How a form asks for them."""
+    return OptionField(_OPTION, "Assertions", "lines", f"One to a line, like {example}. Facts: {', '.join(known)}.")
+
+
+def of(lines: Iterable[str]) -> list[Condition]:
+    """What lines say that were judged before."""
+    return [condition for line in lines if (condition := _parsed(line)) is not None]
+
+
+@lru_cache(maxsize=20_000)
+def _parsed(line: str) -> Condition | None:
     found = _LINE.fullmatch(line.strip())
     if found is None or (found["op"].endswith("exists") == (found["value"] is not None)):
+        return None
+    return Condition(found["fact"], found["op"], found["value"] or "")
+
+
+def _judge(line: str, known: Sequence[str]) -> None:
+    field, condition = f"options.{_OPTION}", _parsed(line)
+    if condition is None:
         raise OptionError(field, f"{line[:80]!r} is not a condition like [latency] < 500 ms")
-    condition = Condition(found["fact"], found["op"], found["value"] or "")
     head, dot, rest = condition.fact.partition(".")
     wanted = f"{head}." if dot and rest and f"{head}." in known else condition.fact
     if wanted not in known or condition.fact.endswith("."):
@@ -81,7 +101,6 @@ def _parsed(field: str, line: str, known: Mapping[str, str]) -> Condition:
         raise OptionError(field, f"{condition.value[:60]!r} is not a number")
     if condition.op.endswith("matches"):
         patterns.check(field, condition.value)
-    return condition
 
 
 def _ensure_path(field: str, path: str) -> None:
@@ -152,6 +171,7 @@ def _text(value: Any) -> str:
 
 
 _TIMES = frozenset({"latency", "dns", "connect", "tls", "first_byte", "transfer"})
+_FINE_TIMES = frozenset({"rtt_min", "rtt_avg", "rtt_max", "jitter"})
 
 
 def _shown(fact: str, actual: Any) -> str:
@@ -161,6 +181,8 @@ def _shown(fact: str, actual: Any) -> str:
         return f"{len(actual):,} characters"
     if fact in _TIMES:
         return f"{actual:.0f} ms"
+    if fact in _FINE_TIMES:
+        return f"{actual:.1f} ms"
     if isinstance(actual, float):
         return f"{actual:.1f}"
     text = _text(actual)

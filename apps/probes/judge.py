@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from apps.probes import conditions
+from apps.probes.conditions import Condition
 from apps.probes.contract import Facts, Outcome
 from apps.probes.reasons import Reason, Verdict
+
+DAY_MS = 86_400_000
 
 
 def slow(latency_ms: float, degraded_ms: int | None, facts: Facts) -> Outcome | None:
@@ -50,6 +57,31 @@ def contains(name: str, value: str, wanted: str, facts: Facts) -> Outcome | None
     if wanted.lower() in value.lower():
         return None
     return Outcome.because(Reason.ASSERTION_FAILED, f"[{name}] ({value}) contains {wanted!r}", facts)
+
+
+def failed(assertions: Sequence[str], latency_ms: float | None, facts: Facts, now_ms: int) -> Iterator[Outcome]:
+    """Down for each assertion that does not hold of these facts."""
+    if assertions:
+        values = asserted(facts, latency_ms, now_ms)
+        yield from failed_of(assertions, lambda condition: values.get(condition.fact), facts)
+
+
+def failed_of(assertions: Sequence[str], look: Callable[[Condition], Any], facts: Facts) -> Iterator[Outcome]:
+    """The same where a kind looks up by itself what a condition names."""
+    for condition in conditions.of(assertions):
+        failure = condition.failure(look(condition))
+        if failure is not None:
+            yield Outcome.because(condition.reason, failure, facts).judged(Verdict.DOWN)
+
+
+def asserted(facts: Facts, latency_ms: float | None, now_ms: int) -> Facts:
+    """Facts by the names that assertions give them."""
+    values: Facts = {**facts, **facts.get("phases_ms", {}), "latency": latency_ms}
+    certificate = facts.get("certificate")
+    if certificate:
+        days = (certificate["not_after"] - now_ms) / DAY_MS
+        values |= {"certificate.days": days, "certificate.issuer": certificate["issuer"]}
+    return values
 
 
 def upside_down(outcome: Outcome) -> Outcome:

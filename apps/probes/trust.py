@@ -14,9 +14,9 @@ from apps.net.errors import NetError
 from apps.net.stream import Handshake, Stream, Trust
 from apps.probes.certificates import describe
 from apps.probes.contract import Facts, OptionError, OptionField, Outcome, RawOptions, Scene
+from apps.probes.judge import DAY_MS
 from apps.probes.reasons import Reason
 
-DAY_MS = 86_400_000
 PROTOCOLS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 _PEM_LIMIT = 60_000
 

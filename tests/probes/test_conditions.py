@@ -7,13 +7,14 @@ import pytest
 
 from apps.probes import conditions
 from apps.probes.conditions import Condition, json_fact, parsed_json
-from apps.probes.contract import OptionError
+from apps.probes.contract import OptionError, RawOptions
 
 KNOWN = dict.fromkeys(("status", "latency", "body", "size", "certificate.days", "header.", "json."), "")
 
 
 def one(line: str) -> Condition:
-    return conditions.parse("assertions", (line,), KNOWN)[0]
+    assert conditions.read(RawOptions({"assertions": [line]}), tuple(KNOWN)) == (line,)
+    return conditions.of([line])[0]
 
 
 @pytest.mark.parametrize(

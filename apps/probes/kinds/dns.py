@@ -24,7 +24,7 @@ import dns.rrset
 from apps.net.dns import Reply, Server, Transport
 from apps.net.errors import NetError
 from apps.net.guard import literal
-from apps.probes import judge, patterns
+from apps.probes import conditions, judge, patterns
 from apps.probes.contract import (
     Facts,
     Kind,
@@ -53,6 +53,9 @@ _SHOWN = 50
 _REASONS = {"NXDOMAIN": Reason.DNS_NXDOMAIN, "SERVFAIL": Reason.DNS_SERVFAIL, "REFUSED": Reason.DNS_REFUSED}
 
 
+ASSERTED = ("latency", "address", "rcode", "flags", "answers", "ttl")
+
+
 @dataclass(frozen=True)
 class Options:
     name: str
@@ -66,6 +69,7 @@ class Options:
     min_ttl: int | None
     dnssec: bool
     notice_change: bool
+    assertions: tuple[str, ...]
     degraded_ms: int | None
 
     @property
@@ -98,6 +102,7 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
         min_ttl=fields.whole("min_ttl", None, least=1, most=604_800),
         dnssec=fields.flag("dnssec", False),
         notice_change=fields.flag("notice_change", False),
+        assertions=conditions.read(fields, ASSERTED),
         degraded_ms=fields.whole("degraded_ms", None, least=1, most=600_000),
     )
     if literal(options.name) and options.record_type != "PTR":
@@ -140,7 +145,14 @@ async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
         seen.add(question)
     latency_ms = (asyncio.get_running_loop().time() - started) * 1000
     slow = judge.slow(latency_ms, options.degraded_ms, facts)
-    return judge.first(refused, *_findings(options, facts), _changed(options, scene, facts), slow, facts=facts)
+    return judge.first(
+        refused,
+        *_findings(options, facts),
+        *judge.failed(options.assertions, latency_ms, facts, scene.now_ms),
+        _changed(options, scene, facts),
+        slow,
+        facts=facts,
+    )
 
 
 async def _asked(
@@ -273,6 +285,7 @@ FIELDS = (
     OptionField("rcode", "Expected response code", "choice", choices=tuple((name, name) for name in RCODES)),
     OptionField("min_ttl", "TTL of at least (seconds)", "whole"),
     notice_change("the answers change"),
+    conditions.asked(ASSERTED, "[ttl] >= 300"),
     OptionField("dnssec", "Must be validated by DNSSEC", "flag", "The name server says so (AD)."),
 )
 

@@ -24,7 +24,7 @@ from apps.probes.conditions import Condition
 from apps.probes.contract import IP_VERSION, Facts, Kind, OptionError, OptionField, Outcome, RawOptions, Scene, stored_fields
 from apps.probes.reasons import Reason
 from apps.probes.targets import url_host
-from apps.probes.trust import DAY_MS, TRUST_FIELDS, TrustOptions
+from apps.probes.trust import TRUST_FIELDS, TrustOptions
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -39,11 +39,10 @@ _AUTHS = {"none": "None", "basic": "Basic", "digest": "Digest", "bearer": "Beare
 _SHOWN_WITH_BODY = frozenset(
     {"http_status", "body_mismatch", "body_forbidden", "auth_failed", "rate_limited", "assertion_failed", "content_type"}
 )
-CONDITION_FACTS = {
-    "status": "the code", "latency": "of the whole run", "dns": "", "connect": "", "tls": "", "first_byte": "", "transfer": "",
-    "body": "as text", "size": "in bytes", "header.": "a header by name", "json.": "a JSONPath into the body",
-    "certificate.days": "left", "certificate.issuer": "", "url": "the last one", "address": "", "http_version": "",
-}  # fmt: skip
+ASSERTED = (
+    "status", "latency", "dns", "connect", "tls", "first_byte", "transfer", "body", "size", "header.", "json.",
+    "certificate.days", "certificate.issuer", "url", "address", "http_version",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,6 @@ class Options:
     keyword: str
     forbidden: str
     assertions: tuple[str, ...]
-    conditions: tuple[Condition, ...]
     max_body_bytes: int
     max_redirects: int
     same_host: bool
@@ -75,7 +73,7 @@ class Options:
     degraded_ms: int | None
 
     def stored(self) -> dict[str, Any]:
-        return stored_fields(self, without=("url", "host", "conditions", "degraded_ms"))
+        return stored_fields(self, without=("url", "host", "degraded_ms"))
 
 
 def parse(target: str, raw: Mapping[str, Any]) -> Options:
@@ -86,7 +84,6 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
     body = fields.text("body", limit=100_000)
     if body and method in ("GET", "HEAD"):
         raise OptionError("options.body", f"a {method} request has no body")
-    assertions = fields.texts("assertions", most=conditions.MOST, limit=1_500)
     options = Options(
         url=target,
         host=host,
@@ -101,8 +98,7 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
         accepted_statuses=_statuses(fields.take("accepted_statuses", ["200-299"])),
         keyword=fields.text("keyword", limit=1_000),
         forbidden=fields.text("forbidden", limit=1_000),
-        assertions=assertions,
-        conditions=conditions.parse("assertions", assertions, CONDITION_FACTS),
+        assertions=conditions.read(fields, ASSERTED),
         max_body_bytes=fields.whole("max_body_bytes", 5_000_000, least=1_000, most=20_000_000) or 0,
         max_redirects=fields.whole("max_redirects", 5, least=0, most=20) or 0,
         same_host=fields.flag("same_host", False),
@@ -174,7 +170,11 @@ def _request(options: Options) -> Request:
         headers["Authorization"] = f"Bearer {options.token}"
     if options.body and (kind := _BODY_TYPES[options.body_type]) and "content-type" not in names:
         headers["Content-Type"] = kind
-    looks_inside = options.keyword or options.forbidden or any(c.fact.startswith(("body", "json")) for c in options.conditions)
+    looks_inside = (
+        options.keyword
+        or options.forbidden
+        or any(c.fact.startswith(("body", "json")) for c in conditions.of(options.assertions))
+    )
     request = Request(
         url=options.url,
         method=options.method,
@@ -270,28 +270,21 @@ def _judged(options: Options, response: Response, hops: list[Facts], latency_ms:
 def _failed_conditions(
     options: Options, response: Response, text: str, latency_ms: float, facts: Facts, scene: Scene
 ) -> Iterator[Outcome]:
-    if not options.conditions:
+    if not options.assertions:
         return
-    document = conditions.parsed_json(text) if any(c.fact.startswith("json.") for c in options.conditions) else None
-    certificate = facts.get("certificate")
-    values: Facts = {
-        **response.phases_ms, "latency": latency_ms, "status": response.status, "body": text, "size": response.size,
-        "url": response.url, "address": response.address, "http_version": response.http_version,
+    asked = conditions.of(options.assertions)
+    document = conditions.parsed_json(text) if any(c.fact.startswith("json.") for c in asked) else None
+    values = judge.asserted(facts, latency_ms, scene.now_ms) | {
+        **response.phases_ms, "status": response.status, "body": text, "size": response.size, "url": response.url,
     }  # fmt: skip
-    if certificate:
-        values |= {
-            "certificate.issuer": certificate["issuer"],
-            "certificate.days": (certificate["not_after"] - scene.now_ms) / DAY_MS,
-        }
-    for condition in options.conditions:
+
+    def seen(condition: Condition) -> Any:
         head, _, rest = condition.fact.partition(".")
         if head == "header":
-            actual: Any = response.header(rest)
-        else:
-            actual = conditions.json_fact(document, rest) if head == "json" else values.get(condition.fact)
-        failure = condition.failure(actual)
-        if failure is not None:
-            yield Outcome.because(condition.reason, failure, facts).judged("down")
+            return response.header(rest)
+        return conditions.json_fact(document, rest) if head == "json" else values.get(condition.fact)
+
+    yield from judge.failed_of(options.assertions, seen, facts)
 
 
 def _version(options: Options, response: Response, facts: Facts) -> Outcome | None:
@@ -352,10 +345,7 @@ FIELDS = (
     OptionField("accepted_statuses", "Accepted statuses", "list", "Codes and ranges by comma, like 200-299, 404."),
     OptionField("keyword", "Must contain", "text", "A text that the body must hold, in exactly this case."),
     OptionField("forbidden", "Must not contain", "text", "A text that must not be there, like Fatal error."),
-    OptionField(
-        "assertions", "Assertions", "lines",
-        "One to a line: [json.$.status] == ok, [header.content-type] contains json, [latency] < 500 ms, [body] matches PATTERN.",
-    ),
+    conditions.asked(ASSERTED, "[json.$.status] == ok, [header.content-type] contains json or [body] matches PATTERN"),
     OptionField("headers", "Request headers", "headers", "One to a line, like Accept: text/html. Values are kept encrypted."),
     OptionField("body", "Request body", "long", "Kept encrypted."),
     OptionField("body_type", "Body is", "choice", choices=(("raw", "Sent as it stands"), ("json", "JSON"), ("form", "A form"))),

@@ -15,7 +15,7 @@ from typing import Any
 from apps.net.errors import NetError
 from apps.net.resolver import Family
 from apps.net.stream import Stream
-from apps.probes import judge, patterns
+from apps.probes import conditions, judge, patterns
 from apps.probes.contract import IP_VERSION, Facts, Kind, OptionError, OptionField, Outcome, RawOptions, Scene, stored_fields
 from apps.probes.dialogue import Lines, ehlo, ensure_drained, greet_smtp, starttls_smtp
 from apps.probes.reasons import Reason
@@ -24,6 +24,11 @@ from apps.probes.trust import TRUST_FIELDS, TrustOptions, secured
 
 _SECURITY = {"auto": "By port", "none": "None", "starttls": "STARTTLS", "tls": "TLS from the first byte"}
 _BY_PORT = {465: "tls", 587: "starttls"}
+
+
+ASSERTED = (
+    "latency", "dns", "connect", "tls", "address", "banner", "extensions", "protocol", "certificate.days", "certificate.issuer",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class Options:
     banner: str
     username: str
     password: str
+    assertions: tuple[str, ...]
     tls: TrustOptions
     ip_version: Family
     degraded_ms: int | None
@@ -59,6 +65,7 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
         banner=fields.text("banner", limit=patterns.LONGEST),
         username=fields.text("username", limit=320),
         password=fields.text("password", limit=1_000),
+        assertions=conditions.read(fields, ASSERTED),
         tls=TrustOptions.read(fields),
         ip_version=fields.family(),
         degraded_ms=fields.whole("degraded_ms", None, least=1, most=600_000),
@@ -89,7 +96,11 @@ async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
         stream.close()
     latency_ms = (asyncio.get_running_loop().time() - started) * 1000
     return judge.first(
-        _banner(facts["banner"], options.banner, facts), ends, judge.slow(latency_ms, options.degraded_ms, facts), facts=facts
+        _banner(facts["banner"], options.banner, facts),
+        *judge.failed(options.assertions, latency_ms, facts, scene.now_ms),
+        ends,
+        judge.slow(latency_ms, options.degraded_ms, facts),
+        facts=facts,
     )
 
 
@@ -162,6 +173,7 @@ FIELDS = (
     OptionField("username", "User name", "text", "Signs in, and sends nothing."),
     OptionField("password", "Password", "text", "Kept encrypted."),
     OptionField("ehlo_name", "Name in EHLO", "text"),
+    conditions.asked(ASSERTED, "[extensions] contains PIPELINING"),
     *TRUST_FIELDS,
     IP_VERSION,
 )

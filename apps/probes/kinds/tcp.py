@@ -15,7 +15,7 @@ from typing import Any
 from apps.net.errors import NetError
 from apps.net.resolver import Family
 from apps.net.stream import Stream
-from apps.probes import judge, patterns
+from apps.probes import conditions, judge, patterns
 from apps.probes.contract import IP_VERSION, Facts, Kind, OptionError, OptionField, Outcome, RawOptions, Scene, stored_fields
 from apps.probes.targets import authority_of, endpoint
 from apps.probes.trust import TRUST_FIELDS, TrustOptions, secured
@@ -28,12 +28,16 @@ _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|([rnt0\\]))")
 _ESCAPES = {"r": "\r", "n": "\n", "t": "\t", "0": "\0", "\\": "\\"}
 
 
+ASSERTED = ("latency", "dns", "connect", "tls", "address", "banner", "protocol", "certificate.days", "certificate.issuer")
+
+
 @dataclass(frozen=True)
 class Options:
     host: str
     port: int
     dialogue: tuple[str, ...]
     use_tls: bool
+    assertions: tuple[str, ...]
     tls: TrustOptions
     ip_version: Family
     degraded_ms: int | None
@@ -51,6 +55,7 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
         port=port,
         dialogue=fields.texts("dialogue", most=_MOST_STEPS, limit=2_000),
         use_tls=fields.flag("use_tls", False),
+        assertions=conditions.read(fields, ASSERTED),
         tls=TrustOptions.read(fields),
         ip_version=fields.family(),
         degraded_ms=fields.whole("degraded_ms", None, least=1, most=600_000),
@@ -95,7 +100,12 @@ async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
     finally:
         stream.close()
     latency_ms = (asyncio.get_running_loop().time() - started) * 1000
-    return judge.first(ends, judge.slow(latency_ms, options.degraded_ms, facts), facts=facts)
+    return judge.first(
+        *judge.failed(options.assertions, latency_ms, facts, scene.now_ms),
+        ends,
+        judge.slow(latency_ms, options.degraded_ms, facts),
+        facts=facts,
+    )
 
 
 class _Conversation:
@@ -164,6 +174,7 @@ FIELDS = (
         r"A step to a line: send TEXT (\r\n ends a line), expect PATTERN (RE2), starttls. Members can read it: no passwords.",
     ),
     OptionField("use_tls", "TLS from the first byte", "flag"),
+    conditions.asked(ASSERTED, "[connect] < 100 ms"),
     *TRUST_FIELDS,
     IP_VERSION,
 )  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Any
 from apps.net.errors import NetError
 from apps.net.resolver import Family
 from apps.net.stream import Stream
-from apps.probes import judge
+from apps.probes import conditions, judge
 from apps.probes.contract import (
     IP_VERSION,
     Facts,
@@ -35,6 +35,11 @@ from apps.probes.trust import PROTOCOLS, TRUST_FIELDS, TrustOptions, secured
 _SECOND_THOUGHTS_S = 0.3
 
 
+ASSERTED = (
+    "latency", "dns", "connect", "tls", "address", "protocol", "cipher", "ocsp", "certificate.days", "certificate.issuer",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Options:
     host: str
@@ -44,6 +49,7 @@ class Options:
     min_protocol: str
     issuer: str
     notice_change: bool
+    assertions: tuple[str, ...]
     tls: TrustOptions
     ip_version: Family
     degraded_ms: int | None
@@ -65,6 +71,7 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
         min_protocol=fields.choice("min_protocol", "TLSv1.2", PROTOCOLS),
         issuer=fields.text("issuer", limit=300),
         notice_change=fields.flag("notice_change", False),
+        assertions=conditions.read(fields, ASSERTED),
         tls=TrustOptions.read(fields),
         ip_version=fields.family(),
         degraded_ms=fields.whole("degraded_ms", None, least=1, most=600_000),
@@ -98,6 +105,7 @@ async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
     return judge.first(
         judge.contains("certificate.issuer", certificate["issuer"] if certificate else "", options.issuer, facts),
         _changed(options, certificate, scene, facts),
+        *judge.failed(options.assertions, latency_ms, facts, scene.now_ms),
         ends,
         judge.slow(latency_ms, options.degraded_ms, facts),
         facts=facts,
@@ -148,6 +156,7 @@ FIELDS = (
     OptionField(
         "starttls", "STARTTLS", "choice", "Ask for TLS in the protocol's own way first.", tuple(_STARTTLS_NAMES.items())
     ),
+    conditions.asked(ASSERTED, "[protocol] == TLSv1.3"),
     *TRUST_FIELDS,
     OptionField("min_protocol", "Oldest protocol allowed", "choice", choices=tuple((name, name) for name in PROTOCOLS)),
     OptionField("issuer", "Issuer must contain", "text", "A part of the issuer's name, like Let's Encrypt."),
