@@ -45,6 +45,8 @@ class Region(models.Model):
     clock_offset_ms = models.BigIntegerField(default=0)
     in_flight = models.IntegerField(default=0)
     dropped = models.JSONField(default=dict)
+    canaries = models.JSONField(default=dict)
+    """Which of its canaries the worker that reported last reached."""
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = RegionQuerySet.as_manager()
@@ -90,6 +92,8 @@ class Check(models.Model):
     interval_s = models.IntegerField(default=60)
     timeout_s = models.IntegerField(default=10)
     degraded_ms = models.IntegerField(null=True)
+    retries = models.SmallIntegerField(default=0)
+    """Further attempts within a run."""
     fail_after = models.SmallIntegerField(default=1)
     recover_after = models.SmallIntegerField(default=1)
     quorum = models.SmallIntegerField(null=True)
@@ -112,7 +116,9 @@ class Check(models.Model):
                 condition=Q(timeout_s__gte=1, timeout_s__lte=F("interval_s")) & Q(timeout_s__lte=MAX_TIMEOUT_S),
                 name="check_timeout_in_interval",
             ),
-            models.CheckConstraint(condition=Q(fail_after__gte=1, recover_after__gte=1), name="check_counts_positive"),
+            models.CheckConstraint(
+                condition=Q(fail_after__gte=1, recover_after__gte=1, retries__gte=0), name="check_counts_positive"
+            ),
             models.CheckConstraint(condition=Q(quorum=None) | Q(quorum__gte=1), name="check_quorum_positive"),
             models.CheckConstraint(condition=Q(region_ids__len__gte=1), name="check_has_a_region"),
             models.UniqueConstraint(

@@ -46,6 +46,11 @@ def clock_words(region: Region) -> str | None:
     return f"clock off by {region.clock_offset_ms / 1000:+.1f} s" if is_off else None
 
 
+def is_impaired(region: Region) -> bool:
+    """Its workers reach none of their canaries: what they see fail is reported as unknown."""
+    return bool(region.canaries) and not any(region.canaries.values())
+
+
 def region_liveness() -> dict[int, Liveness]:
     return {region.id: liveness_of(region) for region in Region.objects.probing()}
 
@@ -145,10 +150,11 @@ class DueCheck:
     secrets: dict[str, Any]
     timeout_ms: int
     degraded_ms: int | None
+    retries: int
     region_ids: tuple[int, ...]
 
 
-_COLUMNS = "id, revision, {slot}, kind, target, options::text, secrets, timeout_s, degraded_ms, region_ids"
+_COLUMNS = "id, revision, {slot}, kind, target, options::text, secrets, timeout_s, degraded_ms, retries, region_ids"
 _GRID = "(%(until)s - phase_ms) / (interval_s * 1000::bigint) * (interval_s * 1000) + phase_ms"
 _DUE = f"""
     SELECT {_COLUMNS.format(slot="slot")} FROM (SELECT *, {_GRID} AS slot FROM monitors_check
@@ -175,12 +181,22 @@ def due_now(*, check_id: uuid.UUID, revision: int, slot: int) -> DueCheck | None
 
 def _due(row: Sequence[Any]) -> DueCheck | None:
     """None when its secrets cannot be opened: that check waits for its key, the others do not."""
-    check_id, revision, slot, kind, target, options, secrets, timeout_s, degraded_ms, regions = row
+    check_id, revision, slot, kind, target, options, secrets, timeout_s, degraded_ms, retries, regions = row
     try:
         opened = json.loads(decrypt(secrets)) if secrets is not None else {}
     except DecryptionError as error:
         log.error("check %s is not run: %s", check_id, error)
         return None
     return DueCheck(
-        check_id, revision, slot, kind, target, json.loads(options), opened, timeout_s * 1000, degraded_ms, tuple(regions)
+        check_id,
+        revision,
+        slot,
+        kind,
+        target,
+        json.loads(options),
+        opened,
+        timeout_s * 1000,
+        degraded_ms,
+        retries,
+        tuple(regions),
     )

@@ -59,6 +59,7 @@ class CheckSpec:
     interval_s: int = 60
     timeout_s: int | None = None
     degraded_ms: int | None = None
+    retries: int = 0
     fail_after: int = 1
     recover_after: int = 1
     quorum: int | None = None
@@ -77,6 +78,7 @@ class CheckFields:
     interval_s: int
     timeout_s: int
     degraded_ms: int | None
+    retries: int
     fail_after: int
     recover_after: int
     quorum: int | None
@@ -91,6 +93,7 @@ PROBED = (
     "interval_s",
     "timeout_s",
     "degraded_ms",
+    "retries",
     "fail_after",
     "recover_after",
     "quorum",
@@ -120,7 +123,7 @@ def changed_spec(check: Check, changes: Mapping[str, Any]) -> CheckSpec:
     return CheckSpec(**{**merged, "options": {**kept_options, **merge_masked(options, kept_options)}})
 
 
-_PLAIN = ("name", "kind", "target", "interval_s", "timeout_s", "degraded_ms", "fail_after", "recover_after", "quorum")
+_PLAIN = ("name", "kind", "target", "interval_s", "timeout_s", "degraded_ms", "retries", "fail_after", "recover_after", "quorum")
 
 
 def _origin(target: str) -> tuple[str, str]:
@@ -144,8 +147,11 @@ def judge_spec(
     for name, value in (("fail_after", spec.fail_after), ("recover_after", spec.recover_after)):
         if not 1 <= value <= 100:
             raise FieldError(name, "must be from 1 to 100")
-    if "degraded_ms" in spec.options:
-        raise FieldError("options.degraded_ms", "is a field of the check itself: degraded_ms")
+    if not 0 <= spec.retries <= settings.MAX_RETRIES:
+        raise FieldError("retries", f"must be from 0 to {settings.MAX_RETRIES}")
+    for name in ("degraded_ms", "retries"):
+        if name in spec.options:
+            raise FieldError(f"options.{name}", f"is a field of the check itself: {name}")
     try:
         options = kind.parse(
             spec.target, {**spec.options, "degraded_ms": spec.degraded_ms} if spec.degraded_ms is not None else spec.options
@@ -176,6 +182,7 @@ def judge_spec(
         interval_s=spec.interval_s,
         timeout_s=timeout_s,
         degraded_ms=spec.degraded_ms,
+        retries=spec.retries,
         fail_after=spec.fail_after,
         recover_after=spec.recover_after,
         quorum=spec.quorum,
@@ -358,6 +365,7 @@ class WorkerReport:
     offset_ms: int
     in_flight: int
     dropped: dict[str, int]
+    canaries: dict[str, bool]
 
 
 @transaction.atomic
@@ -372,5 +380,6 @@ def hear_region(*, region_id: int, sent_at: int, report: WorkerReport | None, no
         fields += ["last_sent_ms", "silent_from_ms", "silent_until_ms"]
     if report is not None:
         region.clock_offset_ms, region.in_flight, region.dropped = report.offset_ms, report.in_flight, report.dropped
-        fields += ["clock_offset_ms", "in_flight", "dropped"]
+        region.canaries = report.canaries
+        fields += ["clock_offset_ms", "in_flight", "dropped", "canaries"]
     region.save(update_fields=fields)

@@ -153,7 +153,7 @@ def _request(token: bytes, number: int, size: int, *, is_v6: bool) -> bytes:
 def checksum(data: bytes) -> int:
     """RFC 1071."""
     padded = data + b"\x00" * (len(data) % 2)
-    total = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
+    total: int = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF

@@ -120,6 +120,8 @@ def _job(check: DueCheck, region: Region, baseline: dict[str, Any] | None) -> di
     options = dict(check.options)
     if check.degraded_ms is not None:
         options["degraded_ms"] = check.degraded_ms
+    if check.retries:
+        options["retries"] = check.retries
     if check.secrets:
         options["sealed"] = wire.seal(
             check.secrets, region_key=region.key, check=str(check.id), revision=check.revision, region=region.slug

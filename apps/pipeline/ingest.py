@@ -72,13 +72,13 @@ class Memory:
         return True
 
     def keeps(self, run: wire.Run, region_id: int) -> bool:
-        """Full facts are kept of runs that are not up, and of the first after a change as far as this process saw."""
+        """Full facts are kept of runs that are not up or took several attempts, and of the first after a change seen here."""
         key, now = (run.check, region_id), (run.revision, run.verdict.value)
         before = self.seen.pop(key, None)
         self.seen[key] = now
         if len(self.seen) > _REMEMBERED:
             self.seen.popitem(last=False)
-        return run.verdict != Verdict.UP or before != now
+        return run.verdict != Verdict.UP or before != now or "attempts" in run.facts
 
 
 def ingest(raw: Any, *, memory: Memory, now: datetime) -> None:
@@ -144,7 +144,11 @@ def _report(body: dict[str, Any]) -> WorkerReport:
     if not is_sound or not isinstance(dropped, dict):
         raise wire.WireError("the heartbeat is malformed")
     counts = {str(name)[:40]: count for name, count in list(dropped.items())[:20] if isinstance(count, int)}
-    return WorkerReport(body.get("is_settled") is True, numbers["offset_ms"] or 0, numbers["in_flight"] or 0, counts)
+    canaries = body.get("canaries")
+    seen = (
+        {str(name)[:200]: reached is True for name, reached in list(canaries.items())[:20]} if isinstance(canaries, dict) else {}
+    )
+    return WorkerReport(body.get("is_settled") is True, numbers["offset_ms"] or 0, numbers["in_flight"] or 0, counts, seen)
 
 
 def _judged(rows: Sequence[Any], region: Region, memory: Memory, now: datetime) -> list[RecordedRun]:

@@ -16,6 +16,7 @@ def worker_environment(region: Region) -> dict[str, str]:
         "GORUPTIME_ALLOWED_NETWORKS": settings.ALLOWED_NETWORKS,
         "GORUPTIME_DENIED_NETWORKS": settings.DENIED_NETWORKS,
         "GORUPTIME_CA_FILE": settings.CA_FILE,
+        "GORUPTIME_CANARIES": settings.CANARIES,
         "GORUPTIME_PROBE_CONCURRENCY": str(settings.PROBE_CONCURRENCY),
     }
     return {name: value for name, value in environment.items() if value}

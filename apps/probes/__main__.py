@@ -10,6 +10,7 @@ import warnings
 from celery.exceptions import SecurityWarning
 
 from apps.net.network import Network
+from apps.probes.canary import Canaries
 from apps.probes.engine import Engine
 from apps.probes.publisher import Publisher
 from apps.probes.worker import Settings, SettingsError, make_app, raise_file_limit, transport_options
@@ -35,6 +36,7 @@ def main() -> int:
         network=Network(settings.policy, ca_file=settings.ca_file),
         publish=publisher,
         limits=settings.limits,
+        canaries=Canaries(settings.canaries),
     )
     app = make_app(settings, engine)
     engine.start()

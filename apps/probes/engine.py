@@ -16,13 +16,15 @@ import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from apps.net.network import Network
 from apps.probes import runner, wire
+from apps.probes.canary import Canaries
 from apps.probes.clock import CoreClock
-from apps.probes.reasons import Verdict
+from apps.probes.contract import Outcome
+from apps.probes.reasons import Reason, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,7 @@ _STARTED_EARLY_MS = 15_000
 _BUFFERED_RUNS = 200_000
 _STOP_S = 12.0
 _REMEMBERED = 200_000
+_AGAINST = (Verdict.DOWN, Verdict.DEGRADED)
 
 Publish = Callable[[dict[str, Any]], None]
 """Sends one envelope; blocks until the broker has it, and retries for as long as that takes."""
@@ -73,6 +76,7 @@ class Engine:
     network: Network
     publish: Publish
     clock: CoreClock = field(default_factory=CoreClock)
+    canaries: Canaries = field(default_factory=lambda: Canaries(()))
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -142,6 +146,7 @@ class Engine:
                     await self._send_runs()
         except TimeoutError:
             log.warning("stopped with %d results unsent: the broker is away", len(self._results))
+        await self.canaries.close()
         await self.network.close()
 
     def _begin_stop(self) -> None:
@@ -192,7 +197,10 @@ class Engine:
 
     async def _run(self, job: wire.Job) -> None:
         started_at = self.clock.now_ms()
+        began = self._loop.time()
         result = await runner.run(job, self.network, started_at)
+        if result.outcome.verdict in _AGAINST and not await self.canaries.reach_any(since=began):
+            result = replace(result, outcome=_unreachable(result.outcome))
         outcome = result.outcome
         if job.trial is not None:
             answer = _answer(result)
@@ -253,6 +261,7 @@ class Engine:
 
     async def _beat_forever(self) -> None:
         while True:
+            await self.canaries.reach_any(since=self._loop.time())
             await self._send(
                 {
                     "type": "heartbeat",
@@ -263,7 +272,7 @@ class Engine:
                     "offset_ms": self.clock.measured_ms,
                     "in_flight": self._running,
                     "dropped": dict(self.dropped),
-                    "canaries": {},
+                    "canaries": self.canaries.seen,
                 }
             )
             await asyncio.sleep(HEARTBEAT_S)
@@ -276,6 +285,13 @@ class Engine:
             sent_at=self.clock.now_ms(),
         )
         await self._loop.run_in_executor(None, self.publish, envelope)
+
+
+def _unreachable(outcome: Outcome) -> Outcome:
+    """What was seen through a link that reaches nothing at all is no news of the target."""
+    seen = {"reason": outcome.reason, "message": outcome.message}
+    facts = {**outcome.facts, "seen_without_network": seen}
+    return Outcome.because(Reason.INTERNAL, "this probe worker reaches none of its canaries: its own network is down", facts)
 
 
 def _answer(result: runner.Result) -> dict[str, Any]:

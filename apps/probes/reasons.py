@@ -89,6 +89,16 @@ class Meaning:
 
 _DOWN, _DEGRADED, _UNKNOWN = Verdict.DOWN, Verdict.DEGRADED, Verdict.UNKNOWN
 
+PASSING = frozenset(
+    {
+        Reason.DNS_SERVFAIL, Reason.DNS_REFUSED, Reason.DNS_TIMEOUT, Reason.DNS_MALFORMED, Reason.DNS_TRUNCATED,
+        Reason.CONNECT_REFUSED, Reason.CONNECT_TIMEOUT, Reason.NETWORK_UNREACHABLE, Reason.CONNECTION_RESET,
+        Reason.CONNECTION_CLOSED, Reason.READ_TIMEOUT, Reason.PROTOCOL_ERROR, Reason.TLS_HANDSHAKE, Reason.HTTP_STATUS,
+        Reason.TRUNCATED_BODY, Reason.SMTP_GREETING, Reason.ICMP_UNREACHABLE, Reason.PACKET_LOSS, Reason.PROXY_FAILED,
+    }
+)  # fmt: skip
+"""What may be over a moment later: a further attempt can help. A certificate, a wrong answer or a limit stays what it is."""
+
 MEANINGS: dict[Reason, Meaning] = {
     Reason.DNS_NXDOMAIN: Meaning(
         _DOWN,

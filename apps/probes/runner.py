@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from dataclasses import dataclass
 from typing import Any
 
 from apps.net.network import Network
-from apps.probes.contract import Kind, OptionError, Outcome, Scene
-from apps.probes.reasons import Reason
+from apps.probes.contract import Facts, Kind, OptionError, Outcome, Scene
+from apps.probes.reasons import PASSING, Reason, Verdict
 from apps.probes.registry import KINDS
 from apps.probes.wire import Job
 
 log = logging.getLogger(__name__)
 _BACKSTOP_S = 0.5
+_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 5.0
+"""The first pause before a further attempt, at the most, and the longest."""
+_WORTH_S = 0.1
+"""Less time left is not worth an attempt."""
+_SERVERS_FAULT = 500
 
 
 @dataclass(frozen=True)
@@ -41,25 +47,50 @@ def _parsed(kind: Kind, job: Job) -> Any:
 
 
 async def run(job: Job, network: Network, now_ms: int) -> Result:
-    """The outcome of a job begun at `now_ms`, and how long it took. Raises nothing but cancellation."""
+    """The outcome of a job begun at `now_ms`, and how long it took. Raises nothing but cancellation.
+
+    A failure that may pass is tried again as often as the job allows, as long as its timeout lasts, after pauses that double,
+    each drawn from nothing to its whole length ("full jitter"). Facts tell of every attempt when there was more than one.
+    """
     loop = asyncio.get_running_loop()
     started = loop.time()
-    timeout_s = job.timeout_ms / 1000
+    deadline = started + job.timeout_ms / 1000
+    attempts: list[Facts] = []
+    while True:
+        began = loop.time()
+        outcome = await _attempt(job, network, now_ms + int((began - started) * 1000), deadline)
+        attempts.append({"reason": outcome.reason, "message": outcome.message, "took_ms": round((loop.time() - began) * 1000)})
+        pause_s = random.uniform(0, min(_PAUSE_S * 2 ** (len(attempts) - 1), _LONGEST_PAUSE_S))  # spreads load
+        if len(attempts) > job.retries or not _may_pass(outcome) or loop.time() + pause_s + _WORTH_S > deadline:
+            break
+        await asyncio.sleep(pause_s)
+    if len(attempts) > 1:
+        outcome = outcome.seeing({**outcome.facts, "attempts": attempts})
+    return Result(outcome, int((loop.time() - started) * 1000))
+
+
+def _may_pass(outcome: Outcome) -> bool:
+    """An answer that blames the client (4xx) stays the same."""
+    is_ours = outcome.reason == Reason.HTTP_STATUS and outcome.facts.get("status", 0) < _SERVERS_FAULT
+    return outcome.verdict == Verdict.DOWN and outcome.reason in PASSING and not is_ours
+
+
+async def _attempt(job: Job, network: Network, now_ms: int, deadline: float) -> Outcome:
+    loop = asyncio.get_running_loop()
     try:
         kind = KINDS[job.kind]
         if kind.run is None:
             raise KeyError(job.kind)
         options = _parsed(kind, job)
         # A kind ends by itself at its deadline, with what it saw; this is for one that does not.
-        async with asyncio.timeout(timeout_s + _BACKSTOP_S):
-            outcome = await kind.run(options, started + timeout_s, Scene(network, now_ms, job.baseline or {}))
+        async with asyncio.timeout(deadline - loop.time() + _BACKSTOP_S):
+            return await kind.run(options, deadline, Scene(network, now_ms, job.baseline or {}))
     except TimeoutError:
-        outcome = Outcome.because(Reason.READ_TIMEOUT, f"no outcome after {job.timeout_ms} ms")
+        return Outcome.because(Reason.READ_TIMEOUT, f"no outcome after {job.timeout_ms} ms")
     except OptionError as error:
-        outcome = Outcome.because(Reason.INTERNAL, f"this worker cannot read the check: {error}")
+        return Outcome.because(Reason.INTERNAL, f"this worker cannot read the check: {error}")
     except KeyError:
-        outcome = Outcome.because(Reason.INTERNAL, f"this worker has no kind {job.kind!r}")
+        return Outcome.because(Reason.INTERNAL, f"this worker has no kind {job.kind!r}")
     except Exception:  # whatever a probe does, the other jobs of the batch go on
         log.exception("check %s: the probe failed", job.check)
-        outcome = Outcome.because(Reason.INTERNAL, "the probe failed; the worker's log tells why")
-    return Result(outcome, int((loop.time() - started) * 1000))
+        return Outcome.because(Reason.INTERNAL, "the probe failed; the worker's log tells why")

@@ -99,6 +99,8 @@ class Job:
     timeout_ms: int
     baseline: dict[str, Any] | None = None
     trial: str | None = None
+    retries: int = 0
+    """Further attempts within the run, where one may help."""
 
 
 def parse_job(raw: Mapping[str, Any], *, region_key: str, region: str) -> Job:
@@ -111,6 +113,7 @@ def parse_job(raw: Mapping[str, Any], *, region_key: str, region: str) -> Job:
         sealed = options.pop("sealed", None)
         if sealed is not None:
             options |= unseal(sealed, region_key=region_key, check=job_check, revision=revision, region=region)
+        retries = int(options.pop("retries", 0))
         return Job(
             check=job_check,
             revision=revision,
@@ -121,6 +124,7 @@ def parse_job(raw: Mapping[str, Any], *, region_key: str, region: str) -> Job:
             timeout_ms=int(raw["timeout_ms"]),
             baseline=raw.get("baseline"),
             trial=trial,
+            retries=retries,
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise WireError(f"a job cannot be read: {error!r}") from error

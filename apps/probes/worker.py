@@ -12,6 +12,7 @@ from kombu import Queue
 
 from apps.net.guard import AddressPolicy
 from apps.probes import wire
+from apps.probes.canary import Canaries
 from apps.probes.engine import Engine, Limits
 
 
@@ -29,6 +30,7 @@ class Settings:
     policy: AddressPolicy
     limits: Limits
     ca_file: str
+    canaries: tuple[str, ...]
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Settings:
@@ -49,6 +51,8 @@ class Settings:
                 allow=environment.get("GORUPTIME_ALLOWED_NETWORKS", ""),
                 deny=environment.get("GORUPTIME_DENIED_NETWORKS", ""),
             )
+            canaries = tuple(text.strip() for text in environment.get("GORUPTIME_CANARIES", "").split(",") if text.strip())
+            Canaries(canaries)
             running = int(environment.get("GORUPTIME_PROBE_CONCURRENCY", "5000"))
         except ValueError as error:
             raise SettingsError(str(error)) from error
@@ -59,6 +63,7 @@ class Settings:
             policy=policy,
             limits=Limits(running=running, accepted=max(20_000, 4 * running)),
             ca_file=environment.get("GORUPTIME_CA_FILE", ""),
+            canaries=canaries,
         )
 
 

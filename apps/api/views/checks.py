@@ -58,6 +58,7 @@ class CheckSerializer(serializers.Serializer[Any]):
     interval_s = serializers.IntegerField()
     timeout_s = serializers.IntegerField()
     degraded_ms = serializers.IntegerField(allow_null=True)
+    retries = serializers.IntegerField()
     fail_after = serializers.IntegerField()
     recover_after = serializers.IntegerField()
     quorum = serializers.IntegerField(allow_null=True)
@@ -89,6 +90,7 @@ class NewCheckSerializer(serializers.Serializer[Any]):
     interval_s = serializers.IntegerField(required=False)
     timeout_s = serializers.IntegerField(required=False, allow_null=True)
     degraded_ms = serializers.IntegerField(required=False, allow_null=True)
+    retries = serializers.IntegerField(required=False, help_text="Further attempts within a run, where one may help.")
     fail_after = serializers.IntegerField(required=False)
     recover_after = serializers.IntegerField(required=False)
     quorum = serializers.IntegerField(required=False, allow_null=True)
@@ -121,6 +123,7 @@ def _shown(checks: Sequence[Check], now: datetime) -> list[dict[str, Any]]:
                 "interval_s": check.interval_s,
                 "timeout_s": check.timeout_s,
                 "degraded_ms": check.degraded_ms,
+                "retries": check.retries,
                 "fail_after": check.fail_after,
                 "recover_after": check.recover_after,
                 "quorum": check.quorum,

@@ -22,7 +22,7 @@ from apps.api.throttling import ChannelTestThrottle
 from apps.core.clock import from_ms, to_ms
 from apps.incidents.payloads import timestamp
 from apps.monitors.models import CORE, Region
-from apps.monitors.selectors import clock_words, liveness_of
+from apps.monitors.selectors import clock_words, is_impaired, liveness_of
 from apps.monitors.services import MASK, merge_masked
 from apps.notifications.models import Channel, Delivery
 from apps.notifications.registry import CHANNEL_KINDS
@@ -165,15 +165,22 @@ class DeliveryDetail(GenericAPIView[Delivery]):
 
 class RegionSerializer(serializers.ModelSerializer[Region]):
     is_live = serializers.SerializerMethodField()
+    is_impaired = serializers.SerializerMethodField(help_text="It reaches none of its canaries: its failures are unknown.")
     last_heard_at = serializers.SerializerMethodField()
     clock = serializers.SerializerMethodField(help_text="In words when its clock is off by more than a second.")
 
     class Meta:
         model = Region
-        fields = ["slug", "name", "is_enabled", "is_live", "last_heard_at", "clock", "clock_offset_ms", "in_flight", "dropped"]
+        fields = [
+            "slug", "name", "is_enabled", "is_live", "is_impaired", "canaries", "last_heard_at", "clock", "clock_offset_ms",
+            "in_flight", "dropped",
+        ]  # fmt: skip
 
     def get_is_live(self, region: Region) -> bool:
         return liveness_of(region).is_live(to_ms(timezone.now()))
+
+    def get_is_impaired(self, region: Region) -> bool:
+        return is_impaired(region)
 
     def get_last_heard_at(self, region: Region) -> str | None:
         return timestamp(from_ms(region.heard_at_ms)) if region.heard_at_ms else None

@@ -13,8 +13,8 @@ from apps.probes.contract import Kind, OptionField
 from apps.probes.registry import KINDS
 
 _EXAMPLE = "example.org"
-_JUDGEMENT = ("timeout_s", "degraded_ms", "fail_after", "recover_after", "quorum")
-_OF_PROBES = ("timeout_s", "quorum")
+_JUDGEMENT = ("timeout_s", "degraded_ms", "retries", "fail_after", "recover_after", "quorum")
+_OF_PROBES = ("timeout_s", "retries", "quorum")
 """What a check that nobody runs has no use for."""
 
 
@@ -34,6 +34,9 @@ class CheckForm(forms.Form):
     regions = forms.MultipleChoiceField(required=False, widget=forms.CheckboxSelectMultiple)
     timeout_s = forms.IntegerField(label="Timeout (seconds)", required=False, help_text="A run that takes longer is down.")
     degraded_ms = forms.IntegerField(label="Degraded above (ms)", required=False, help_text="Slower than this warns.")
+    retries = forms.IntegerField(
+        label="Attempts more", initial=0, required=False, help_text="Within a run, before it counts as failed."
+    )
     fail_after = forms.IntegerField(label="Failures to confirm", initial=1, help_text="Rounds in a row before an incident opens.")
     recover_after = forms.IntegerField(label="Successes to recover", initial=1, help_text="Rounds in a row before it ends.")
     quorum = forms.IntegerField(label="Regions that must agree", required=False, help_text="Empty: a majority of those alive.")
@@ -87,6 +90,7 @@ class CheckForm(forms.Form):
     def spec(self) -> CheckSpec:
         values = self.cleaned_data
         plain = {name: values[name] for name in ("name", "kind", "target", "interval_s", *_JUDGEMENT)}
+        plain["retries"] = plain["retries"] or 0
         return CheckSpec(**plain, options=self._options(), regions=tuple(values["regions"]) or None)
 
     def changes(self, *, kept_regions: Sequence[str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from apps.core.clock import from_ms, to_ms
 from apps.dashboard.access import enter_project, page
 from apps.dashboard.shell import is_current, nothing_new, show
 from apps.monitors.models import Region
-from apps.monitors.selectors import clock_words, liveness_of
+from apps.monitors.selectors import clock_words, is_impaired, liveness_of
 
 _FRESH_MS = 5_000
 
@@ -35,11 +35,19 @@ def _line(region: Region, now: datetime) -> RegionLine:
     is_live = liveness_of(region).is_live(to_ms(now))
     return RegionLine(
         region=region,
-        status="paused" if not region.is_enabled else "up" if is_live else "pending" if region.heard_at_ms is None else "down",
+        status=_status(region, is_live),
         heard_at=from_ms(region.heard_at_ms) if region.heard_at_ms else None,
         clock=clock_words(region),
         dropped=sum(region.dropped.values()),
     )
+
+
+def _status(region: Region, is_live: bool) -> str:
+    if not region.is_enabled:
+        return "paused"
+    if not is_live:
+        return "pending" if region.heard_at_ms is None else "down"
+    return "warn" if is_impaired(region) else "up"
 
 
 @page()

@@ -1,0 +1,70 @@
+"""Whether this worker's own link works: places that its operator knows to be up. Where none can be reached, nothing is known.
+
+A failing run is not reported before a look at them that began after it did; looks are shared, one at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from apps.net.errors import NetError
+from apps.net.guard import AddressPolicy
+from apps.net.network import Network
+from apps.probes.contract import OptionError
+from apps.probes.targets import authority_of, endpoint
+
+_WAIT_S = 2.0
+_PORTS = {"https": 443, "http": 80}
+
+
+class Canaries:
+    """`targets`: hosts with ports, or URLs, that accept a connection. None of them: everything is reached."""
+
+    def __init__(self, targets: Sequence[str]) -> None:
+        self._places = {target: _place(target) for target in targets}
+        self._network: Network | None = None
+        self._look: asyncio.Task[None] | None = None
+        self._began = 0.0
+        self.seen: dict[str, bool] = {}
+        """What the last look saw of each."""
+
+    async def reach_any(self, *, since: float) -> bool:
+        """Whether one was reached by a look that began at or after a moment of the loop's clock."""
+        while self._places and (not self.seen or self._began < since):
+            if self._look is None or self._look.done():
+                self._began = asyncio.get_running_loop().time()
+                self._look = asyncio.get_running_loop().create_task(self._look_at_all())
+            await asyncio.shield(self._look)
+        return not self._places or any(self.seen.values())
+
+    async def close(self) -> None:
+        if self._look is not None:
+            self._look.cancel()
+            await asyncio.gather(self._look, return_exceptions=True)
+        if self._network is not None:
+            await self._network.close()
+
+    async def _look_at_all(self) -> None:
+        # Chosen by the operator: the tenants' address policy is not for them.
+        self._network = network = self._network or Network(AddressPolicy(private=True))
+        answers = await asyncio.gather(*(_accepts(network, *place) for place in self._places.values()))
+        self.seen = dict(zip(self._places, answers, strict=True))
+
+
+def _place(target: str) -> tuple[str, int]:
+    """Raises ValueError."""
+    scheme, authority = authority_of(target)
+    try:
+        return endpoint(authority, _PORTS.get(scheme))
+    except OptionError as error:
+        raise ValueError(f"{target!r} is no canary: {error.message}") from error
+
+
+async def _accepts(network: Network, host: str, port: int) -> bool:
+    try:
+        connection = await network.tcp.dial(host, port, "auto", asyncio.get_running_loop().time() + _WAIT_S)
+    except NetError:
+        return False
+    connection.sock.close()
+    return True
