@@ -111,16 +111,25 @@ def changed_spec(check: Check, changes: Mapping[str, Any]) -> CheckSpec:
     """
     kept_options = {**check.options, **(check.secrets or {})} if changes.get("kind", check.kind) == check.kind else {}
     options = dict(changes.get("options") or {})
-    if _origin(changes.get("target", check.target)) != _origin(check.target):
+    moved = _moved(check, changes, kept_options, options)
+    if moved:
         for name in check.secrets or {}:
-            if name in kept_options and (name not in options or MASK in str(options[name])):
-                raise FieldError(f"options.{name}", "must be sent anew when the target's origin changes")
+            if name in kept_options and name != moved and (name not in options or MASK in str(options[name])):
+                raise FieldError(f"options.{name}", f"must be sent anew when {moved} changes")
             kept_options.pop(name, None)
     current = {name: getattr(check, name) for name in _PLAIN}
     merged = {**current, **{name: value for name, value in changes.items() if name in (*_PLAIN, "regions")}}
     if "interval_s" in changes and "timeout_s" not in changes:
         merged["timeout_s"] = min(check.timeout_s, max(merged["interval_s"], 1))
     return CheckSpec(**{**merged, "options": {**kept_options, **merge_masked(options, kept_options)}})
+
+
+def _moved(check: Check, changes: Mapping[str, Any], kept: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
+    """What of this change would send secrets elsewhere: the target's origin, or an option that says where they go."""
+    if _origin(changes.get("target", check.target)) != _origin(check.target):
+        return "the target's origin"
+    given = (name for name in KINDS[check.kind].routes if name in options and options[name] != MASK)
+    return next((name for name in given if options[name] != kept.get(name, "")), None) if kept else None
 
 
 _PLAIN = ("name", "kind", "target", "interval_s", "timeout_s", "degraded_ms", "retries", "fail_after", "recover_after", "quorum")

@@ -1,4 +1,4 @@
-"""One DNS query to one name server, over UDP, TCP or TLS, guarded as every connection is. Messages are the caller's matter."""
+"""One DNS query to one name server, over UDP, TCP or TLS, guarded as every connection is."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import asyncio
 import errno
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.rcode
 
 from apps.net.errors import NetError
 from apps.net.guard import AddressPolicy, literal
-from apps.net.resolver import Resolver
+from apps.net.resolver import Family, Resolver
 from apps.net.stream import Stream, Trust
 from apps.net.tcp import TcpDialer
 
@@ -19,6 +24,7 @@ Transport = Literal["udp", "tcp", "tls"]
 _RESEND_S = 1.0
 _BIGGEST = 65_535
 _SHORTEST = 12
+_CODES = {"NXDOMAIN": "dns_nxdomain", "SERVFAIL": "dns_servfail", "REFUSED": "dns_refused"}
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,30 @@ class DnsClient:
             raise NetError("internal", f"the probe worker reaches no name server: {failure.message}")
         raise failure or NetError("internal", "the probe worker knows no name server")
 
+    async def addresses(self, host: str, family: Family, server: Server, until: float) -> list[str]:
+        """The addresses of a name as this server tells them, IPv4 first. Raises NetError with a `dns_*` code."""
+        wanted = {"auto": ("A", "AAAA"), "ipv4": ("A",), "ipv6": ("AAAA",)}[family]
+        answers = await asyncio.gather(*(self._records(host, kind, server, until) for kind in wanted), return_exceptions=True)
+        found = [address for answer in answers if not isinstance(answer, BaseException) for address in answer]
+        if found:
+            return found
+        failures = [answer for answer in answers if isinstance(answer, BaseException)]
+        raise failures[0] if failures else NetError("dns_empty", f"the name {host} has no address at {server.host}")
+
+    async def _records(self, host: str, kind: str, server: Server, until: float) -> list[str]:
+        query = dns.message.make_query(host, kind)
+        answer = read_answer(query, await self.ask(query.to_wire(), server, until))
+        if answer.flags & dns.flags.TC and server.transport == "udp":
+            answer = read_answer(query, await self.ask(query.to_wire(), replace(server, transport="tcp"), until))
+        code = dns.rcode.to_text(answer.rcode())
+        if code != "NOERROR":
+            raise NetError(_CODES.get(code, "dns_wrong_answer"), f"{server.host} answers {code} for {host}")
+        try:
+            rows = answer.resolve_chaining().answer
+        except dns.exception.DNSException as error:
+            raise NetError("dns_loop", f"the answer of {server.host} for {host} cannot be followed: {error}") from error
+        return [row.to_text() for row in rows or ()]
+
     async def _addresses(self, server: Server, until: float) -> Sequence[str]:
         if not server.host:
             return system_servers()
@@ -98,6 +128,18 @@ class DnsClient:
         finally:
             stream.close()
         return heard[2 : 2 + int.from_bytes(heard[:2], "big")]
+
+
+def read_answer(query: dns.message.Message, reply: Reply) -> dns.message.QueryMessage:
+    """The message, if it is an answer to this query. Raises NetError."""
+    try:
+        answer = dns.message.from_wire(reply.wire)
+    except (dns.exception.DNSException, ValueError) as error:
+        said = str(error) or type(error).__name__
+        raise NetError("dns_malformed", f"the answer of {reply.address} cannot be read: {said}") from error
+    if not isinstance(answer, dns.message.QueryMessage) or not query.is_response(answer):
+        raise NetError("dns_malformed", f"{reply.address} answers another question")
+    return answer
 
 
 async def _by_udp(wire: bytes, address: str, port: int, until: float) -> bytes:

@@ -16,6 +16,8 @@ NEXT_ADDRESS = frozenset({"connect_refused", "connect_timeout", "network_unreach
 _UNREACHABLE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL})
 _PROTOCOL = frozenset({1, 8, 16, 61, 92, 95, 100})
 _OURS = frozenset({2, 3, 27, 43, 77})
+_PROXYS = frozenset({5, 7, 97})
+_OK = 200
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,19 @@ def of_curl(curl: pycurl.Curl, failure: tuple[int, str], seen: Transfer) -> NetE
     if code in _OURS:
         return NetError("internal", text)
     return NetError("protocol_error", f"{text} (libcurl {code})")
+
+
+def of_proxy(curl: pycurl.Curl, failure: tuple[int, str], seen: Transfer, *, is_tunnelled: bool) -> NetError | None:
+    """What the proxy is to blame for: it cannot be reached, does not speak, or does not go where it is sent. Else None."""
+    code, text = failure
+    if code == pycurl.E_COULDNT_CONNECT and curl.getinfo(pycurl.OS_ERRNO):
+        return NetError("proxy_failed", connect_failure(curl.getinfo(pycurl.OS_ERRNO), f"the proxy {seen.where}").message)
+    if code == pycurl.E_OPERATION_TIMEDOUT and not curl.getinfo(pycurl.CONNECT_TIME):
+        return NetError("proxy_failed", f"the proxy {seen.where} did not connect us within {seen.connect_s * 1000:.0f} ms")
+    has_no_tunnel = is_tunnelled and curl.getinfo(pycurl.HTTP_CONNECTCODE) != _OK
+    if has_no_tunnel or code in _PROXYS or "SOCKS" in text or "proxy" in text.lower():
+        return NetError("proxy_failed", f"the proxy {seen.where}: {text}")
+    return None
 
 
 def _loaded(pems: list[str]) -> list[x509.Certificate]:

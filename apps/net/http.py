@@ -8,24 +8,38 @@ multi handle and file, so there is one multi per file.
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
 import certifi
 import pycurl
 
+from apps.net.dns import DnsClient, Server
 from apps.net.errors import NetError
-from apps.net.failures import NEXT_ADDRESS, Transfer, of_curl, telling
-from apps.net.guard import AddressPolicy, canonical_host, sendable
+from apps.net.failures import NEXT_ADDRESS, Transfer, of_curl, of_proxy, telling
+from apps.net.gate import socket_opener
+from apps.net.guard import AddressPolicy, canonical_host, literal, sendable
 from apps.net.resolver import Family, Resolver
 from apps.net.stream import PUBLIC, Trust
 
 MIN_CURL = (8, 23)  # older ones join a hung resolver thread inside the loop
 USER_AGENT = "GoUpTime/1"
+_PROXY_ASKS = 407
 _BACKSTOP_S = 0.25  # libcurl's own deadline comes first: it leaves the phases readable
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """Where requests go instead; `host` is canonical."""
+
+    scheme: Literal["http", "socks5"]
+    host: str
+    port: int
+    username: str = ""
+    password: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,6 +58,9 @@ class Request:
     """Of the decoded body, what is kept; up to `max_bytes` is read."""
     max_bytes: int = 1 << 20
     trust: Trust = PUBLIC
+    proxy: Proxy | None = None
+    nameserver: Server | None = None
+    """Asked for the host instead of this machine's."""
 
 
 @dataclass
@@ -52,6 +69,7 @@ class Response:
 
     url: str
     address: str = ""
+    """That we connected to: the host's, or the proxy's."""
     status: int = 0
     http_version: str = ""
     headers: list[tuple[str, str]] = field(default_factory=list)
@@ -92,15 +110,24 @@ class _Intake:
         return -1 if self.size > self.request.max_bytes else None
 
 
+@dataclass(frozen=True)
+class _Route:
+    """The addresses to connect to, in turn, and the host's own where it is pinned behind a proxy."""
+
+    addresses: Sequence[str]
+    behind: str = ""
+
+
 class HttpEngine:
     """All exchanges of one event loop. Close it before the loop ends."""
 
-    def __init__(self, policy: AddressPolicy, resolver: Resolver, ca_file: str = "") -> None:
+    def __init__(self, policy: AddressPolicy, resolver: Resolver, dns: DnsClient, ca_file: str = "") -> None:
         version = tuple(int(part) for part in pycurl.version_info()[1].split(".")[:2])
         if version < MIN_CURL:
             raise RuntimeError(f"libcurl {version} is too old, {MIN_CURL} is the oldest that may be used")
         self._policy = policy
         self._resolver = resolver
+        self._dns = dns
         self._ca_file = ca_file or certifi.where()
         self._roots = Path(ca_file).read_text() if ca_file else ""
         self._multis: dict[str, pycurl.AsyncCurlMulti] = {}
@@ -113,19 +140,19 @@ class HttpEngine:
         response = Response(request.url)
         started = loop.time()
         try:
-            addresses = await self._guarded_addresses(canonical_host(url.hostname or ""), request.family, until - started)
+            route = await self._route(request, canonical_host(url.hostname or ""), until)
         except NetError as error:
             response.error = error
             response.phases_ms = {"dns": (loop.time() - started) * 1000}
             return response
         dns_ms = (loop.time() - started) * 1000
         first_failure: NetError | None = None
-        for tried, address in enumerate(addresses, start=1):
+        for tried, address in enumerate(route.addresses, start=1):
             response = Response(request.url, address)
             left = until - loop.time()
             # A black hole must leave time for the addresses behind it.
-            connect_s = left / (len(addresses) - tried + 1)
-            await self._transfer(request, url, response, left, connect_s)
+            connect_s = left / (len(route.addresses) - tried + 1)
+            await self._transfer(request, url, response, route.behind, left, connect_s)
             response.phases_ms = {"dns": dns_ms, **response.phases_ms}
             if response.error is None or response.error.code not in NEXT_ADDRESS or until <= loop.time():
                 return response
@@ -140,8 +167,26 @@ class HttpEngine:
         while self._free:
             self._free.pop().close()
 
-    async def _guarded_addresses(self, host: str, family: Family, timeout_s: float) -> Sequence[str]:
-        addresses = await self._resolver.resolve(host, family, timeout_s)
+    async def _route(self, request: Request, host: str, until: float) -> _Route:
+        """Raises NetError. Where addresses are refused at all, the one behind a proxy is ours to say, too."""
+        proxy = request.proxy
+        if proxy is None:
+            return _Route(await self._guarded(host, request.family, request.nameserver, until))
+        try:
+            addresses = await self._guarded(proxy.host, "auto", None, until)
+        except NetError as error:
+            if error.code == "blocked_address":
+                raise
+            raise NetError("proxy_failed", f"the proxy {proxy.host}: {error.message}") from error
+        if self._policy.private and request.nameserver is None and literal(host) is None:
+            return _Route(addresses)  # a name that only the proxy may know
+        return _Route(addresses, (await self._guarded(host, request.family, request.nameserver, until))[0])
+
+    async def _guarded(self, host: str, family: Family, server: Server | None, until: float) -> Sequence[str]:
+        if server is None or literal(host) is not None:
+            addresses: Sequence[str] = await self._resolver.resolve(host, family, until - asyncio.get_running_loop().time())
+        else:
+            addresses = await self._dns.addresses(host, family, server, until)
         refused = [address for address in addresses if not self._policy.permits(address)]
         if refused:  # one refused address refuses the name: the next answer might hold only that one
             raise NetError("blocked_address", f"{host} leads to {refused[0]}, an address this deployment does not probe")
@@ -149,11 +194,14 @@ class HttpEngine:
 
     def _seen(self, request: Request, url: SplitResult, response: Response, left_s: float, connect_s: float) -> Transfer:
         is_tls = url.scheme == "https"
-        where = f"{response.address}:{url.port or (443 if is_tls else 80)}"
+        port = request.proxy.port if request.proxy else url.port or (443 if is_tls else 80)
+        where = f"{response.address}:{port}"
         roots = request.trust.roots or self._roots
         return Transfer(where, is_tls, response.certificates, roots, response.size, left_s, connect_s)
 
-    async def _transfer(self, request: Request, url: SplitResult, response: Response, left_s: float, connect_s: float) -> None:
+    async def _transfer(
+        self, request: Request, url: SplitResult, response: Response, behind: str, left_s: float, connect_s: float
+    ) -> None:
         if left_s <= 0:
             response.error = NetError("connect_timeout", "the time was up before a connection was tried")
             return
@@ -164,7 +212,7 @@ class HttpEngine:
             multi = self._multis[cached] = pycurl.AsyncCurlMulti()
         intake = _Intake(request)
         curl = self._free.pop() if self._free else pycurl.Curl()
-        _configure(curl, request, url, response.address, self._ca_file)
+        _configure(curl, request, url, response.address, behind, self._ca_file)
         curl.setopt(pycurl.TIMEOUT_MS, max(1, int(left_s * 1000)))
         curl.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, int(connect_s * 1000)))
         curl.setopt(pycurl.HEADERFUNCTION, intake.on_header)
@@ -181,53 +229,48 @@ class HttpEngine:
         if intake.blocked:
             response.error = NetError("blocked_address", f"the connection went to {intake.blocked[0]}, which is refused")
         elif failure and not response.is_capped:
-            response.error = of_curl(curl, failure, self._seen(request, url, response, left_s, connect_s))
+            seen = self._seen(request, url, response, left_s, connect_s)
+            response.error = _of_route(curl, failure, seen, request.proxy, behind) or of_curl(curl, failure, seen)
+        elif request.proxy and response.status == _PROXY_ASKS:
+            response.error = NetError("proxy_failed", "[proxy.status] (407) == 200: the proxy asks for a user name and password")
         curl.reset()
         self._free.append(curl)
 
 
-class GuardedSocket:
-    """What libcurl gets for a connection: a socket, if the very address that it asks for is permitted.
-
-    pycurl duplicates the descriptor, so ours is closed as soon as it lets go of this object.
-    """
-
-    def __init__(self, family: int, kind: int, protocol: int) -> None:
-        self._sock = socket.socket(family, kind, protocol)
-
-    def fileno(self) -> int:
-        return self._sock.fileno()
-
-    def __del__(self) -> None:
-        self._sock.close()
+def _of_route(curl: pycurl.Curl, failure: tuple[int, str], seen: Transfer, proxy: Proxy | None, behind: str) -> NetError | None:
+    if proxy is None:
+        return None
+    is_tunnelled = proxy.scheme == "http" and (seen.is_tls or bool(behind))
+    return of_proxy(curl, failure, seen, is_tunnelled=is_tunnelled)
 
 
-SocketAddress = tuple[int, int, int, tuple[str | bytes, int]]
-"""(family, type, protocol, (address, port))"""
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
 
 
-def socket_opener(policy: AddressPolicy, blocked: list[str]) -> Callable[[int, SocketAddress], GuardedSocket | int]:
-    """For OPENSOCKETFUNCTION: the last gate. A refused address is noted in `blocked`."""
+def _configure_route(curl: pycurl.Curl, request: Request, url: SplitResult, address: str, behind: str) -> None:
+    """To a literal address, whatever is between; nothing of what the environment says of proxies."""
+    proxy, target = request.proxy, address if request.proxy is None else behind
+    if target:
+        port = url.port or (443 if url.scheme == "https" else 80)
+        curl.setopt(pycurl.CONNECT_TO, [f"::{_bracketed(target)}:{port}"])
+    if proxy is None:
+        curl.setopt(pycurl.PROXY, "")
+        return
+    scheme = "http" if proxy.scheme == "http" else "socks5" if behind else "socks5h"
+    curl.setopt(pycurl.PROXY, f"{scheme}://{_bracketed(address)}:{proxy.port}")
+    curl.setopt(pycurl.NOPROXY, "")
+    if proxy.username:
+        curl.setopt(pycurl.PROXYUSERNAME, proxy.username)
+        curl.setopt(pycurl.PROXYPASSWORD, proxy.password)
 
-    def opened(_purpose: int, address: SocketAddress) -> GuardedSocket | int:
-        host = address[3][0]
-        text = host.decode() if isinstance(host, bytes) else host
-        if not policy.permits(text):
-            blocked.append(text)
-            return int(pycurl.SOCKET_BAD)
-        return GuardedSocket(*address[:3])
 
-    return opened
-
-
-def _configure(curl: pycurl.Curl, request: Request, url: SplitResult, address: str, ca_file: str) -> None:
+def _configure(curl: pycurl.Curl, request: Request, url: SplitResult, address: str, behind: str, ca_file: str) -> None:
     put = curl.setopt
-    port = url.port or (443 if url.scheme == "https" else 80)
     put(pycurl.URL, sendable(request.url))
-    put(pycurl.CONNECT_TO, [f"::[{address}]:{port}" if ":" in address else f"::{address}:{port}"])
+    _configure_route(curl, request, url, address, behind)
     put(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
     put(pycurl.NOSIGNAL, 1)
-    put(pycurl.PROXY, "")  # not what the environment says
     put(pycurl.FRESH_CONNECT, 1)
     put(pycurl.FORBID_REUSE, 1)
     put(pycurl.SSL_SESSIONID_CACHE, 0)

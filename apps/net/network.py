@@ -20,10 +20,10 @@ class Network:
         self.policy = policy
         self.roots = Path(ca_file).read_text() if ca_file else ""
         """The worker's own certificate authorities as PEM; empty: the public ones."""
-        self.http = HttpEngine(policy, self._resolver, ca_file)
         self.tcp = TcpDialer(policy, self._resolver)
         self.icmp = Pinger(policy, self._resolver)
         self.dns = DnsClient(policy, self._resolver, self.tcp, self.roots)
+        self.http = HttpEngine(policy, self._resolver, self.dns, ca_file)
 
     async def close(self) -> None:
         await self.http.close()

@@ -12,8 +12,9 @@ import certifi
 import pycurl
 
 from apps.net.errors import NetError
+from apps.net.gate import socket_opener
 from apps.net.guard import AddressPolicy, sendable
-from apps.net.http import USER_AGENT, socket_opener
+from apps.net.http import USER_AGENT
 
 _ANSWER_CAP = 65_536
 

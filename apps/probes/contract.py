@@ -106,6 +106,12 @@ class OptionField:
     """`list`: texts by comma. `lines`: texts, one to a line. `headers`: lines of `Name: value`."""
     help: str = ""
     choices: tuple[tuple[str, str], ...] = ()
+    group: str = ""
+    """Where a form shows it; those without one come first."""
+
+
+def grouped(group: str, *fields: OptionField) -> tuple[OptionField, ...]:
+    return tuple(dataclasses.replace(described, group=group) for described in fields)
 
 
 def notice_change(what: str) -> OptionField:
@@ -136,6 +142,8 @@ class Kind:
     propose: Callable[[str], str | None]
     """From whatever a person typed (a URL, a host, host:port) the target of this kind, or None when it has none there."""
     option_fields: tuple[OptionField, ...] = ()
+    routes: tuple[str, ...] = ()
+    """Options that say where secrets go: they do not follow a change of these, as of the target."""
     secret_options: tuple[str, ...] = ()
     """Options that are encrypted at rest and sealed on the wire whenever they are not empty."""
 

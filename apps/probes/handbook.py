@@ -28,7 +28,7 @@ def page() -> str:
 
 
 def _kind(kind: Kind) -> str:
-    said = inspect.cleandoc(sys.modules[kind.parse.__module__].__doc__ or "").partition(": ")[2]
+    said = inspect.cleandoc(sys.modules[(kind.run or kind.parse).__module__].__doc__ or "").partition(": ")[2]
     example = kind.propose("example.org") or "example.org"
     defaults: dict[str, Any] = kind.parse(example, {}).stored()
     rows = [

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from apps.net.network import Network
@@ -21,6 +22,8 @@ _PAUSE_S, _LONGEST_PAUSE_S = 0.5, 5.0
 _WORTH_S = 0.1
 """Less time left is not worth an attempt."""
 _SERVERS_FAULT = 500
+_SCRUBBED, _SECRET_LENGTH = "[secret]", 6
+"""What stands in place of a secret; a shorter text is none, and would blot out words."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +67,39 @@ async def run(job: Job, network: Network, now_ms: int) -> Result:
         if len(attempts) > job.retries or not _may_pass(outcome) or loop.time() + pause_s + _WORTH_S > deadline:
             break
         await asyncio.sleep(pause_s)
+    outcome = scrubbed(outcome, _secrets(job))
     if len(attempts) > 1:
         outcome = outcome.seeing({**outcome.facts, "attempts": attempts})
     return Result(outcome, int((loop.time() - started) * 1000))
+
+
+def _secrets(job: Job) -> list[str]:
+    """Texts that must not be shown again, the longest first: a header's value, and what stands in it behind a word."""
+    kind = KINDS.get(job.kind)
+    found: set[str] = set()
+    for name in kind.secret_options if kind else ():
+        value = job.options.get(name)
+        for text in value.values() if isinstance(value, dict) else [value]:
+            if isinstance(text, str):
+                found |= {text, text.rpartition(" ")[2]}
+    return sorted((text for text in found if len(text) >= _SECRET_LENGTH), key=len, reverse=True)
+
+
+def scrubbed(outcome: Outcome, secrets: Sequence[str]) -> Outcome:
+    """Without the secrets that a target echoed."""
+    if not secrets or outcome.verdict == Verdict.UP:
+        return outcome
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, str):
+            for secret in secrets:
+                value = value.replace(secret, _SCRUBBED)
+            return value
+        if isinstance(value, dict):
+            return {name: clean(inner) for name, inner in value.items()}
+        return [clean(inner) for inner in value] if isinstance(value, list) else value
+
+    return replace(outcome, message=clean(outcome.message), facts=clean(outcome.facts))
 
 
 def _may_pass(outcome: Outcome) -> bool:

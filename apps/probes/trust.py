@@ -13,14 +13,15 @@ from apps.net import chains
 from apps.net.errors import NetError
 from apps.net.stream import Handshake, Stream, Trust
 from apps.probes.certificates import describe
-from apps.probes.contract import Facts, OptionError, OptionField, Outcome, RawOptions, Scene
+from apps.probes.contract import Facts, OptionError, OptionField, Outcome, RawOptions, Scene, grouped
 from apps.probes.judge import DAY_MS
 from apps.probes.reasons import Reason
 
 PROTOCOLS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 _PEM_LIMIT = 60_000
 
-TRUST_FIELDS = (
+TRUST_FIELDS = grouped(
+    "TLS and certificate",
     OptionField("verify_tls", "Verify the certificate", "flag", "Chain, name, dates and strength."),
     OptionField("expiry_degraded_days", "Degraded when it expires in less than … days", "whole", "0: never."),
     OptionField("expiry_down_days", "Down when it expires in less than … days", "whole", "0: when it has expired."),

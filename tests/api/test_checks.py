@@ -157,6 +157,20 @@ def test_secrets_do_not_follow_a_check_to_another_origin(api: Api) -> None:
     assert api("PATCH", path, anew).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "route", [{"token_url": "http://127.0.0.9/"}, {"nameserver": "127.0.0.9"}, {"proxy": "http://127.0.0.9:1"}]
+)
+def test_nor_along_another_way(api: Api, route: dict[str, str]) -> None:
+    path = f"checks/{api('POST', 'checks/', {**GOOD, 'options': SECRET}).json()['id']}/"
+    assert "options.headers" in api("PATCH", path, {"options": route}).json()["error"]["details"]
+    assert Check.objects.get().options["nameserver"] == ""
+    assert api("PATCH", path, {"options": {**route, **SECRET}}).status_code == 200
+    assert (
+        api("PATCH", path, {"options": {name: "••••••" if name == "proxy" else text for name, text in route.items()}}).status_code
+        == 200
+    )
+
+
 def test_a_patch_changes_what_it_names(api: Api) -> None:
     made = api("POST", "checks/", {**GOOD, "options": {"keyword": "hello", "max_redirects": 2}}).json()
     changed = api("PATCH", f"checks/{made['id']}/", {"options": {"max_redirects": 3}, "interval_s": 5}).json()

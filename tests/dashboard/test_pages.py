@@ -396,4 +396,6 @@ def test_folded_options_tell_what_is_unusual(cast: Cast, alice: Client) -> None:
     options = {"method": "HEAD", "verify_tls": False, "assertions": ["[status] == 200"]}
     check = World(cast, options=options).check
     page = alice.get(f"/checks/{check.pk}/edit/").content.decode()
-    assert '<span class="sub">method: HEAD, assertions, verify the certificate: no</span>' in page
+    assert 'Options of HTTP <span class="sub">method: HEAD, assertions</span>' in page
+    assert 'TLS and certificate <span class="sub">verify the certificate: no</span>' in page
+    assert 'Authentication <span class="sub">as usual</span>' in page

@@ -17,7 +17,7 @@ from apps.net.guard import AddressPolicy
 from apps.net.network import Network
 from apps.probes import runner
 from apps.probes.contract import OptionError
-from apps.probes.kinds.http import parse
+from apps.probes.http_options import parse
 from apps.probes.wire import Job
 from tests.probes import servers
 from tests.probes.authority import MIDDLE, ROOT, STRANGER, issued

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django import forms
@@ -16,6 +17,15 @@ _EXAMPLE = "example.org"
 _JUDGEMENT = ("timeout_s", "degraded_ms", "retries", "fail_after", "recover_after", "quorum")
 _OF_PROBES = ("timeout_s", "retries", "quorum")
 """What a check that nobody runs has no use for."""
+
+
+@dataclass(frozen=True)
+class OptionGroup:
+    title: str
+    fields: list[forms.BoundField]
+    in_short: str
+    """What of it differs from the kind's own, in a line."""
+    has_errors: bool
 
 
 class CheckForm(forms.Form):
@@ -58,26 +68,31 @@ class CheckForm(forms.Form):
         for field in self.fields.values():
             field.widget.attrs.setdefault("autocomplete", "off")
 
-    def option_fields(self) -> list[forms.BoundField]:
-        return [self[f"options.{described.name}"] for described in self.probe.option_fields]
+    def option_groups(self) -> list[OptionGroup]:
+        """The options as they are folded: the kind's main ones first."""
+        usual = _option_values(self.probe, default_options(self.probe))
+        groups: dict[str, list[OptionField]] = {"": []}
+        for described in self.probe.option_fields:
+            groups.setdefault(described.group, []).append(described)
+        return [self._group(title, described, usual) for title, described in groups.items() if described]
+
+    def _group(self, title: str, described: list[OptionField], usual: Mapping[str, Any]) -> OptionGroup:
+        fields = [self[f"options.{one.name}"] for one in described]
+        given = zip(described, (field.value() for field in fields), strict=True)
+        told = (_short(one, value) for one, value in given if str(value) != str(usual[f"options.{one.name}"]))
+        return OptionGroup(
+            title=title or f"Options of {self.probe.title}",
+            fields=fields,
+            in_short=", ".join(value for value in told if value) or "as usual",
+            has_errors=any(field.errors for field in fields),
+        )
 
     def judgement_fields(self) -> list[forms.BoundField]:
         return [self[name] for name in _JUDGEMENT if not (self.probe.is_passive and name in _OF_PROBES)]
 
     @property
-    def has_option_errors(self) -> bool:
-        return any(field.errors for field in self.option_fields())
-
-    @property
     def has_judgement_errors(self) -> bool:
         return any(field.errors for field in self.judgement_fields())
-
-    def options_in_short(self) -> str:
-        """What of the folded options differs from the kind's own, in a line."""
-        usual = _option_values(self.probe, default_options(self.probe))
-        given = [(described, self[f"options.{described.name}"].value()) for described in self.probe.option_fields]
-        told = (_short(described, value) for described, value in given if str(value) != str(usual[f"options.{described.name}"]))
-        return ", ".join(value for value in told if value) or "as usual"
 
     def judgement_in_short(self) -> str:
         fails, recovers = self["fail_after"].value(), self["recover_after"].value()

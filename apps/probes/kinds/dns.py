@@ -21,7 +21,7 @@ import dns.rdatatype
 import dns.reversename
 import dns.rrset
 
-from apps.net.dns import Reply, Server, Transport
+from apps.net.dns import Server, Transport, read_answer
 from apps.net.errors import NetError
 from apps.net.guard import literal
 from apps.probes import conditions, judge, patterns
@@ -162,30 +162,19 @@ async def _asked(
     query = dns.message.make_query(question, options.record_type, want_dnssec=options.dnssec)
     server = options.server
     reply = await scene.network.dns.ask(query.to_wire(), server, deadline)
-    answer = _parsed(query, reply)
+    answer = read_answer(query, reply)
     if answer.flags & dns.flags.TC and server.transport == "udp":
         try:
             reply = await scene.network.dns.ask(query.to_wire(), replace(server, transport="tcp"), deadline)
         except NetError as error:
             raise NetError("dns_truncated", f"the answer was cut short, and over TCP: {error.message}") from error
-        answer = _parsed(query, reply)
+        answer = read_answer(query, reply)
     facts |= {
         "address": reply.address,
         "phases_ms": {"dns": round(reply.took_ms, 2)},
         "rcode": dns.rcode.to_text(answer.rcode()),
         "flags": dns.flags.to_text(answer.flags),
     }
-    return answer
-
-
-def _parsed(query: dns.message.Message, reply: Reply) -> dns.message.QueryMessage:
-    try:
-        answer = dns.message.from_wire(reply.wire)
-    except (dns.exception.DNSException, ValueError) as error:
-        said = str(error) or type(error).__name__
-        raise NetError("dns_malformed", f"the answer of {reply.address} cannot be read: {said}") from error
-    if not isinstance(answer, dns.message.QueryMessage) or not query.is_response(answer):
-        raise NetError("dns_malformed", f"{reply.address} answers another question")
     return answer
 
 

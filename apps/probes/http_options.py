@@ -1,0 +1,235 @@
+"""What can be asked of the kind `http`: its options, how they are read and judged, and how a form asks for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from apps.net.dns import Server
+from apps.net.errors import BadHostError
+from apps.net.guard import canonical_host
+from apps.net.http import Proxy
+from apps.net.resolver import Family
+from apps.probes import conditions
+from apps.probes.contract import IP_VERSION, OptionError, OptionField, RawOptions, grouped, stored_fields
+from apps.probes.targets import endpoint, url_host
+from apps.probes.trust import TRUST_FIELDS, TrustOptions
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_STATUS = re.compile(r"([1-5]\d\d)(?:-([1-5]\d\d))?", re.ASCII)
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}", re.ASCII)  # RFC 9110, 5.6.2
+BODY_TYPES = {"raw": "", "json": "application/json", "form": "application/x-www-form-urlencoded"}
+_AUTHS = {
+    "none": "None", "basic": "Basic", "digest": "Digest", "bearer": "Bearer token", "oauth2": "OAuth 2 client credentials",
+}  # fmt: skip
+
+
+ASSERTED = (
+    "status", "latency", "dns", "connect", "tls", "first_byte", "transfer", "body", "size", "header.", "json.",
+    "certificate.days", "certificate.issuer", "url", "address", "http_version",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Options:
+    url: str
+    host: str
+    method: str
+    headers: dict[str, str]
+    body: str
+    body_type: str
+    auth: str
+    username: str
+    password: str
+    token: str
+    token_url: str
+    scope: str
+    proxy: str
+    nameserver: str
+    accepted_statuses: tuple[str, ...]
+    keyword: str
+    forbidden: str
+    assertions: tuple[str, ...]
+    max_body_bytes: int
+    max_redirects: int
+    same_host: bool
+    allow_downgrade: bool
+    http_version: str
+    tls: TrustOptions
+    ip_version: Family
+    down_ms: int | None
+    upside_down: bool
+    degraded_ms: int | None
+
+    def stored(self) -> dict[str, Any]:
+        return stored_fields(self, without=("url", "host", "degraded_ms"))
+
+
+def parse(target: str, raw: Mapping[str, Any]) -> Options:
+    """Raises OptionError naming `target` or the option."""
+    host = url_host(target)
+    fields = RawOptions(raw)
+    method = fields.choice("method", "GET", METHODS)
+    body = fields.text("body", limit=100_000)
+    if body and method in ("GET", "HEAD"):
+        raise OptionError("options.body", f"a {method} request has no body")
+    options = Options(
+        url=target,
+        host=host,
+        method=method,
+        headers=_headers(fields.take("headers", {})),
+        body=body,
+        body_type=fields.choice("body_type", "raw", tuple(BODY_TYPES)),
+        auth=fields.choice("auth", "none", tuple(_AUTHS)),
+        username=fields.text("username", limit=1_000),
+        password=fields.text("password", limit=4_000),
+        token=fields.text("token", limit=8_000),
+        token_url=fields.text("token_url", limit=2_000),
+        scope=fields.text("scope", limit=1_000),
+        proxy=fields.text("proxy", limit=2_000),
+        nameserver=fields.text("nameserver", limit=300),
+        accepted_statuses=_statuses(fields.take("accepted_statuses", ["200-299"])),
+        keyword=fields.text("keyword", limit=1_000),
+        forbidden=fields.text("forbidden", limit=1_000),
+        assertions=conditions.read(fields, ASSERTED),
+        max_body_bytes=fields.whole("max_body_bytes", 5_000_000, least=1_000, most=20_000_000) or 0,
+        max_redirects=fields.whole("max_redirects", 5, least=0, most=20) or 0,
+        same_host=fields.flag("same_host", False),
+        allow_downgrade=fields.flag("allow_downgrade", False),
+        http_version=fields.choice("http_version", "auto", ("auto", "1.1", "2")),
+        tls=TrustOptions.read(fields),
+        ip_version=fields.family(),
+        down_ms=fields.whole("down_ms", None, least=1, most=600_000),
+        upside_down=fields.flag("upside_down", False),
+        degraded_ms=fields.whole("degraded_ms", None, least=1, most=600_000),
+    )
+    _ensure_whole(options)
+    fields.end()
+    return options
+
+
+def _ensure_whole(options: Options) -> None:
+    """What one option says of another."""
+    for name in ("keyword", "forbidden"):
+        if getattr(options, name) and options.method == "HEAD":
+            raise OptionError(f"options.{name}", "a HEAD request has no body to look in")
+    if options.body_type == "json" and options.body and conditions.parsed_json(options.body) is conditions.NOT_JSON:
+        raise OptionError("options.body", "is not JSON")
+    for name in ("username", "password"):
+        if options.auth in ("basic", "digest") and not getattr(options, name):
+            raise OptionError(f"options.{name}", f"is missing for {options.auth} authentication")
+    if options.auth == "oauth2":
+        for name in ("token_url", "username", "password"):
+            if not getattr(options, name):
+                raise OptionError(f"options.{name}", "is missing: client credentials are a token URL, a client id and its secret")
+    for name, judge_it in (("token_url", url_host), ("proxy", proxy_of), ("nameserver", nameserver_of)):
+        try:
+            if getattr(options, name):
+                judge_it(getattr(options, name))
+        except OptionError as error:
+            raise OptionError(f"options.{name}", error.message) from error
+    if options.auth == "bearer" and not (options.token.isascii() and options.token.isprintable() and options.token):
+        raise OptionError("options.token", "must be printable ASCII")
+
+
+def proxy_of(text: str) -> Proxy:
+    """`http://host:3128`, `socks5://user:password@host:1080`. Raises OptionError."""
+    scheme, separator, rest = text.partition("://")
+    credentials, _, authority = rest.rstrip("/").rpartition("@")
+    username, _, password = credentials.partition(":")
+    if not separator or scheme not in ("http", "socks5"):
+        raise OptionError("target", "must begin with http:// or socks5://")
+    host, port = endpoint(authority, 3128 if scheme == "http" else 1080)
+    return Proxy("http" if scheme == "http" else "socks5", host, port, unquote(username), unquote(password))
+
+
+def nameserver_of(text: str) -> Server:
+    """An address or a name, with a port where it is not 53. Raises OptionError."""
+    return Server(*endpoint(text, 53), "udp")
+
+
+def _headers(raw: Any) -> dict[str, str]:
+    if not isinstance(raw, dict) or len(raw) > 50:
+        raise OptionError("options.headers", "must be an object of at most 50 names and values")
+    for name, value in raw.items():
+        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+            raise OptionError("options.headers", f"{name!r} is not a header name")
+        if not isinstance(value, str) or len(value) > 4_000 or not value.isprintable() or not value.isascii():
+            raise OptionError("options.headers", f"the value of {name} must be printable ASCII of at most 4,000 characters")
+    return dict(raw)
+
+
+def _statuses(raw: Any) -> tuple[str, ...]:
+    if not isinstance(raw, (list, tuple)) or not 1 <= len(raw) <= 20:
+        raise OptionError("options.accepted_statuses", "must be a list of 1 to 20 codes or ranges like 200-299")
+    texts = tuple(str(item) for item in raw)
+    for text in texts:
+        found = _STATUS.fullmatch(text)
+        if not found or (found[2] and int(found[2]) < int(found[1])):
+            raise OptionError("options.accepted_statuses", f"{text!r} is not a status code or a range like 200-299")
+    return texts
+
+
+def propose(typed: str) -> str | None:
+    """`example.org` is `https://example.org/`; a port other than a web server's is not ours."""
+    scheme, separator, rest = typed.partition("://")
+    if separator and scheme.lower() not in ("http", "https"):
+        return None
+    url = f"{scheme.lower()}://{rest}" if separator else f"https://{typed}"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        canonical_host(parts.hostname or "")
+    except (ValueError, BadHostError):
+        return None
+    if not separator and port is not None and not parts.path.strip("/"):
+        if port not in (80, 443, 3000, 5000, 8000, 8080, 8443, 9000):
+            return None
+        url = f"{'https' if port in (443, 8443) else 'http'}://{typed}"
+    return url if urlsplit(url).path else f"{url}/"
+
+
+FIELDS = (
+    OptionField("method", "Method", "choice", choices=tuple((name, name) for name in METHODS)),
+    OptionField("accepted_statuses", "Accepted statuses", "list", "Codes and ranges by comma, like 200-299, 404."),
+    OptionField("keyword", "Must contain", "text", "A text that the body must hold, in exactly this case."),
+    OptionField("forbidden", "Must not contain", "text", "A text that must not be there, like Fatal error."),
+    conditions.asked(ASSERTED, "[json.$.status] == ok, [header.content-type] contains json or [body] matches PATTERN"),
+    OptionField("down_ms", "Down above (ms)", "whole", "Slower than this is down."),
+    OptionField("upside_down", "Upside down: an answer is down, none is up", "flag"),
+    *grouped(
+        "Request",
+        OptionField("headers", "Request headers", "headers", "One to a line, like Accept: text/html. Values are kept encrypted."),
+        OptionField("body", "Request body", "long", "Kept encrypted."),
+        OptionField("body_type", "Body is", "choice", choices=(("raw", "As it stands"), ("json", "JSON"), ("form", "A form"))),
+    ),
+    *grouped(
+        "Authentication",
+        OptionField("auth", "Authentication", "choice", choices=tuple(_AUTHS.items())),
+        OptionField("username", "User name", "text"),
+        OptionField("password", "Password", "text", "Kept encrypted."),
+        OptionField("token", "Bearer token", "text", "Kept encrypted."),
+        OptionField("token_url", "Token URL", "text", "Of OAuth 2; user name and password are the client's id and secret."),
+        OptionField("scope", "Scope", "text", "Of OAuth 2."),
+    ),
+    *grouped(
+        "Redirects",
+        OptionField("max_redirects", "Redirects followed", "whole", "0 judges the redirect itself."),
+        OptionField("same_host", "Redirects stay on the host", "flag"),
+        OptionField("allow_downgrade", "Redirects may lead from https to http", "flag"),
+    ),
+    *grouped(
+        "Network",
+        OptionField("proxy", "Proxy", "text", "http://host:3128 or socks5://user:password@host:1080. Kept encrypted."),
+        OptionField("nameserver", "Name server", "text", "Asked for the host instead of the worker's own."),
+        OptionField(
+            "http_version", "HTTP version", "choice", choices=(("auto", "Negotiated"), ("1.1", "1.1"), ("2", "2 or down"))
+        ),
+        OptionField("max_body_bytes", "Largest body (bytes)", "whole", "More, unpacked, is down."),
+        IP_VERSION,
+    ),
+    *TRUST_FIELDS,
+)  # fmt: skip

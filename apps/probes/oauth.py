@@ -1,0 +1,69 @@
+"""Tokens by OAuth 2.0 client credentials (RFC 6749, 4.4), kept in this worker's memory for as long as they are said to live."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from dataclasses import replace
+from urllib.parse import quote, urlencode
+
+from apps.net.errors import NetError
+from apps.net.http import Request
+from apps.net.network import Network
+from apps.probes import conditions
+
+_KEPT = 10_000
+_EARLY_S = 60.0
+"""A token is renewed this much before its end."""
+_SHOWN = 200
+_OK = 200
+
+Grant = tuple[str, str, str, str]
+"""(token URL, client id, client secret, scope): whose token it is."""
+_tokens: dict[Grant, tuple[str, float]] = {}
+
+
+async def token(grant: Grant, asking: Request, network: Network, until: float) -> str:
+    """A token of that grant; `asking` is the check's own request, whose way to the network it takes. Raises NetError."""
+    loop = asyncio.get_running_loop()
+    kept = _tokens.get(grant)
+    if kept is not None and kept[1] > loop.time():
+        return kept[0]
+    url, client, secret, scope = grant
+    form = {"grant_type": "client_credentials", **({"scope": scope} if scope else {})}
+    credentials = base64.b64encode(f"{quote(client, safe='')}:{quote(secret, safe='')}".encode()).decode()
+    headers = (
+        ("Authorization", f"Basic {credentials}"),
+        ("Content-Type", "application/x-www-form-urlencoded"),
+        ("Accept", "application/json"),
+    )
+    request = replace(
+        asking,
+        url=url,
+        method="POST",
+        headers=headers,
+        body=urlencode(form).encode(),
+        login=None,
+        keep_bytes=65_536,
+        max_bytes=65_536,
+    )
+    response = await network.http.exchange(request, until)
+    if response.error is not None:
+        raise NetError(response.error.code, f"asking {url} for a token: {response.error.message}")
+    found = conditions.parsed_json(response.body.decode("utf-8", "replace"))
+    value = found.get("access_token") if isinstance(found, dict) else None
+    if response.status != _OK or not isinstance(value, str) or not value.isascii() or not value.isprintable():
+        said = found.get("error") if isinstance(found, dict) else None
+        message = f"{url} gives no token: [status] ({response.status}) == 200{f', {said}'[:_SHOWN] if said else ''}"
+        raise NetError("auth_failed", message)
+    lives_s = found.get("expires_in") if isinstance(found, dict) else None
+    if isinstance(lives_s, (int, float)) and lives_s > _EARLY_S:
+        if len(_tokens) >= _KEPT:
+            _tokens.clear()
+        _tokens[grant] = (value, loop.time() + min(float(lives_s), 86_400.0) - _EARLY_S)
+    return value
+
+
+def forget(grant: Grant) -> bool:
+    """A token that was refused: the next one is asked for anew. Whether there was one."""
+    return _tokens.pop(grant, None) is not None

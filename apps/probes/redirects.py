@@ -1,0 +1,41 @@
+"""Where a redirect leads, and what of a request goes along: pure. Each hop is a request of its own, judged like the first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from urllib.parse import urljoin, urlsplit
+
+from apps.net.guard import sendable
+from apps.net.http import Request
+from apps.probes.contract import OptionError
+from apps.probes.reasons import Reason
+from apps.probes.targets import url_host
+
+CODES = frozenset({301, 302, 303, 307, 308})
+_FOR_EVERYBODY = frozenset({"accept", "accept-language", "user-agent", "cache-control", "pragma"})
+
+
+def redirected(request: Request, status: int, location: str) -> Request:
+    """The request to the next hop; credentials and own headers stay with their origin. Raises ValueError, OptionError."""
+    url = sendable(urljoin(request.url, location))
+    url_host(url)
+    before, after = urlsplit(request.url), urlsplit(url)
+    rewritten = status == 303 or (status in (301, 302) and request.method == "POST")  # RFC 9110, 15.4
+    keeps = not rewritten or request.method in ("GET", "HEAD")
+    onward = replace(request, url=url, method=request.method if keeps else "GET", body=request.body if keeps else None)
+    if (before.scheme, before.netloc) == (after.scheme, after.netloc):
+        return onward
+    if onward.body is not None:
+        raise OptionError("target", "a request's body is not sent on to another origin")
+    headers = tuple((name, value) for name, value in request.headers if name.lower() in _FOR_EVERYBODY)
+    return replace(onward, login=None, headers=headers)
+
+
+def astray(before: str, after: str, *, stays_at: str | None, may_downgrade: bool) -> tuple[Reason, str] | None:
+    """Why a redirect is not followed; `stays_at` is the only host it may lead to."""
+    old, new = urlsplit(before), urlsplit(after)
+    if old.scheme == "https" and new.scheme == "http" and not may_downgrade:
+        return Reason.REDIRECT_DOWNGRADE, f"redirected from https to {after}"
+    if stays_at is not None and (new.hostname or "") != stays_at:
+        return Reason.REDIRECT_OTHER_HOST, f"[redirect.host] ({new.hostname}) == {stays_at}"
+    return None
