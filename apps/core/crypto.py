@@ -51,6 +51,15 @@ def decrypt(value: bytes) -> str:
     raise DecryptionError("a stored secret cannot be opened with the configured encryption keys")
 
 
+def is_newest(value: bytes) -> bool:
+    """Whether the first key, the one that encrypts, made this value."""
+    try:
+        _ring(tuple(settings.ENCRYPTION_KEYS))[0].decrypt(value[1:13], value[13:], None)
+    except InvalidTag:
+        return False
+    return True
+
+
 class EncryptedJSONField(models.BinaryField):  # type: ignore[type-arg]  # the stub's parameters are those of bytes
     """JSON that the database sees only encrypted. It can be neither searched nor ordered."""
 

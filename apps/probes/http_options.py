@@ -185,6 +185,8 @@ def propose(typed: str) -> str | None:
         canonical_host(parts.hostname or "")
     except (ValueError, BadHostError):
         return None
+    if parts.username is not None:
+        return None  # the form says where credentials belong
     if not separator and port is not None and not parts.path.strip("/"):
         if port not in (80, 443, 3000, 5000, 8000, 8080, 8443, 9000):
             return None

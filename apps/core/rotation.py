@@ -1,0 +1,45 @@
+"""Stored secrets under the newest key: every encrypted field of every model, row by row, while the product runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.apps import apps
+from django.db import connection, models
+
+from apps.core.crypto import EncryptedJSONField, decrypt, encrypt, is_newest
+
+_BATCH = 500
+
+
+def encrypted_fields() -> Iterator[tuple[type[models.Model], EncryptedJSONField]]:
+    for model in apps.get_models():
+        for field in model._meta.local_concrete_fields:
+            if isinstance(field, EncryptedJSONField):
+                yield model, field
+
+
+def rotate(model: type[models.Model], field: EncryptedJSONField) -> int:
+    """Encrypt anew what an older key holds; returns how many rows. One that somebody writes meanwhile is left as they wrote it.
+
+    Raises DecryptionError for a value that no key opens; what was done until then stays.
+    """
+    quote = connection.ops.quote_name
+    table, column, key = quote(model._meta.db_table), quote(str(field.column)), quote(str(model._meta.pk.column))
+    done, after = 0, None
+    while True:
+        where = f"{column} IS NOT NULL" + ("" if after is None else f" AND {key} > %s")
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT {key}, {column} FROM {table} WHERE {where} ORDER BY {key} LIMIT {_BATCH}",  # noqa: S608  # names of models
+                [] if after is None else [after],
+            )
+            rows = [(pk, bytes(value)) for pk, value in cursor.fetchall()]
+            for pk, value in rows:
+                if not is_newest(value):
+                    statement = f"UPDATE {table} SET {column} = %s WHERE {key} = %s AND {column} = %s"  # noqa: S608  # names of models
+                    cursor.execute(statement, [encrypt(decrypt(value)), pk, value])
+                    done += cursor.rowcount
+        if len(rows) < _BATCH:
+            return done
+        after = rows[-1][0]
