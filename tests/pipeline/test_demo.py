@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import random
 import urllib.request
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,14 +14,19 @@ from apps.incidents.history import uptime
 from apps.incidents.models import CheckState, Incident
 from apps.incidents.services.evaluate import evaluate_checks
 from apps.monitors.models import Check, Region
+from apps.net.guard import AddressPolicy
+from apps.net.network import Network
 from apps.orgs.models import Organization, User
 from apps.pipeline.demo import project
 from apps.pipeline.demo.plan import DAY_MS, PARTS, is_broken, outages, path_of
 from apps.pipeline.demo.project import make_demo, point_demo_at, remove_demo
+from apps.pipeline.demo.servers import Places, open_all
 from apps.pipeline.demo.target import Target, serve
 from apps.pipeline.requeue import requeue
+from apps.probes import runner
 from apps.probes.reasons import Verdict
-from apps.probes.wire import Run, run_body
+from apps.probes.registry import KINDS
+from apps.probes.wire import Job, Run, run_body
 from apps.results.models import CheckRun, DayRollup, DeadLetter, HourRollup, StateInterval
 from apps.results.partitions import partition_names
 from apps.results.services import RecordedRun, add_dead_letter, record_runs
@@ -70,12 +75,13 @@ def test_the_target_breaks_and_heals_by_hand() -> None:
 @pytest.fixture
 def demo(db: None, monkeypatch: pytest.MonkeyPatch) -> Organization:
     monkeypatch.setattr(project, "DAYS", 6)
-    return make_demo(url=URL, now=NOW)
+    return make_demo(places=Places(URL), now=NOW)
 
 
 def test_its_past_agrees_with_itself(demo: Organization) -> None:
     checks = list(Check.objects.filter(organization=demo))
-    assert len(checks) == len(PARTS) >= 12
+    assert {check.kind for check in checks} >= set(KINDS) - {"icmp"}
+    assert len(checks) in (len(PARTS), len(PARTS) - 1)
     for check in checks:
         runs = CheckRun.objects.filter(check_id=check.pk)
         row = CheckState.objects.get(check_row=check)
@@ -109,11 +115,13 @@ def test_its_checks_go_on_from_their_past(demo: Organization, cast: Cast) -> Non
 
 
 def test_it_follows_its_target_and_is_removed_whole(demo: Organization, cast: Cast) -> None:
-    point_demo_at(organization=demo, url="http://127.0.0.1:9999", now=NOW)
+    count = Check.objects.filter(organization=demo).count()
+    point_demo_at(organization=demo, places=Places("http://127.0.0.1:9999", dns=5353), now=NOW)
+    assert Check.objects.get(organization=demo, kind="dns").options["nameserver"] == "127.0.0.1:5353"
     assert Check.objects.get(organization=demo, name="Shop").target == "http://127.0.0.1:9999/shop"
     kept = World(cast)
     kept.vote(kept.first, eu="up")
-    assert remove_demo() == len(PARTS)
+    assert remove_demo() == count
     assert list(Check.objects.all()) == [kept.check]
     assert CheckRun.objects.count() == 1
     assert not User.objects.filter(email=project.EMAIL).exists()
@@ -141,3 +149,26 @@ def test_a_dead_letter_is_worked_on_again(cast: Cast) -> None:
         assert not requeue(letter=letter(nonsense), now=NOW)
     assert not requeue(letter=letter("not an envelope", DeadLetter.Origin.MESSAGE), now=NOW)
     assert DeadLetter.objects.count() >= 4
+
+
+def test_its_servers_are_up_to_the_product_s_own_probes() -> None:
+    """Every kind that can be asked, against what the demo really opens."""
+
+    async def main() -> dict[str, Any]:
+        places, servers, names = await open_all(URL, datetime.now(UTC))
+        network = Network(AddressPolicy(private=True))
+        found = {}
+        for part in PARTS:
+            if part.kind in ("dns", "smtp", "tls"):
+                job = Job(part.name, 1, 0, part.kind, project._target(part, places), project._options(part, places), 2_000)
+                found[part.kind] = (await runner.run(job, network, to_ms(datetime.now(UTC)))).outcome
+        await network.close()
+        names.close()
+        for server in servers:
+            server.close()
+        return found
+
+    found = asyncio.run(main())
+    assert {kind: (outcome.verdict, outcome.message) for kind, outcome in found.items()} == dict.fromkeys(
+        ("dns", "smtp", "tls"), ("up", "")
+    )

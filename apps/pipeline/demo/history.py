@@ -78,7 +78,7 @@ def _seed_day(pasts: Sequence[Past], start: int, end: int) -> int:
         "ids": [past.check.pk for past in pasts],
         "bases": [past.base_ms for past in pasts],
         "regions": [past.check.region_ids[0] for past in pasts],
-        "tcp": [past.check.kind == "tcp" for past in pasts],
+        "tcp": [past.check.kind != "http" for past in pasts],
         "start": start,
         "end": end,
         "step": STEP_MS,

@@ -47,6 +47,11 @@ PARTS = (
     Part("/reports", "Reports", "Reports", 640, trouble=4, slow_ms=1_400, degraded_ms=1_000, group="Back office"),
     Part("/flaky", "Recommendations", "Recommendations", 150, trouble=6, breaks=(15, 12, 60), fail_after=3, group="Back office"),
     Part("/legacy", "Legacy import", "Legacy import", 95, trouble=8, breaks=(0, 10**9, 10**9), group="Back office"),
+    Part("icmp", "Database", "Database host", 1, trouble=1, kind="icmp", options={"interval_ms": 50}, group="Back office"),
+    Part("dns", "Mail", "Mail records", 3, trouble=1, kind="dns", options={"record_type": "MX", "notice_change": True}),
+    Part("smtp", "Mail", "Mail server", 9, trouble=2, kind="smtp", options={"banner": "ESMTP"}, group="Accounts"),
+    Part("tls", "Shop", "Shop certificate", 12, trouble=1, kind="tls"),
+    Part("heartbeat", "Database", "Database dump", 1_900, trouble=3, kind="heartbeat", options={"grace_s": 60}),
     Part("/invoices", "Invoices", "Invoices", 73, is_paused=True),
     Part("/partner", "Partner feed", "Partner feed", 240, trouble=2, is_silent=True),
 )
@@ -80,7 +85,17 @@ _FAILURES = (
 )
 
 
-def outages(chance: random.Random, *, number: int, start: int, end: int) -> list[Outage]:
+_OF_OTHERS = {
+    "tcp": ("connect_refused", "127.0.0.1 refused the connection"),
+    "icmp": ("packet_loss", "[loss] (100 %) < 100 %, 0 of 3 packets came back"),
+    "dns": ("dns_timeout", "127.0.0.1 did not answer in time"),
+    "smtp": ("smtp_greeting", "the server greets with 421 Try again later"),
+    "tls": ("connect_timeout", "127.0.0.1 did not accept a connection within 5000 ms"),
+    "heartbeat": ("heartbeat_failed", "exit code 1: dump: no space left on device"),
+}
+
+
+def outages(chance: random.Random, *, number: int, start: int, end: int, kind: str = "http") -> list[Outage]:
     """So many outages, minutes to hours long, none of them in the last six hours, none overlapping. On the minute."""
     found: list[Outage] = []
     for _ in range(number):
@@ -88,6 +103,9 @@ def outages(chance: random.Random, *, number: int, start: int, end: int) -> list
         minutes = min(190, max(1, round(chance.lognormvariate(2.0, 1.1))))
         stop = begin + minutes * 60_000
         if any(begin < other.end + HOUR_MS and other.start < stop + HOUR_MS for other in found):
+            continue
+        if kind != "http":
+            found.append(Outage(begin, stop, True, 0, *_OF_OTHERS[kind]))
             continue
         if chance.random() < 0.25:
             found.append(Outage(begin, stop, False, 200, "too_slow", "[latency] (1840 ms) <= 1000 ms"))

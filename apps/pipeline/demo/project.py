@@ -6,23 +6,29 @@ import random
 import secrets
 import uuid
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection, transaction
 
 from apps.core.clock import to_ms
 from apps.incidents.machine import State, next_slot
 from apps.incidents.models import CheckState
-from apps.incidents.rows import policy_of, write_state
+from apps.incidents.rows import NEVER_MS, policy_of, write_state
 from apps.incidents.services import acts
 from apps.monitors.models import Check, Region
 from apps.monitors.schedule import phase_of
+from apps.monitors.selectors import ping_url
 from apps.monitors.services import CheckSpec, ensure_region, ensure_resource, judge_spec, next_revision_start
+from apps.net.errors import NetError
+from apps.net.icmp import opened
 from apps.notifications.models import Channel
 from apps.notifications.services import change_channel, create_channel
 from apps.orgs.models import Membership, Organization, Project, Role, User
 from apps.pipeline.demo.history import Past, acknowledge_some, seed_rollups, seed_runs, seed_states
 from apps.pipeline.demo.plan import PARTS, Part, outages
-from apps.results.models import DayRollup, HourRollup, LateHour, StateInterval
+from apps.pipeline.demo.servers import Places
+from apps.probes.registry import PASSIVE
+from apps.results.models import Baseline, DayRollup, HourRollup, LateHour, Ping, StateInterval
 from apps.results.partitions import drop_empty_days
 from apps.statuspages.services import ComponentSpec, change_page, ensure_page
 
@@ -37,8 +43,8 @@ def demo_organization() -> Organization | None:
     return Organization.objects.filter(is_demo=True).first()
 
 
-def make_demo(*, url: str, now: datetime) -> Organization:
-    """Everything of the demo, with its past. `url` is the target's, without a path."""
+def make_demo(*, places: Places, now: datetime) -> Organization:
+    """Everything of the demo, with its past."""
     start = now - timedelta(days=DAYS)
     with transaction.atomic():
         org = Organization.objects.create(name=f"Demo {secrets.token_hex(2)}", is_demo=True)
@@ -48,12 +54,17 @@ def make_demo(*, url: str, now: datetime) -> Organization:
         ensure_region(slug="local", name="Local")
         silent = ensure_region(slug=_SILENT, name="Demo, switched off")
         Region.objects.filter(pk=silent.pk).update(is_enabled=False)
-        checks = {part.path: _make_check(project, part, url, silent, start, now) for part in PARTS}
-        create_channel(project=project, name="Demo hook", kind="webhook", config={"url": f"{url}/hook"})
+        parts = [part for part in PARTS if part.kind != "icmp" or may_ping()]
+        checks = {part.path: _make_check(project, part, places, silent, start, now) for part in parts}
+        create_channel(project=project, name="Demo hook", kind="webhook", config={"url": f"{places.url}/hook"})
     chance = random.Random(7)
     pasts = [
-        Past(checks[part.path], part.base_ms, outages(chance, number=part.trouble, start=to_ms(start), end=to_ms(now)))
-        for part in PARTS
+        Past(
+            checks[part.path],
+            part.base_ms,
+            outages(chance, number=part.trouble, start=to_ms(start), end=to_ms(now), kind=part.kind),
+        )
+        for part in parts
     ]
     ids = [past.check.pk for past in pasts]
     seed_runs(pasts=pasts, start=start, until=now)
@@ -62,20 +73,20 @@ def make_demo(*, url: str, now: datetime) -> Organization:
     acknowledge_some(checks=ids, user=user, chance=chance)
     seed_rollups(checks=ids, start=start, until=now)
     _publish(project)
-    for part in PARTS:
+    for part in parts:
         if part.is_paused:
             acts.pause_check(check_id=checks[part.path].pk, now=now)
     return org
 
 
-def _make_check(project: Project, part: Part, url: str, silent: Region, created_at: datetime, now: datetime) -> Check:
+def _make_check(project: Project, part: Part, places: Places, silent: Region, created_at: datetime, now: datetime) -> Check:
     """As a service would have made it 90 days ago; its state begins now."""
     spec = CheckSpec(
         name=part.name,
         kind=part.kind,
-        target=_target(part, url),
-        options=part.options or {},
-        interval_s=INTERVAL_S,
+        target=_target(part, places),
+        options=_options(part, places),
+        interval_s=_interval_s(part),
         timeout_s=5,
         degraded_ms=part.degraded_ms,
         fail_after=part.fail_after,
@@ -89,19 +100,49 @@ def _make_check(project: Project, part: Part, url: str, silent: Region, created_
         project=project,
         resource=ensure_resource(project=project, name=part.resource),
         since_ms=since,
-        phase_ms=phase_of(check_id, INTERVAL_S * 1000),
+        phase_ms=phase_of(check_id, _interval_s(part) * 1000),
         created_at=created_at,
         **fields,
     )
     row = CheckState(check_row=check, since=to_ms(now))
-    first = next_slot(since - 1, policy_of(check))
-    write_state(row, State(due=first, slot=first - 1))
+    if part.kind in PASSIVE:
+        write_state(row, State(due=NEVER_MS, slot=to_ms(now) - 1))
+    else:
+        first = next_slot(since - 1, policy_of(check))
+        write_state(row, State(due=first, slot=first - 1))
     row.save(force_insert=True)
     return check
 
 
-def _target(part: Part, url: str) -> str:
-    return url.partition("://")[2] if part.kind == "tcp" else f"{url}{part.path}"
+def may_ping() -> bool:
+    """Whether this machine lets us send ICMP; a demo that cannot would show nothing but that."""
+    try:
+        opened("127.0.0.1").close()
+    except NetError:
+        return False
+    return True
+
+
+def _interval_s(part: Part) -> int:
+    return 60 if part.kind in PASSIVE else INTERVAL_S
+
+
+def _target(part: Part, places: Places) -> str:
+    targets = {
+        "http": f"{places.url}{part.path}",
+        "tcp": places.url.partition("://")[2],
+        "icmp": "127.0.0.1",
+        "dns": "shop.example",
+        "smtp": f"127.0.0.1:{places.smtp}",
+        "tls": f"127.0.0.1:{places.tls}",
+        "heartbeat": "the demo itself, every half a minute",
+    }
+    return targets[part.kind]
+
+
+def _options(part: Part, places: Places) -> dict[str, Any]:
+    more = {"dns": {"nameserver": f"127.0.0.1:{places.dns}"}, "tls": {"ca": places.ca}}
+    return {**(part.options or {}), **more.get(part.kind, {})}
 
 
 def _publish(project: Project) -> None:
@@ -121,15 +162,23 @@ def _publish(project: Project) -> None:
     )
 
 
-def point_demo_at(*, organization: Organization, url: str, now: datetime) -> None:
-    """The target may listen elsewhere than last time."""
-    wanted = {part.name: _target(part, url) for part in PARTS}
+def point_demo_at(*, organization: Organization, places: Places, now: datetime) -> None:
+    """The targets may listen elsewhere than last time, and one has a new certificate."""
+    wanted = {part.name: {"target": _target(part, places), "options": _options(part, places)} for part in PARTS}
     for check in Check.objects.filter(organization=organization, deleted_at=None):
-        target = wanted.get(check.name)
-        if target is not None and target != check.target:
-            acts.edit_check(check_id=check.pk, changes={"target": target}, resource=None, now=now)
+        changes = wanted.get(check.name)
+        if changes is not None:
+            acts.edit_check(check_id=check.pk, changes=changes, resource=None, now=now)
     for channel in Channel.objects.filter(organization=organization, deleted_at=None, kind="webhook", name="Demo hook"):
-        change_channel(channel=channel, name=channel.name, config={**channel.config, "url": f"{url}/hook"}, is_enabled=True)
+        change_channel(
+            channel=channel, name=channel.name, config={**channel.config, "url": f"{places.url}/hook"}, is_enabled=True
+        )
+
+
+def demo_ping_url(organization: Organization) -> str | None:
+    """Where the demo's own job reports."""
+    check = Check.objects.filter(organization=organization, kind="heartbeat", deleted_at=None).first()
+    return check and ping_url(check)
 
 
 def new_password() -> str:
@@ -149,7 +198,7 @@ def remove_demo() -> int:
         Organization.objects.filter(is_demo=True).delete()
         User.objects.filter(email=EMAIL, memberships=None).delete()
         Region.objects.filter(slug=_SILENT).delete()
-        for model in (StateInterval, HourRollup, DayRollup, LateHour):
+        for model in (StateInterval, HourRollup, DayRollup, LateHour, Ping, Baseline):
             model.objects.filter(check_id__in=ids).delete()
         cursor.execute("DELETE FROM check_runs WHERE check_id = ANY (%s)", [ids])
     drop_empty_days()

@@ -10,7 +10,18 @@ from django.core.management.base import BaseCommand
 from django.db import connection
 from django.utils import timezone
 
-from apps.pipeline.demo.project import EMAIL, SLUG, demo_organization, make_demo, new_password, point_demo_at, remove_demo
+from apps.pipeline.demo.job import run_for_ever
+from apps.pipeline.demo.project import (
+    EMAIL,
+    SLUG,
+    demo_organization,
+    demo_ping_url,
+    make_demo,
+    new_password,
+    point_demo_at,
+    remove_demo,
+)
+from apps.pipeline.demo.servers import Places, open_all
 from apps.pipeline.demo.target import serve
 
 TARGET_PORT = 8899
@@ -38,19 +49,30 @@ class Command(BaseCommand):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         server = await serve(port)
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        places, others, names = await open_all(url, timezone.now())
+        job: asyncio.Task[None] | None = None
         async with server:
-            await asyncio.to_thread(self._prepare, url)
+            ping_url = await asyncio.to_thread(self._prepare, places)
+            if ping_url is not None:
+                job = asyncio.create_task(run_for_ever(ping_url))
             await stop.wait()
+        names.close()
+        for other in others:
+            other.close()
+        if job is not None:
+            job.cancel()
 
-    def _prepare(self, url: str) -> None:
+    def _prepare(self, places: Places) -> str | None:
         now = timezone.now()
         organization = demo_organization()
         if organization is None:
             self.stdout.write("making 90 days of history …")
-            make_demo(url=url, now=now)
+            organization = make_demo(places=places, now=now)
         else:
-            point_demo_at(organization=organization, url=url, now=now)
+            point_demo_at(organization=organization, places=places, now=now)
         self.stdout.write(f"sign in at {settings.PUBLIC_URL} as {EMAIL} with the password {new_password()}")
-        self.stdout.write(f"break and heal things at {url}   public page: {settings.PUBLIC_URL}/status/{SLUG}/")
+        self.stdout.write(f"break and heal things at {places.url}   public page: {settings.PUBLIC_URL}/status/{SLUG}/")
         self.stdout.flush()
+        ping_url = demo_ping_url(organization)
         connection.close()
+        return ping_url
