@@ -178,7 +178,7 @@ def point_demo_at(*, organization: Organization, places: Places, now: datetime) 
 def demo_ping_url(organization: Organization) -> str | None:
     """Where the demo's own job reports."""
     check = Check.objects.filter(organization=organization, kind="heartbeat", deleted_at=None).first()
-    return check and ping_url(check)
+    return None if check is None else ping_url(check)
 
 
 def new_password() -> str:

@@ -46,7 +46,7 @@ async def open_all(url: str, now: dt.datetime) -> tuple[Places, list[asyncio.Abs
     mail = await asyncio.start_server(_mail, "127.0.0.1", 0)
     secure = await asyncio.start_server(_nothing, "127.0.0.1", 0, ssl=context)
     places = Places(url, names.get_extra_info("sockname")[1], _port(mail), _port(secure), ca)
-    return places, [mail, secure], cast(asyncio.DatagramTransport, names)
+    return places, [mail, secure], names
 
 
 def _port(server: asyncio.Server) -> int:
