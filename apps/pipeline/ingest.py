@@ -32,6 +32,7 @@ _REMEMBERED = 200_000
 _REFUSAL_PAUSE = timedelta(minutes=1)
 _REGION_KEPT = timedelta(seconds=2)
 _HEARD_STEP_MS = 1_000
+_FACTS_EVERY_MS = 3_600_000
 
 
 @dataclass
@@ -41,7 +42,8 @@ class Memory:
     regions: dict[str, tuple[datetime, Region]] = field(default_factory=dict)
     heard: dict[int, int] = field(default_factory=dict)
     refused: dict[tuple[str, str], datetime] = field(default_factory=dict)
-    seen: OrderedDict[tuple[uuid.UUID, int], tuple[int, str]] = field(default_factory=OrderedDict)
+    seen: OrderedDict[tuple[uuid.UUID, int], tuple[int, str, int]] = field(default_factory=OrderedDict)
+    """(check, region) to revision, verdict, and the slot whose facts were kept last."""
 
     def region(self, slug: str, now: datetime) -> Region | None:
         """A region as it was at most two seconds ago."""
@@ -72,13 +74,21 @@ class Memory:
         return True
 
     def keeps(self, run: wire.Run, region_id: int) -> bool:
-        """Full facts are kept of runs that are not up or took several attempts, and of the first after a change seen here."""
-        key, now = (run.check, region_id), (run.revision, run.verdict.value)
+        """Full facts are kept of runs that are not up or took several attempts, of the first after a change, and hourly."""
+        key = (run.check, region_id)
         before = self.seen.pop(key, None)
-        self.seen[key] = now
+        is_kept = (
+            run.verdict != Verdict.UP
+            or "attempts" in run.facts
+            or before is None
+            or before[:2] != (run.revision, run.verdict.value)
+            or run.slot - before[2] >= _FACTS_EVERY_MS
+        )
+        kept_at = run.slot if is_kept or before is None else before[2]
+        self.seen[key] = (run.revision, run.verdict.value, kept_at)
         if len(self.seen) > _REMEMBERED:
             self.seen.popitem(last=False)
-        return run.verdict != Verdict.UP or before != now or "attempts" in run.facts
+        return is_kept
 
 
 def ingest(raw: Any, *, memory: Memory, now: datetime) -> None:

@@ -33,6 +33,8 @@ class Outcome:
     reason: Reason | None = None
     message: str = ""
     facts: Facts = field(default_factory=dict)
+    latency_ms: float | None = None
+    """Where it is not the time that the run took."""
 
     @classmethod
     def because(cls, reason: Reason, message: str, facts: Facts | None = None) -> Outcome:

@@ -70,6 +70,12 @@ def runs_of(*, check_id: uuid.UUID) -> QuerySet[CheckRun]:
     return CheckRun.objects.filter(check_id=check_id)
 
 
+def last_facts(*, check_id: uuid.UUID, now_ms: int) -> CheckRun | None:
+    """The newest run within two hours whose facts are kept in full; they are hourly."""
+    rows = CheckRun.objects.filter(check_id=check_id, slot__gt=now_ms - 7_200_000, slot__lt=now_ms + DAY_MS, facts__isnull=False)
+    return rows.order_by("-slot").first()
+
+
 @dataclass(frozen=True)
 class RunPage:
     """Whole rounds, newest first; `before` is where the next page goes on, None at the end."""

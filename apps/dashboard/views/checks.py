@@ -31,7 +31,7 @@ from apps.orgs.models import Role
 from apps.probes.registry import KINDS, PASSIVE
 from apps.results import latency
 from apps.results.models import VERDICTS, Certificate
-from apps.results.selectors import recent_runs, run_page, runs_of
+from apps.results.selectors import last_facts, recent_runs, run_page, runs_of
 from apps.results.uptime import cells
 
 _COLUMNS = {"status": "rank|Status", "name": "name|Name", "kind": "kind|Kind", "interval": "interval_s|Every"}
@@ -155,6 +155,7 @@ def check(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     )
     by_region = latency.by_region(check_id=found.pk, start=to_ms(now) - DAY_MS, end=to_ms(now))
     chosen = _range(request, found, now)
+    sight = None if found.kind in PASSIVE else last_facts(check_id=found.pk, now_ms=to_ms(now))
     certificate_id = next((run.certificate_id for run in last if run.certificate_id), None)
     context = {
         "check": found,
@@ -173,6 +174,7 @@ def check(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "by_region": [(slugs.get(region, "?"), point) for region, point in sorted(by_region.items())],
         "runs": run_lines(last, slugs),
         "last": last[0] if last else None,
+        "sight": sight and run_lines([sight], slugs)[0],
         "certificate": certificate_id and _certificate(certificate_id, now),
         "incidents": incidents,
         "open_incident": next((incident for incident in incidents if incident.resolved_at is None), None),

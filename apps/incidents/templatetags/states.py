@@ -68,6 +68,28 @@ def span(seconds: float | None) -> str:
     return span_words(seconds or 0)
 
 
+_FACT_NAMES = {
+    "http_version": "HTTP version", "rtt_min": "fastest", "rtt_avg": "on average", "rtt_max": "slowest", "ttl": "TTL",
+    "rcode": "response code", "ocsp": "OCSP", "is_capped": "cut short", "others": "further runs", "exit_code": "exit code",
+    "runtime_ms": "runtime", "seen_without_network": "seen without network", "expected_failure": "expected failure",
+}  # fmt: skip
+
+
+@register.filter
+def fact_name(name: str) -> str:
+    return _FACT_NAMES.get(name, name.replace("_", " "))
+
+
+@register.filter
+def fact(value: Any) -> str:
+    """A fact's value as people read it: lists by comma, parts by name."""
+    if isinstance(value, list):
+        return ", ".join(map(fact, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{fact_name(name)} {fact(inner)}" for name, inner in value.items() if inner not in (None, ""))
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
 @register.filter
 def cadence(check: Check) -> str:
     """How often: its interval, or what a heartbeat is expected by."""

@@ -7,7 +7,7 @@ that drops ICMP looks like a host that is gone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -75,7 +75,7 @@ async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
 def judged(options: Options, facts: Facts, now_ms: int) -> Outcome:
     """Its latency is the average of what came back."""
     latency_ms: float | None = facts.get("rtt_avg")
-    return judge.first(
+    outcome = judge.first(
         _lost(facts, options, "down"),
         *judge.failed(options.assertions, latency_ms, facts, now_ms),
         judge.too_slow(latency_ms or 0, options.down_ms, facts),
@@ -83,6 +83,7 @@ def judged(options: Options, facts: Facts, now_ms: int) -> Outcome:
         judge.slow(latency_ms or 0, options.degraded_ms, facts),
         facts=facts,
     )
+    return replace(outcome, latency_ms=latency_ms)
 
 
 def facts_of(echoes: Echoes) -> Facts:
