@@ -69,9 +69,9 @@ def span(seconds: float | None) -> str:
 
 
 _FACT_NAMES = {
-    "http_version": "HTTP version", "rtt_min": "fastest", "rtt_avg": "on average", "rtt_max": "slowest", "ttl": "TTL",
-    "rcode": "response code", "ocsp": "OCSP", "is_capped": "cut short", "others": "further runs", "exit_code": "exit code",
-    "runtime_ms": "runtime", "seen_without_network": "seen without network", "expected_failure": "expected failure",
+    "http_version": "HTTP version", "ttl": "TTL", "rcode": "response code", "ocsp": "OCSP", "is_capped": "cut short",
+    "rtt_min": "fastest (ms)", "rtt_avg": "on average (ms)", "rtt_max": "slowest (ms)", "jitter": "jitter (ms)",
+    "loss": "loss (%)", "others": "further runs", "runtime_ms": "runtime (ms)",
 }  # fmt: skip
 
 
