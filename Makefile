@@ -109,12 +109,12 @@ screenshots: dev assets ## The pictures of the README, from the demo
 	$(BIN)/python -m tests.browser.screenshots
 
 .PHONY: bench
-bench: $(VENV)/.bench ## Measure the engine beside others, and the real processes: RATE=100 SECONDS=60 TLS=0
+bench: dev ## Measure the engine beside others, and the real processes: RATE=100 SECONDS=60 TLS=0
 	@$(BIN)/python -m benchmarks.engines
 	@$(BIN)/python -m benchmarks.pipeline --rate $(RATE) --seconds $(SECONDS) --tls $(TLS)
 
 .PHONY: lock
 lock: dev ## Compile requirements/*.in anew
-	@for name in uv node probe base embedded dev bench; do \
+	@for name in uv node probe base embedded dev; do \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements/$$name.in -o requirements/$$name.txt; \
 	done
