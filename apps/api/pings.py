@@ -8,9 +8,12 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connection
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import SuspiciousOperation
+from django.db import InterfaceError, OperationalError, connection
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
@@ -33,7 +36,7 @@ _SIGNALS = {"": Signal.SUCCESS, "start": Signal.START, "fail": Signal.FAIL, "log
 _CREATED = {"grace_s": 3_600}
 _CREATED_INTERVAL_S = 86_400
 """A check that a ping makes runs daily, with an hour of grace, until somebody says better."""
-_ALIVE_EVERY_S = 5
+_ALIVE_EVERY_S = 2
 
 
 class _BadPingError(ValueError):
@@ -42,7 +45,7 @@ class _BadPingError(ValueError):
 
 @csrf_exempt
 def by_id(request: HttpRequest, pk: uuid.UUID, signal: str = "") -> HttpResponse:
-    return _answered(request, pk, signal)
+    return _answered(request, signal, lambda: _Found(pk))
 
 
 @csrf_exempt
@@ -50,41 +53,67 @@ def by_slug(request: HttpRequest, key: str, slug: str, signal: str = "") -> Http
     """By the project's ping key and a check's slug; `?create=1` makes the check that is not there yet."""
     if not SLUG.match(slug):
         return _said("invalid slug", 400)
-    found = heartbeat_named(ping_key=key, slug=slug)
-    is_new = found is None and request.GET.get("create") == "1" and request.method in _METHODS
-    if is_new:
-        if not may_try(PING_CREATE, key):
-            return _said("too many new checks", 429)
-        found = _made(key, slug)
-    return _said("not found", 404) if found is None else _answered(request, found, signal, is_new=is_new)
+    may_make = request.GET.get("create") == "1"
+    return _answered(request, signal, lambda: _found(key, slug, may_make=may_make))
 
 
-def _answered(request: HttpRequest, pk: uuid.UUID, signal: str, *, is_new: bool = False) -> HttpResponse:
+@dataclass(frozen=True)
+class _Found:
+    pk: uuid.UUID | None
+    is_new: bool = False
+
+
+class _TooManyError(Exception):
+    """A project makes heartbeats faster than anybody means to."""
+
+
+def _found(key: str, slug: str, *, may_make: bool) -> _Found:
+    pk = heartbeat_named(ping_key=key, slug=slug)
+    if pk is not None or not may_make:
+        return _Found(pk)
+    if not may_try(PING_CREATE, key):
+        raise _TooManyError
+    return _Found(_made(key, slug), is_new=True)
+
+
+def _answered(request: HttpRequest, signal: str, find: Callable[[], _Found]) -> HttpResponse:
     if request.method not in _METHODS:
         return _said("GET, HEAD and POST only", 405)
     try:
-        _receive(pk, _ping(request, signal))
+        ping = _ping(request, signal)
+        found = _kept(ping, find)
     except _BadPingError as error:
         return _said(str(error), 400)
+    except (SuspiciousOperation, UnreadablePostError):
+        return _said("invalid request", 400)
+    except MethodRefusedError:
+        return _said("POST only", 405)
+    except _TooManyError:
+        return _said("too many new checks", 429)
+    except Check.DoesNotExist:
+        return _said("not found", 404)
     except (OperationalError, InterfaceError):
         log.warning("a ping could not be kept: the database is away")
         return _said("try again", 503)
-    except MethodRefusedError:
-        return _said("POST only", 405)
-    except Check.DoesNotExist:
-        return _said("not found", 404)
-    return _said("Created", 201) if is_new else _said("OK", 200)
+    return _said("Created", 201) if found.is_new else _said("OK", 200)
 
 
-def _receive(pk: uuid.UUID, ping: Ping) -> None:
-    """A connection that the database closed meanwhile is made anew, once."""
+def _kept(ping: Ping, find: Callable[[], _Found]) -> _Found:
+    """A connection that the database closed meanwhile is made anew, once. Raises Check.DoesNotExist."""
     try:
-        receive_ping(check_id=pk, ping=ping, clock=timezone.now)
+        return _received(ping, find())
     except (OperationalError, InterfaceError):
         if connection.in_atomic_block:
             raise
         connection.close()
-        receive_ping(check_id=pk, ping=ping, clock=timezone.now)
+        return _received(ping, find())
+
+
+def _received(ping: Ping, found: _Found) -> _Found:
+    if found.pk is None:
+        raise Check.DoesNotExist
+    receive_ping(check_id=found.pk, ping=ping, clock=timezone.now)
+    return found
 
 
 def _ping(request: HttpRequest, signal: str) -> Ping:
@@ -144,7 +173,7 @@ def _stay_heard() -> None:
     while True:
         try:
             hear_core(now=timezone.now())
-        except DatabaseError as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, the next beat must come: silence would excuse every missed job
             log.warning("nobody can be told that pings reach us: %s", str(error).strip())
             connection.close()
         pause.wait(_ALIVE_EVERY_S)

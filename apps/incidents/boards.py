@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from django.db.models import Exists, OuterRef, QuerySet
 
 from apps.core.clock import from_ms, to_ms
-from apps.incidents.history import histories, uptime_of
+from apps.incidents.history import histories, looked_back, uptime_of
 from apps.incidents.machine import SLACK_MS, verdict
 from apps.incidents.rows import policy_of
 from apps.incidents.selectors import ShownState, open_pauses, rank_now, shown_state, status_now
@@ -89,8 +89,8 @@ def _beat(slot: int, votes: Sequence[SeenRun], found: str) -> Beat:
         only = votes[0]
         return Beat(slot, state, only.duration_ms if only.verdict in _GOOD else None, _said(only))
     bad = next((vote for vote in votes if vote.reason), None)
-    latency_ms = max((vote.duration_ms for vote in votes if vote.verdict in _GOOD), default=None)
-    figures = tuple((vote.region_id, vote.duration_ms, vote.verdict) for vote in votes)
+    latency_ms = max((vote.duration_ms or 0 for vote in votes if vote.verdict in _GOOD), default=None)
+    figures = tuple((vote.region_id, vote.duration_ms or 0, vote.verdict) for vote in votes)
     return Beat(slot, state, latency_ms, _said(bad) if bad else "", figures)
 
 
@@ -130,7 +130,7 @@ def check_lines(*, check_ids: Sequence[uuid.UUID], beat_count: int, now: datetim
     ids = [check.id for check in checks]
     pauses = open_pauses(checks)
     widest = max((len(check.region_ids) for check in checks), default=1)
-    runs = recent_runs(check_ids=ids, count=(beat_count + 1) * widest, now_ms=to_ms(now))
+    runs = recent_runs(wanted=looked_back(checks), count=(beat_count + 1) * widest, now_ms=to_ms(now))
     spans = histories(checks=checks, start=now - DAY, end=now)
     points = latency.summary(check_ids=ids, start=to_ms(now - DAY), end=to_ms(now))
     return [

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from apps.core.clock import to_ms
 from apps.incidents.machine import unknown_from
 from apps.incidents.rows import policy_of, state_of
 from apps.monitors.models import Check, Pause
-from apps.results.selectors import shown_spans
+from apps.probes.registry import PASSIVE
+from apps.results.selectors import DAY_MS, Wanted, shown_spans
 from apps.results.uptime import Span, Uptime, add_up, overlay
+
+_RARE_MS = 90 * DAY_MS
 
 
 def histories(*, checks: Sequence[Check], start: datetime, end: datetime) -> dict[uuid.UUID, list[Span]]:
@@ -47,6 +50,11 @@ def uptime_of(spans: Sequence[Span], *, check: Check, start: datetime, end: date
     if until <= begin:
         return Uptime(begin, begin)
     return add_up(spans, begin, max([begin, *(min(span.end, until) for span in spans)]))
+
+
+def looked_back(checks: Iterable[Check]) -> list[Wanted]:
+    """How far back the newest runs of checks are looked for: heartbeats may be rare."""
+    return [Wanted(check.pk, _RARE_MS) if check.kind in PASSIVE else Wanted(check.pk) for check in checks]
 
 
 def _pauses(check_ids: Sequence[uuid.UUID], start: int, end: int) -> dict[uuid.UUID, list[Span]]:

@@ -109,12 +109,17 @@ def passed(wait: Wait, missed: Deadline) -> Wait:
     return Wait(missed.at, tuple(run for run in wait.begun if run.rid != missed.rid))
 
 
-def resumed(wait: Wait, rhythm: Rhythm, interval: int, at: int) -> Wait:
-    """After a pause or an edit: what was begun is forgotten, and nobody is late for what was due before."""
+def resumed(wait: Wait, at: int) -> Wait:
+    """After a pause: the time runs from then on, for what came meanwhile judged nothing."""
+    return Wait() if wait.anchor is None else Wait(at)
+
+
+def edited(wait: Wait, rhythm: Rhythm, interval: int, at: int) -> Wait:
+    """Under a new rhythm nobody is late for what was due before; of a run that is on its way the end is waited for anew."""
     if wait.anchor is None:
         return Wait()
     due = deadline(Wait(wait.anchor), rhythm, interval)
-    return Wait(at if due is None or due.at <= at else wait.anchor)
+    return Wait(at if wait.begun or due is None or due.at <= at else wait.anchor)
 
 
 @dataclass(frozen=True)

@@ -77,10 +77,14 @@ def due_times(*, fields: CheckFields, now: datetime, count: int) -> list[Preview
 
 
 def due_times_of(*, check: Check, row: CheckState, now: datetime, count: int) -> list[Preview]:
-    """The next times of a passive check, counted from what it heard last."""
+    """The next times of a passive check, counted from what it heard last; none while it is paused."""
+    if check.is_paused:
+        return []
     options = KINDS[check.kind].parse(check.target, check.options)
-    anchor = Wait.read(row.wait).anchor if row.wait else None
-    return preview(options, check.interval_ms, after=to_ms(now) if anchor is None else anchor, count=count)
+    wait = Wait.read(row.wait) if row.wait else Wait()
+    # A run that began ends some time: what comes after it is counted from now.
+    after = to_ms(now) if wait.anchor is None or wait.begun or (row.deadline or 0) < to_ms(now) else wait.anchor
+    return preview(options, check.interval_ms, after=after, count=count)
 
 
 def incidents_of(*, organization: Organization, project: Project | None) -> QuerySet[Incident]:

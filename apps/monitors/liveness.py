@@ -31,6 +31,17 @@ class Liveness:
             return replace(self, silent_until=sent_at)
         return replace(self, silent_from=None, silent_until=None)
 
+    def covers(self, moment: int, now: int) -> bool | None:
+        """Whether messages came all around a moment; None while the next one may still come."""
+        if self.last_sent is None:
+            return False
+        if self.last_sent < moment:
+            return None if now - self.last_sent <= SILENCE_MS else False
+        is_silent = (
+            self.silent_from is not None and self.silent_until is not None and self.silent_from < moment < self.silent_until
+        )
+        return not is_silent
+
     def is_live(self, slot: int) -> bool:
         """Whether the last message before the slot was sent within 15 s of it, as far as is kept."""
         if self.last_sent is None or slot - self.last_sent > SILENCE_MS:

@@ -10,7 +10,7 @@ from django.utils import timezone
 from apps.core.clock import to_ms
 from apps.core.wake import wake
 from apps.incidents.services.evaluate import evaluate_apart, waiting_checks
-from apps.incidents.services.pings import passed_deadlines, settle_deadline
+from apps.incidents.services.pings import settle_deadlines
 from apps.monitors.selectors import due_now
 from apps.notifications import services as notifications
 from apps.pipeline import dispatch
@@ -56,9 +56,7 @@ def sweep_checks(**_newer: object) -> None:
 @shared_task(name="pipeline.sweep_passive")
 def sweep_passive(**_newer: object) -> None:
     """Every second: passive checks whose deadline has passed."""
-    now = timezone.now()
-    for check_id in passed_deadlines(now=now):
-        settle_deadline(check_id=check_id, now=now)
+    settle_deadlines(now=timezone.now())
 
 
 @shared_task(name="pipeline.expand")

@@ -19,7 +19,7 @@ _NOTE = """
     INSERT INTO results_baseline AS b (check_id, region_id, revision, slot, value)
     SELECT * FROM unnest(%s::uuid[], %s::smallint[], %s::integer[], %s::bigint[], %s::jsonb[])
     ON CONFLICT (check_id, region_id) DO UPDATE SET revision = EXCLUDED.revision, slot = EXCLUDED.slot, value = EXCLUDED.value
-    WHERE EXCLUDED.slot > b.slot AND (EXCLUDED.revision, EXCLUDED.value) IS DISTINCT FROM (b.revision, b.value)
+    WHERE EXCLUDED.slot > b.slot
 """
 
 

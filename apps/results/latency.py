@@ -65,7 +65,7 @@ _SUMMARY = f"""
         UNION ALL
         SELECT {BUCKET_SQL}, count(*) FROM (
             SELECT duration_ms FROM check_runs
-            WHERE check_id = c.id AND slot >= %(rolled)s AND slot < %(end)s AND verdict IN (1, 2) OFFSET 0
+            WHERE check_id = c.id AND slot >= %(rolled)s AND slot < %(end)s AND verdict IN (1, 2) AND duration_ms >= 0 OFFSET 0
         ) AS runs GROUP BY 1
     ) AS m GROUP BY 1, 2
 """  # noqa: S608  # literals
@@ -133,7 +133,8 @@ _EXACT = """
     SELECT slot / %(step)s * %(step)s AS moment,
         count(*) FILTER (WHERE verdict = 0), count(*) FILTER (WHERE verdict = 1),
         count(*) FILTER (WHERE verdict = 2), count(*) FILTER (WHERE verdict = 3),
-        percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY duration_ms) FILTER (WHERE verdict IN (1, 2))
+        percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY duration_ms)
+            FILTER (WHERE verdict IN (1, 2) AND duration_ms >= 0)
     FROM check_runs WHERE check_id = %(check)s AND slot >= %(start)s AND slot < %(end)s
         AND (%(region)s::smallint IS NULL OR region_id = %(region)s)
     GROUP BY 1 ORDER BY 1

@@ -13,6 +13,8 @@ from apps.orgs.models import Organization, Project
 HEALTHS = ("unknown", "up", "degraded", "down")
 VERDICTS = ("unknown", "up", "degraded", "down")
 """Stored as their index."""
+UNTIMED = -1
+"""The duration of a run that nobody timed: a ping without a start."""
 
 
 class CheckRun(models.Model):

@@ -35,7 +35,7 @@ _HISTOGRAM = """
 FROM_RUNS = f"""
     SELECT check_id, region_id, hour, {_COUNTS}, {_HISTOGRAM} FROM (
         SELECT check_id, region_id, slot / {HOUR_MS} * {HOUR_MS} AS hour, verdict,
-            CASE WHEN verdict IN (1, 2) THEN {BUCKET_SQL} END AS bucket, count(*)::integer AS n
+            CASE WHEN verdict IN (1, 2) AND duration_ms >= 0 THEN {BUCKET_SQL} END AS bucket, count(*)::integer AS n
         FROM check_runs WHERE check_id = ANY (%(checks)s) AND slot >= %(start)s AND slot < %(end)s GROUP BY 1, 2, 3, 4, 5
     ) AS counted GROUP BY 1, 2, 3
 """  # noqa: S608  # built of literals

@@ -12,7 +12,7 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from apps.core.clock import to_ms
-from apps.results.models import HEALTHS, VERDICTS, CheckRun
+from apps.results.models import HEALTHS, UNTIMED, VERDICTS, CheckRun
 from apps.results.uptime import Span
 
 DAY_MS = 86_400_000
@@ -102,27 +102,41 @@ def run_page(*, check_id: uuid.UUID, before: int, since: int, verdict: str | Non
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """A check whose newest runs are asked for, and how far back they may lie."""
+
+    check_id: uuid.UUID
+    back_ms: int = 2 * DAY_MS
+
+
+@dataclass(frozen=True)
 class LastRun:
     slot: int
     region_id: int
     verdict: str
     reason: str | None
-    duration_ms: int
+    duration_ms: int | None
 
 
-def last_runs(*, check_ids: Sequence[uuid.UUID], now_ms: int) -> dict[uuid.UUID, LastRun]:
-    """The newest run of each check within the last two days."""
+def last_runs(*, wanted: Sequence[Wanted], now_ms: int) -> dict[uuid.UUID, LastRun]:
+    """The newest run of each check."""
     statement = """
-        SELECT c.id, r.slot, r.region_id, r.verdict, r.reason, r.duration_ms FROM unnest(%s::uuid[]) AS c (id)
+        SELECT c.id, r.slot, r.region_id, r.verdict, r.reason, r.duration_ms
+        FROM unnest(%s::uuid[], %s::bigint[]) AS c (id, since)
         CROSS JOIN LATERAL (
             SELECT slot, region_id, verdict, reason, duration_ms FROM check_runs
-            WHERE check_id = c.id AND slot > %s AND slot < %s ORDER BY slot DESC OFFSET 0 LIMIT 1
+            WHERE check_id = c.id AND slot > c.since AND slot < %s ORDER BY slot DESC OFFSET 0 LIMIT 1
         ) AS r
     """
     with connection.cursor() as cursor:
-        cursor.execute(statement, [list(check_ids), now_ms - 2 * DAY_MS, now_ms + DAY_MS])
+        cursor.execute(statement, [[w.check_id for w in wanted], [now_ms - w.back_ms for w in wanted], now_ms + DAY_MS])
         rows: list[Any] = cursor.fetchall()
-    return {row[0]: LastRun(row[1], row[2], VERDICTS[row[3]], row[4], row[5]) for row in rows}
+    return {row[0]: LastRun(row[1], row[2], VERDICTS[row[3]], row[4], timed(row[5])) for row in rows}
+
+
+def timed(duration_ms: int) -> int | None:
+    """None of a run that nobody timed."""
+    return None if duration_ms == UNTIMED else duration_ms
 
 
 def runs_around(*, check_id: uuid.UUID, at: datetime) -> list[CheckRun]:
@@ -136,28 +150,29 @@ class SeenRun(NamedTuple):
     slot: int
     region_id: int
     verdict: str
-    duration_ms: int
+    duration_ms: int | None
     reason: str | None
     message: str | None
 
 
-def recent_runs(*, check_ids: Sequence[uuid.UUID], count: int, now_ms: int) -> dict[uuid.UUID, list[SeenRun]]:
-    """The newest `count` runs of each check within the last two days, oldest first."""
+def recent_runs(*, wanted: Sequence[Wanted], count: int, now_ms: int) -> dict[uuid.UUID, list[SeenRun]]:
+    """The newest `count` runs of each check, oldest first."""
     statement = """
         SELECT c.place::integer, r.slot, r.region_id, r.verdict, r.duration_ms, r.reason, r.message
-        FROM unnest(%s::uuid[]) WITH ORDINALITY AS c (id, place)
+        FROM unnest(%s::uuid[], %s::bigint[]) WITH ORDINALITY AS c (id, since, place)
         CROSS JOIN LATERAL (
             SELECT slot, region_id, verdict, duration_ms, reason, facts ->> 'message' AS message FROM check_runs
-            WHERE check_id = c.id AND slot > %s AND slot < %s ORDER BY slot DESC OFFSET 0 LIMIT %s
+            WHERE check_id = c.id AND slot > c.since AND slot < %s ORDER BY slot DESC OFFSET 0 LIMIT %s
         ) AS r ORDER BY r.slot, r.region_id
     """
     with connection.cursor() as cursor:
-        cursor.execute(statement, [list(check_ids), now_ms - 2 * DAY_MS, now_ms + DAY_MS, count])
+        parameters: list[Any] = [[w.check_id for w in wanted], [now_ms - w.back_ms for w in wanted], now_ms + DAY_MS, count]
+        cursor.execute(statement, parameters)
         rows: list[Any] = cursor.fetchall()
-    runs: list[list[SeenRun]] = [[] for _ in check_ids]
+    runs: list[list[SeenRun]] = [[] for _ in wanted]
     for place, slot, region, verdict, duration, reason, message in rows:
-        runs[place - 1].append(SeenRun(slot, region, VERDICTS[verdict], duration, reason, message))
-    return dict(zip(check_ids, runs, strict=True))
+        runs[place - 1].append(SeenRun(slot, region, VERDICTS[verdict], timed(duration), reason, message))
+    return dict(zip((w.check_id for w in wanted), runs, strict=True))
 
 
 _SPANS = """

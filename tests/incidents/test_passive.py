@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.incidents.passive import OPEN_LIMIT, Deadline, Signal, Wait, deadline, heard, passed, preview, resumed
+from apps.incidents.passive import OPEN_LIMIT, Deadline, Signal, Wait, deadline, edited, heard, passed, preview, resumed
 from apps.probes.kinds.heartbeat import Options, parse
 from apps.probes.reasons import Reason, Verdict
 
@@ -108,10 +108,14 @@ def test_a_flood_of_starts_is_bounded() -> None:
 
 
 def test_after_an_edit_nobody_is_late_for_what_was_due_before() -> None:
-    assert resumed(Wait(), rhythm(), MINUTE, 10) == Wait()
-    assert resumed(Wait(0), rhythm(), MINUTE, 10_000) == Wait(0)
-    assert resumed(Wait(0), rhythm(), MINUTE, 500_000) == Wait(500_000)
-    assert resumed(heard(Wait(0), Signal.START, "", 5).wait, rhythm(), MINUTE, 10_000) == Wait(0)
+    assert edited(Wait(), rhythm(), MINUTE, 10) == Wait()
+    assert edited(Wait(0), rhythm(), MINUTE, 10_000) == Wait(0)
+    assert edited(Wait(0), rhythm(), MINUTE, 500_000) == Wait(500_000)
+    assert edited(heard(Wait(0), Signal.START, "", 5).wait, rhythm(), MINUTE, 10_000) == Wait(10_000)
+
+
+def test_after_a_pause_the_time_runs_from_then() -> None:
+    assert (resumed(Wait(), 10), resumed(Wait(0), 10)) == (Wait(), Wait(10))
 
 
 def test_the_preview_is_what_would_be_waited_for() -> None:

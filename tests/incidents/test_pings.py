@@ -11,14 +11,15 @@ from apps.incidents.history import uptime
 from apps.incidents.models import CheckState, Incident
 from apps.incidents.passive import Signal
 from apps.incidents.selectors import shown_state
-from apps.incidents.services import acts
-from apps.incidents.services.pings import Ping, passed_deadlines, receive_ping, settle_deadline
+from apps.incidents.services import acts, pings
+from apps.incidents.services.pings import Ping, receive_ping, settle_deadlines
 from apps.monitors.models import Check, Region
 from apps.monitors.services import CheckSpec, FieldError, ensure_core_region, ensure_region, hear_core
-from apps.results.models import CheckRun
+from apps.results.models import CheckRun, DeadLetter
 from apps.results.models import Ping as KeptPing
 from apps.results.pings import KEPT
 from tests.conftest import NOW, NOW_MS, Cast
+from tests.incidents.world import World
 
 S = 1_000
 MINUTE = 60 * S
@@ -40,8 +41,7 @@ class Job:
         now = from_ms(NOW_MS + after_ms)
         if is_reachable:
             Region.objects.filter(slug="core").update(last_sent_ms=NOW_MS + after_ms)
-        for check_id in passed_deadlines(now=now):
-            settle_deadline(check_id=check_id, now=now)
+        settle_deadlines(now=now)
 
     def row(self) -> CheckState:
         return CheckState.objects.get(pk=self.check.pk)
@@ -239,3 +239,88 @@ def test_the_core_is_no_region_for_workers(cast: Cast) -> None:
             project=cast.project, resource=None, now=NOW,
             spec=CheckSpec("site", "http", "http://127.0.0.1:1/", {}, regions=("core",)),
         )  # fmt: skip
+
+
+def test_a_failing_check_does_not_hold_up_the_others(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [Job(cast, name=name) for name in ("broken", "sound")]
+    for job in jobs:
+        job.say(S)
+    CheckState.objects.filter(pk=jobs[0].check.pk).update(wait={"anchor": "rubbish", "begun": []})
+    Region.objects.filter(slug="core").update(last_sent_ms=NOW_MS + 90 * S)
+    assert settle_deadlines(now=from_ms(NOW_MS + 90 * S)) == 1
+    assert [job.status(90 * S) for job in jobs] == ["unknown", "down"]
+    assert DeadLetter.objects.get().check_id == jobs[0].check.pk
+
+
+def test_a_deadline_in_days_that_nobody_made_room_for(cast: Cast) -> None:
+    job = Job(cast, options={"period_s": 7 * 86_400, "grace_s": 60})
+    job.say(S)
+    month = 30 * 86_400 * S
+    Region.objects.filter(slug="core").update(last_sent_ms=NOW_MS + month)
+    assert settle_deadlines(now=from_ms(NOW_MS + month)) == 1
+    assert [run[1] for run in job.runs()] == [1, 3, 3, 3, 3]
+
+
+def test_the_core_is_given_time_to_be_heard_before_anybody_is_blamed(cast: Cast) -> None:
+    """A web server that stops just before a deadline: at first nothing is known, then it is its own fault."""
+    job = Job(cast)
+    job.say(S)
+    Region.objects.filter(slug="core").update(last_sent_ms=NOW_MS + 69 * S)
+    job.sweep(72 * S, is_reachable=False)
+    assert (job.runs(), job.status(72 * S)) == ([(S, 1, None)], "up")
+    job.sweep(90 * S, is_reachable=False)
+    assert job.runs()[1:] == [(71 * S, 0, "no_result")]
+    assert job.incidents() == []
+
+
+def test_a_ping_during_a_pause_counts_for_nobody_and_harms_nobody(cast: Cast) -> None:
+    job = Job(cast)
+    job.say(S)
+    acts.pause_check(check_id=job.check.pk, now=from_ms(NOW_MS + 5 * S))
+    job.say(30 * S)
+    acts.resume_check(check_id=job.check.pk, now=from_ms(NOW_MS + 40 * S))
+    assert job.row().deadline == NOW_MS + 110 * S
+
+
+def test_a_note_is_no_edit_and_a_run_on_its_way_is_not_missed(cast: Cast) -> None:
+    job = Job(cast, options={"max_runtime_s": 600})
+    job.say(S)
+    job.say(50 * S, Signal.START)
+    acts.edit_check(check_id=job.check.pk, changes={"target": "restic"}, resource=None, now=from_ms(NOW_MS + 55 * S))
+    assert (Check.objects.get(pk=job.check.pk).revision, job.row().deadline) == (1, NOW_MS + 650 * S)
+    acts.edit_check(check_id=job.check.pk, changes={"fail_after": 2}, resource=None, now=from_ms(NOW_MS + 60 * S))
+    assert job.row().deadline == NOW_MS + 130 * S
+
+
+def test_what_a_probe_saw_ends_where_it_becomes_a_heartbeat(cast: Cast) -> None:
+    world = World(cast)
+    world.vote(world.first, eu="up")
+    later = from_ms(NOW_MS + 3 * S)
+    acts.edit_check(check_id=world.check.pk, changes={"kind": "heartbeat", "target": ""}, resource=None, now=later)
+    check = Check.objects.select_related("state").get(pk=world.check.pk)
+    sums = uptime(check=check, start=NOW, end=from_ms(NOW_MS + 100 * S))
+    assert (sums.up, sums.unknown) == (3 * S, 97 * S)
+
+
+def test_an_edit_in_the_same_millisecond_sends_a_steady_ping_the_long_way(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The edit comes between a ping's look and its statement; nothing of the old revision may step."""
+    job = Job(cast)
+    job.say(2 * S)
+    seen = pings._glanced
+
+    def edited_meanwhile(check_id: Any) -> Any:
+        walk = seen(check_id)
+        acts.edit_check(check_id=check_id, changes={"fail_after": 3}, resource=None, now=from_ms(NOW_MS + S))
+        return walk
+
+    monkeypatch.setattr(pings, "_glanced", edited_meanwhile)
+    job.say(3 * S)
+    assert [run.revision for run in CheckRun.objects.filter(check_id=job.check.pk).order_by("slot")] == [1, 2]
+    assert job.status(3 * S) == "up"
+
+
+def test_a_run_of_a_month_can_end(cast: Cast) -> None:
+    job = Job(cast, options={"max_runtime_s": 80 * 86_400})
+    job.say(S, Signal.START)
+    job.say(30 * 86_400 * S)
+    assert job.status(30 * 86_400 * S) == "up"

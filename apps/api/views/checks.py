@@ -20,6 +20,7 @@ from apps.api.caller import caller_of
 from apps.api.scope import get_or_404, mine, project_named, uuid_parameter
 from apps.api.throttling import TrialThrottle
 from apps.core.clock import from_ms, to_ms
+from apps.incidents.history import looked_back
 from apps.incidents.models import CheckState
 from apps.incidents.payloads import timestamp
 from apps.incidents.selectors import open_pauses, shown_state
@@ -42,7 +43,7 @@ class LastRunSerializer(serializers.Serializer[Any]):
     slot = serializers.DateTimeField()
     region = serializers.CharField()
     verdict = serializers.CharField()
-    latency_ms = serializers.IntegerField()
+    latency_ms = serializers.IntegerField(allow_null=True, help_text="Null of a heartbeat whose start was not told.")
 
 
 class CheckSerializer(serializers.Serializer[Any]):
@@ -105,7 +106,7 @@ def _shown(checks: Sequence[Check], now: datetime) -> list[dict[str, Any]]:
     ids = [check.id for check in checks]
     states = CheckState.objects.in_bulk(ids)
     pauses = open_pauses(checks)
-    runs = last_runs(check_ids=ids, now_ms=to_ms(now))
+    runs = last_runs(wanted=looked_back(checks), now_ms=to_ms(now))
     slugs = dict(Region.objects.values_list("id", "slug"))
     shown = []
     for check in checks:

@@ -24,7 +24,7 @@ from apps.monitors.models import Region
 from apps.probes.reasons import MEANINGS, Reason
 from apps.results import latency
 from apps.results.models import VERDICTS, Certificate, CheckRun
-from apps.results.selectors import runs_of
+from apps.results.selectors import runs_of, timed
 
 
 class RunSerializer(serializers.Serializer[CheckRun]):
@@ -33,7 +33,7 @@ class RunSerializer(serializers.Serializer[CheckRun]):
     verdict = serializers.SerializerMethodField()
     reason = serializers.SerializerMethodField()
     started_at = serializers.SerializerMethodField()
-    latency_ms = serializers.IntegerField(source="duration_ms")
+    latency_ms = serializers.SerializerMethodField()
     facts = serializers.SerializerMethodField()
 
     def get_slot(self, run: CheckRun) -> str:
@@ -51,6 +51,9 @@ class RunSerializer(serializers.Serializer[CheckRun]):
         if run.reason is None:
             return None
         return {"code": run.reason, "message": (run.facts or {}).get("message") or MEANINGS[Reason(run.reason)].words}
+
+    def get_latency_ms(self, run: CheckRun) -> int | None:
+        return timed(run.duration_ms)
 
     def get_started_at(self, run: CheckRun) -> str:
         return timestamp(from_ms(run.slot + run.started_after_ms))

@@ -50,7 +50,7 @@ def percent(ratio: float | None) -> str:
 
 @register.filter
 def ms(value: float | str | None) -> str:
-    if value is None or isinstance(value, str):  # of something that is not there, a template makes an empty text
+    if value is None or isinstance(value, str) or value < 0:  # of something that is not there, a template makes an empty text
         return "–"
     if value >= 10_000:
         return f"{value / 1000:.1f} s"

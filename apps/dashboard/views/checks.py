@@ -20,7 +20,7 @@ from apps.dashboard.heartbeats import beat_of
 from apps.dashboard.lists import Chip, address, chips, is_uuid, of_query, ordered, paged, search_of, whole
 from apps.dashboard.shell import is_current, nothing_new, show
 from apps.incidents.boards import beats_of, check_lines, checks_of
-from apps.incidents.history import histories, uptime_of
+from apps.incidents.history import histories, looked_back, uptime_of
 from apps.incidents.models import Incident
 from apps.incidents.selectors import open_pauses, shown_state
 from apps.incidents.services import acts
@@ -31,7 +31,7 @@ from apps.orgs.models import Role
 from apps.probes.registry import KINDS, PASSIVE
 from apps.results import latency
 from apps.results.models import VERDICTS, Certificate
-from apps.results.selectors import last_facts, recent_runs, run_page, runs_of
+from apps.results.selectors import last_facts, recent_runs, run_page, runs_of, timed
 from apps.results.uptime import cells
 
 _COLUMNS = {"status": "rank|Status", "name": "name|Name", "kind": "kind|Kind", "interval": "interval_s|Every"}
@@ -127,7 +127,9 @@ def _bulk(request: HttpRequest, place: Place, now: datetime) -> HttpResponse:
 def check(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     place, found = enter_check(request, pk)
     now = timezone.now()
-    runs = recent_runs(check_ids=[found.pk], count=(_BEATS + 1) * max(1, len(found.region_ids)), now_ms=to_ms(now))[found.pk]
+    runs = recent_runs(wanted=looked_back([found]), count=(_BEATS + 1) * max(1, len(found.region_ids)), now_ms=to_ms(now))[
+        found.pk
+    ]
     state = shown_state(check=found, row=found.state, pause=open_pauses([found]).get(found.pk), now=now)
     incidents = list(Incident.objects.filter(check_row=found).select_related("acknowledged_by").order_by("-started_at")[:5])
     newest = runs[-1].slot if runs else 0
@@ -150,7 +152,7 @@ def check(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     today = to_ms(now) // DAY_MS * DAY_MS
     last = list(
         runs_of(check_id=found.pk)
-        .filter(slot__lt=to_ms(now) + DAY_MS, slot__gt=to_ms(now) - 2 * DAY_MS)
+        .filter(slot__lt=to_ms(now) + DAY_MS, slot__gt=to_ms(now) - looked_back([found])[0].back_ms)
         .order_by("-slot")[:_RUNS_SHOWN]
     )
     by_region = latency.by_region(check_id=found.pk, start=to_ms(now) - DAY_MS, end=to_ms(now))
@@ -199,7 +201,7 @@ def run_lines(runs: list[Any], slugs: dict[int, str]) -> list[dict[str, Any]]:
             "key": f"{run.slot}-{run.region_id}",
             "at": from_ms(run.slot + run.started_after_ms),
             "verdict": VERDICTS[run.verdict],
-            "latency_ms": run.duration_ms,
+            "latency_ms": timed(run.duration_ms),
             "region": slugs.get(run.region_id, "?"),
             "code": run.code,
             "reason": run.reason,

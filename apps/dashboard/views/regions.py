@@ -12,7 +12,7 @@ from django.utils import timezone
 from apps.core.clock import from_ms, to_ms
 from apps.dashboard.access import enter_project, page
 from apps.dashboard.shell import is_current, nothing_new, show
-from apps.monitors.models import Region
+from apps.monitors.models import CORE, Region
 from apps.monitors.selectors import clock_words, is_impaired, liveness_of
 
 _FRESH_MS = 5_000
@@ -28,7 +28,7 @@ class RegionLine:
 
 
 def region_lines(*, now: datetime) -> list[RegionLine]:
-    return [_line(region, now) for region in Region.objects.order_by("slug")]
+    return [_line(region, now) for region in Region.objects.exclude(slug=CORE).order_by("slug")]
 
 
 def _line(region: Region, now: datetime) -> RegionLine:

@@ -12,15 +12,16 @@ from django.db import transaction
 from apps.core.clock import to_ms
 from apps.core.wake import wake
 from apps.incidents.extras import kept, new_extra, open_extra
-from apps.incidents.machine import Event, Level, State, cut
+from apps.incidents.machine import Event, Level, Put, State, cut
 from apps.incidents.models import CheckState, IncidentEvent
-from apps.incidents.passive import Wait, deadline, resumed
+from apps.incidents.passive import Wait, deadline, edited, resumed
 from apps.incidents.rows import NEVER_MS, policy_of, state_of, write_state
-from apps.incidents.services.changes import add_event, resolve_open, write_events
+from apps.incidents.services.changes import add_event, new_intervals, resolve_open, write_events
 from apps.monitors import services as monitors
 from apps.monitors.models import Check, Resource
 from apps.orgs.models import Project
 from apps.probes.registry import KINDS, PASSIVE
+from apps.results.services import put_intervals
 
 DISPATCH_TASK = "pipeline.dispatch_extra"
 
@@ -44,6 +45,7 @@ def create_check(*, project: Project, spec: monitors.CheckSpec, resource: Resour
     row = CheckState(check_row=check, since=slot)
     if KINDS[check.kind].is_passive:
         write_state(row, State(due=NEVER_MS, slot=slot - 1))
+        row.wait = Wait().stored()
         row.save(force_insert=True)
         return check
     write_state(row, State(due=slot, slot=slot - 1))
@@ -67,7 +69,8 @@ def edit_check(*, check_id: uuid.UUID, changes: Mapping[str, Any], resource: Res
     if resource is not None and resource.pk != check.resource_id:
         check.resource = resource
         check.save(update_fields=["resource"])
-    if set(changed) & set(monitors.PROBED):
+    read = set(monitors.PROBED) - ({"target"} if check.kind in PASSIVE and is_alike else set())  # a note, that nobody reads
+    if set(changed) & read:
         is_new_target = bool(set(changed) & set(monitors.RETARGETED))
         _begin(row, check, now, with_extra=not check.is_paused, is_new_target=is_new_target)
     return check
@@ -88,7 +91,7 @@ def resume_check(*, check_id: uuid.UUID, now: datetime) -> Check:
     row, check = _locked(check_id)
     if check.is_paused:
         monitors.end_pause(check=check, now=now)
-        _begin(row, check, now, with_extra=True)
+        _begin(row, check, now, with_extra=True, is_resumed=True)
     return check
 
 
@@ -152,26 +155,32 @@ def _locked(check_id: uuid.UUID) -> tuple[CheckState, Check]:
     return row, check
 
 
-def _begin(row: CheckState, check: Check, now: datetime, *, with_extra: bool, is_new_target: bool = False) -> None:
+def _begin(
+    row: CheckState, check: Check, now: datetime, *, with_extra: bool, is_new_target: bool = False, is_resumed: bool = False
+) -> None:
     """Cut, raise the revision, and give the new one its first slot or, of a passive kind, its deadline."""
     since = monitors.next_revision_start(now=now)
     monitors.begin_revision(check=check, since_ms=since)
-    at = max(to_ms(now), row.slot + 1)
+    # Two: a ping that looked at the state before us must find another slot there, whenever `now` was read.
+    at = max(to_ms(now), row.slot + (2 if check.kind in PASSIVE else 1))
     state, events = cut(state_of(row), at, is_new_target=is_new_target)
     _write_cut(row, check, state, events, now)
     row.deadline = None
     if check.kind in PASSIVE:
-        _wait_again(row, check, at, is_active=with_extra)
+        _wait_again(row, check, at, is_active=with_extra, is_resumed=is_resumed)
     elif with_extra:
         row.extras = kept(row.extras, at)
         _send_extra(check, at)
     row.save()
 
 
-def _wait_again(row: CheckState, check: Check, at: int, *, is_active: bool) -> None:
+def _wait_again(row: CheckState, check: Check, at: int, *, is_active: bool, is_resumed: bool) -> None:
     """A passive check after the cut: what it waits for, and until when; one that fails stays so until it is heard."""
     options = KINDS[check.kind].parse(check.target, check.options)
-    wait = resumed(Wait.read(row.wait) if row.wait else Wait(), options, check.interval_ms, at)
+    if row.wait is None:  # it was looked at until now, and what was seen then says nothing any more
+        put_intervals(new_intervals(row=row, events=[Put(at, NEVER_MS, "unknown", "unknown")]))
+    before = Wait.read(row.wait) if row.wait else Wait()
+    wait = resumed(before, at) if is_resumed else edited(before, options, check.interval_ms, at)
     due = deadline(wait, options, check.interval_ms) if is_active else None
     row.wait = wait.stored()
     row.deadline = due.at if due else None

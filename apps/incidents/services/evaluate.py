@@ -77,7 +77,7 @@ def evaluate_checks(*, check_ids: Collection[uuid.UUID], now: datetime) -> int:
             raise  # the database, not the check
         except Exception as error:
             log.exception("check %s could not be evaluated", plan.id)
-            _letter(plan.id, error, now)
+            letter(plan.id, error, now)
     put_intervals(intervals)
     _advance(together)
     return moved
@@ -165,7 +165,7 @@ def _advance(rows: Sequence[CheckState]) -> None:
         cursor.execute(statement, [[row.check_row_id for row in rows], *columns])
 
 
-def _letter(check_id: uuid.UUID, error: Exception, now: datetime) -> None:
+def letter(check_id: uuid.UUID, error: Exception, now: datetime) -> None:
     """The sweep comes by every two seconds: one letter a while is enough."""
     recent = DeadLetter.objects.filter(check_id=check_id, created_at__gt=now - _LETTER_PAUSE, origin=DeadLetter.Origin.EVALUATION)
     if not recent.exists():
@@ -180,7 +180,7 @@ def evaluate_apart(*, check_ids: Sequence[uuid.UUID], now: datetime) -> None:
         raise
     except DatabaseError as error:
         if len(check_ids) == 1:
-            _letter(check_ids[0], error, now)
+            letter(check_ids[0], error, now)
             return
         middle = len(check_ids) // 2
         evaluate_apart(check_ids=check_ids[:middle], now=now)

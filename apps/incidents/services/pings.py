@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 
 from apps.core.clock import from_ms, to_ms
 from apps.incidents.machine import STALE_NEWS_MS, Event, Policy, Round, State, step
@@ -21,6 +23,7 @@ from apps.incidents.passive import Deadline, Signal, Wait, deadline, heard, pass
 from apps.incidents.reasons import Why
 from apps.incidents.rows import NEVER_MS, state_of, write_state
 from apps.incidents.services.changes import new_intervals, note_state, only_time_passed, turned_at, write_events
+from apps.incidents.services.evaluate import letter
 from apps.monitors.liveness import Liveness
 from apps.monitors.models import Check, Region
 from apps.monitors.selectors import PassivePlan, liveness_of, passive_plan, passive_plan_of
@@ -28,15 +31,20 @@ from apps.probes import wire
 from apps.probes.contract import Facts
 from apps.probes.reasons import Reason, Verdict
 from apps.probes.registry import KINDS, PASSIVE
-from apps.results.partitions import ensure_partitions
+from apps.results.models import UNTIMED
+from apps.results.partitions import ensure_days, ensure_partitions
 from apps.results.pings import HeardPing, Statement, keep_ping, keep_ping_with
 from apps.results.services import RecordedRun, put_intervals, record_runs
+
+log = logging.getLogger(__name__)
 
 _NO_GAP = 2**62
 """Pings come when they come: no two of them are too far apart to follow each other."""
 _STEPS = 50
 """Deadlines settled one by one in a transaction; what a longer backlog holds is one step."""
 _SWEPT = 200
+_AT_HAND_MS = 86_400_000
+"""The partitions of so long ago are there in any case."""
 _WORDS = 200
 """Characters of a job's last line that a reason holds."""
 _SHOWN = 2_000
@@ -86,7 +94,7 @@ def _receive_locked(check_id: uuid.UUID, ping: Ping, clock: Callable[[], datetim
     now = clock()
     slot = max(to_ms(now), walk.state.slot + 1)
     if not walk.plan.is_paused:
-        _let_pass(walk, slot, to_ms(now))
+        _let_pass(walk, slot, to_ms(now), _core(walk.plan.region_id, heard_at=to_ms(now)))
     about = _hear(walk, ping, slot, to_ms(now))
     keep_ping(check_id=walk.plan.id, number=walk.row.pings, ping=about)
     _write(walk, now)
@@ -133,14 +141,29 @@ def _moves(walk: _Walk, before: tuple[int, ...]) -> Statement:
     return Statement(_MOVE, [*after, row.pk, *before])
 
 
+def settle_deadlines(*, now: datetime) -> int:
+    """Of all checks what should have come by now and did not; one that fails here holds no other up. Returns how many."""
+    settled = 0
+    for check_id in passed_deadlines(now=now):
+        try:
+            settled += settle_deadline(check_id=check_id, now=now)
+        except (OperationalError, InterfaceError):
+            raise  # the database, not the check
+        except Exception as error:
+            log.exception("the deadline of check %s could not be settled", check_id)
+            letter(check_id, error, now)
+    return settled
+
+
 @transaction.atomic
 def settle_deadline(*, check_id: uuid.UUID, now: datetime) -> bool:
-    """What should have come by now and did not. Whether anything had passed."""
+    """Of one check. Whether anything had passed."""
     walk = _locked(check_id)
     if walk is None or walk.plan.is_paused:
         return False
-    _let_pass(walk, to_ms(now), to_ms(now))
-    _write(walk, now)
+    _let_pass(walk, to_ms(now), to_ms(now), _core(walk.plan.region_id))
+    if walk.events:
+        _write(walk, now)
     return bool(walk.events)
 
 
@@ -226,40 +249,50 @@ def _glanced(check_id: uuid.UUID) -> _Walk | None:
     return _walk(row, passive_plan_of(check_id, plan), waits)
 
 
-def _let_pass(walk: _Walk, until: int, now_ms: int) -> None:
-    """Settle the deadlines before a moment. One inside the core's own silence is nobody's fault."""
-    core: Liveness | None = None
+def _let_pass(walk: _Walk, until: int, now_ms: int, core: Callable[[], Liveness]) -> None:
+    """Settle the deadlines before a moment. One inside the core's own silence is nobody's fault; one that may be waits."""
     steps = 0
     while (due := walk.due()) is not None and due.at < until:
-        core = core or liveness_of(Region.objects.get(pk=walk.plan.region_id))
+        could_hear = core().covers(due.at, now_ms)
+        if could_hear is None:
+            return
         steps += 1
         slot = max(due.at, walk.state.slot + 1)  # two runs may overrun at the same millisecond
-        is_ours = not core.is_live(due.at)
         walk.wait = passed(walk.wait, due)
-        if is_ours:
-            _skip(walk, min(until, _silent_until(core, due.at, until)))
-        elif steps > _STEPS:
-            _skip(walk, until)
-        if is_ours:
+        if not could_hear:
+            _skip(walk, min(until, _silent_until(core(), due.at, until)))
             why = (Reason.NO_RESULT, "the deadline passed while we could not be reached")
-            walk.record(slot, Verdict.UNKNOWN, why, 0, {})
+            walk.record(slot, Verdict.UNKNOWN, why, UNTIMED, {})
             walk.step(slot, "unknown", now_ms)
-        else:
-            facts = {"expected_at": _timestamp(due.expected), "run": due.rid}
-            walk.record(slot, Verdict.DOWN, (due.reason, _said(due)), 0, facts)
-            walk.step(slot, "down", now_ms)
+            continue
+        if steps > _STEPS:
+            _skip(walk, until)
+        facts = {"expected_at": _timestamp(due.expected), "run": due.rid}
+        walk.record(slot, Verdict.DOWN, (due.reason, _said(due)), UNTIMED, facts)
+        walk.step(slot, "down", now_ms)
 
 
-def _silent_until(core: Liveness, at: int, now_ms: int) -> int:
-    """The end of the core's silence that a moment lies in; it may still go on."""
-    is_over = core.last_sent is not None and core.last_sent >= at
-    return (core.silent_until or now_ms) if is_over else now_ms
+def _core(region_id: int, *, heard_at: int | None = None) -> Callable[[], Liveness]:
+    """The core's liveness, read when it is asked for; a ping that is here proves that one can be."""
+
+    @cache
+    def read() -> Liveness:
+        known = liveness_of(Region.objects.get(pk=region_id))
+        return known if heard_at is None else known.heard(heard_at)
+
+    return read
 
 
 def _skip(walk: _Walk, until: int) -> None:
     """Count what was expected on to the last time whose deadline is before a moment: a long silence is one step."""
     while (due := walk.due()) is not None and due.at < until:
         walk.wait = passed(walk.wait, due)
+
+
+def _silent_until(core: Liveness, at: int, now_ms: int) -> int:
+    """The end of the core's silence that a moment lies in; it may still go on."""
+    is_over = core.last_sent is not None and core.last_sent >= at
+    return (core.silent_until or now_ms) if is_over else now_ms
 
 
 def _said(due: Deadline) -> str:
@@ -293,7 +326,13 @@ def _hear(walk: _Walk, ping: Ping, slot: int, now_ms: int) -> HeardPing:
     verdict, why = _judged(ping, said.verdict, said.runtime, walk.options.degraded_ms)
     facts = {"ping": number, "run": ping.rid or None, "exit_code": ping.exit_code, "address": ping.address, "others": said.others}
     facts |= {"runtime_ms": said.runtime} | ({"body": ping.body[:_SHOWN]} if ping.body else {})
-    walk.record(slot, verdict, why, said.runtime or 0, {name: value for name, value in facts.items() if value is not None})
+    walk.record(
+        slot,
+        verdict,
+        why,
+        UNTIMED if said.runtime is None else min(said.runtime, 2**31 - 1),
+        {name: value for name, value in facts.items() if value is not None},
+    )
     walk.step(slot, verdict.value, now_ms)
     return about
 
@@ -313,6 +352,9 @@ def _judged(
 def _write(walk: _Walk, now: datetime) -> None:
     """The runs, the state and what follows from it."""
     row = walk.row
+    for recorded in walk.runs:  # a deadline may lie in days that nobody made a partition for
+        if recorded.run.slot < to_ms(now) - _AT_HAND_MS:
+            ensure_days(first=from_ms(recorded.run.slot), days=1)
     record_runs(rows=walk.runs, now_ms=to_ms(now))
     if only_time_passed(walk.events):
         begun = new_intervals(row=row, events=walk.events)

@@ -19,6 +19,7 @@ from apps.probes.contract import Kind, OptionError, OptionField, RawOptions, sto
 _YEAR_S = 365 * 86_400
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NOTE_LIMIT = 2_000
+_CRON_FIELDS = 5
 SLUG = re.compile(r"[a-z0-9_-]{1,100}\Z")
 """What stands in a ping address instead of the check's id."""
 
@@ -93,6 +94,8 @@ def parse(target: str, raw: Mapping[str, object]) -> Options:
 
 def _judge_cron(cron: str, zone: str) -> None:
     """Raises OptionError for what never comes due, too."""
+    if len(cron.split()) != _CRON_FIELDS:
+        raise OptionError("options.cron", "is not a cron expression of five fields")
     try:
         next(CronSim(cron, _EPOCH.replace(year=2026).astimezone(ZoneInfo(zone))))
     except CronSimError as error:
