@@ -26,6 +26,10 @@ _FAULTS: dict[int, tuple[str, str]] = {
     2: ("tls_unknown_ca", "the issuer of the certificate is not known"),
     21: ("tls_unknown_ca", "the issuer of the certificate is not known"),
     24: ("tls_unknown_ca", "a certificate of the chain may not issue others"),
+    79: ("tls_unknown_ca", "a certificate of the chain may not issue others"),
+    25: ("tls_unknown_ca", "the chain is longer than one of its certificates allows"),
+    47: ("tls_unknown_ca", "an issuer of the chain may not vouch for this name"),
+    7: ("tls_unknown_ca", "a signature in the chain is not right"),
     9: ("tls_not_yet_valid", "the certificate is not valid yet"),
     10: ("tls_expired", "the certificate has expired"),
     62: ("tls_hostname_mismatch", "the certificate is for another name"),
@@ -39,14 +43,15 @@ _LEAST_RSA, _LEAST_EC = 2048, 224
 
 
 def judge(chain: Sequence[x509.Certificate], faults: Iterable[int], roots: str = "") -> NetError | None:
-    """The gravest of OpenSSL's `faults` in our words, or None where none of them is known."""
+    """The gravest of OpenSSL's `faults` in our words; one that has none of ours still is one. None without any."""
     found = set(faults)
     for fault, (code, words) in _FAULTS.items():
         if fault in found:
             if fault in _UNKNOWN_ISSUER and _lacks_a_link(chain, roots):
                 return NetError("tls_incomplete_chain", f"the server does not send the certificate of {_short(chain[-1].issuer)}")
             return NetError(code, f"{words} ({_detail(code, chain)})" if chain else words)
-    return None
+    unnamed = sorted(found - {0})
+    return NetError("tls_handshake", f"the certificate does not stand OpenSSL's test {unnamed[0]}") if unnamed else None
 
 
 def weakness(chain: Sequence[x509.Certificate]) -> NetError | None:

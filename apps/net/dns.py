@@ -12,6 +12,7 @@ from typing import Literal
 import dns.exception
 import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
 
 from apps.net.errors import NetError
@@ -24,6 +25,11 @@ Transport = Literal["udp", "tcp", "tls"]
 _RESEND_S = 1.0
 _BIGGEST = 65_535
 _SHORTEST = 12
+_GRACE_S, _MOST_LINKS = 0.05, 16
+_AS_DNS = {
+    "connect_refused": "dns_refused", "connect_timeout": "dns_timeout", "read_timeout": "dns_timeout",
+    "network_unreachable": "dns_timeout", "connection_reset": "dns_malformed", "connection_closed": "dns_malformed",
+}  # fmt: skip
 _CODES = {"NXDOMAIN": "dns_nxdomain", "SERVFAIL": "dns_servfail", "REFUSED": "dns_refused"}
 
 
@@ -77,26 +83,53 @@ class DnsClient:
     async def addresses(self, host: str, family: Family, server: Server, until: float) -> list[str]:
         """The addresses of a name as this server tells them, IPv4 first. Raises NetError with a `dns_*` code."""
         wanted = {"auto": ("A", "AAAA"), "ipv4": ("A",), "ipv6": ("AAAA",)}[family]
-        answers = await asyncio.gather(*(self._records(host, kind, server, until) for kind in wanted), return_exceptions=True)
-        found = [address for answer in answers if not isinstance(answer, BaseException) for address in answer]
-        if found:
-            return found
-        failures = [answer for answer in answers if isinstance(answer, BaseException)]
-        raise failures[0] if failures else NetError("dns_empty", f"the name {host} has no address at {server.host}")
+        asking = [asyncio.ensure_future(self._records(host, kind, server, until)) for kind in wanted]
+        try:
+            done, waiting = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+            found = any(task.exception() is None and task.result() for task in done)
+            if waiting:  # a server that never answers for one family must not cost the other
+                done |= (await asyncio.wait(waiting, timeout=_GRACE_S if found else None))[0]
+        finally:
+            for task in asking:
+                task.cancel()
+        answers = [task.exception() or task.result() for task in asking if task in done]
+        addresses = [address for answer in answers if not isinstance(answer, BaseException) for address in answer]
+        if addresses:
+            return addresses
+        failure = next((answer for answer in answers if isinstance(answer, BaseException)), None)
+        raise failure or NetError("dns_empty", f"the name {host} has no address at {server.host}")
 
     async def _records(self, host: str, kind: str, server: Server, until: float) -> list[str]:
-        query = dns.message.make_query(host, kind)
-        answer = read_answer(query, await self.ask(query.to_wire(), server, until))
-        if answer.flags & dns.flags.TC and server.transport == "udp":
-            answer = read_answer(query, await self.ask(query.to_wire(), replace(server, transport="tcp"), until))
-        code = dns.rcode.to_text(answer.rcode())
-        if code != "NOERROR":
-            raise NetError(_CODES.get(code, "dns_wrong_answer"), f"{server.host} answers {code} for {host}")
+        """Through aliases, also where the server tells them one by one."""
+        name, seen = dns.name.from_text(host), set[dns.name.Name]()
+        while name not in seen and len(seen) < _MOST_LINKS:
+            seen.add(name)
+            answer = await self._answer(name, kind, server, until)
+            code = dns.rcode.to_text(answer.rcode())
+            if code != "NOERROR":
+                raise NetError(_CODES.get(code, "dns_wrong_answer"), f"{server.host} answers {code} for {host}")
+            try:
+                chain = answer.resolve_chaining()
+            except dns.exception.DNSException as error:
+                raise NetError("dns_loop", f"the answer of {server.host} for {host} cannot be followed: {error}") from error
+            if chain.answer is not None or not chain.cnames:
+                return [row.to_text() for row in chain.answer or ()]
+            name = chain.canonical_name
+        raise NetError("dns_loop", f"the aliases of {host} lead back to {name}")
+
+    async def _answer(self, name: dns.name.Name, kind: str, server: Server, until: float) -> dns.message.QueryMessage:
+        """What goes wrong with the server has DNS codes here: it is not the target."""
+        query = dns.message.make_query(name, kind)
         try:
-            rows = answer.resolve_chaining().answer
-        except dns.exception.DNSException as error:
-            raise NetError("dns_loop", f"the answer of {server.host} for {host} cannot be followed: {error}") from error
-        return [row.to_text() for row in rows or ()]
+            answer = read_answer(query, await self.ask(query.to_wire(), server, until))
+        except NetError as error:
+            raise NetError(_AS_DNS.get(error.code, error.code), f"the name server: {error.message}") from error
+        if not answer.flags & dns.flags.TC or server.transport != "udp":
+            return answer
+        try:
+            return read_answer(query, await self.ask(query.to_wire(), replace(server, transport="tcp"), until))
+        except NetError as error:
+            raise NetError("dns_truncated", f"the answer was cut short, and over TCP: {error.message}") from error
 
     async def _addresses(self, server: Server, until: float) -> Sequence[str]:
         if not server.host:

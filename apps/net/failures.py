@@ -45,6 +45,10 @@ def of_curl(curl: pycurl.Curl, failure: tuple[int, str], seen: Transfer) -> NetE
         # The host name is compared by libcurl, after OpenSSL has judged the chain.
         verified = 62 if "subject name" in text else curl.getinfo(pycurl.SSL_VERIFYRESULT)
         return chains.judge(_loaded(seen.certificates), [verified], seen.roots) or NetError("tls_handshake", text)
+    if code == pycurl.E_RECV_ERROR and curl.getinfo(pycurl.APPCONNECT_TIME) and "unexpected eof" in text.lower():
+        if curl.getinfo(pycurl.RESPONSE_CODE):  # it was killed: a server that is done says so (close_notify)
+            return NetError("truncated_body", f"the connection broke after {seen.size} bytes of the body")
+        return NetError("connection_closed", f"{where} closed the connection without an answer")
     if code == pycurl.E_SSL_CONNECT_ERROR or (code in (55, 56) and "SSL" in text):
         return _tls_failure(curl.getinfo(pycurl.OS_ERRNO), text)
     if code in (pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR):
@@ -69,7 +73,8 @@ def of_proxy(curl: pycurl.Curl, failure: tuple[int, str], seen: Transfer, *, is_
     code, text = failure
     if code == pycurl.E_COULDNT_CONNECT and curl.getinfo(pycurl.OS_ERRNO):
         return NetError("proxy_failed", connect_failure(curl.getinfo(pycurl.OS_ERRNO), f"the proxy {seen.where}").message)
-    if code == pycurl.E_OPERATION_TIMEDOUT and not curl.getinfo(pycurl.CONNECT_TIME):
+    has_begun = curl.getinfo(pycurl.PRETRANSFER_TIME) or (seen.is_tls and curl.getinfo(pycurl.CONNECT_TIME))
+    if code == pycurl.E_OPERATION_TIMEDOUT and not has_begun:
         return NetError("proxy_failed", f"the proxy {seen.where} did not connect us within {seen.connect_s * 1000:.0f} ms")
     has_no_tunnel = is_tunnelled and curl.getinfo(pycurl.HTTP_CONNECTCODE) != _OK
     if has_no_tunnel or code in _PROXYS or "SOCKS" in text or "proxy" in text.lower():

@@ -8,6 +8,7 @@ multi handle and file, so there is one multi per file.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,10 @@ from apps.net.stream import PUBLIC, Trust
 MIN_CURL = (8, 23)  # older ones join a hung resolver thread inside the loop
 USER_AGENT = "GoUpTime/1"
 _PROXY_ASKS = 407
+_SHARES = 2
+_HELD_BYTES = 256_000_000
+_EMPTY_GZIP = 30
+"""An empty body, packed, is at most so long."""
 _BACKSTOP_S = 0.25  # libcurl's own deadline comes first: it leaves the phases readable
 
 
@@ -91,23 +96,32 @@ class _Intake:
     """What libcurl's callbacks fill while a transfer runs."""
 
     request: Request
+    held: Counter[str]
+    """Bytes of bodies that the whole engine keeps."""
     lines: list[bytes] = field(default_factory=list)
-    chunks: list[bytes] = field(default_factory=list)
-    kept: int = 0
+    is_whole: bool = False
+    """The head of the answer came to its end."""
+    body: bytearray = field(default_factory=bytearray)
     size: int = 0
+    is_refused: bool = False
     blocked: list[str] = field(default_factory=list)
 
     def on_header(self, line: bytes) -> None:
         if line.startswith(b"HTTP/"):  # the final answer follows after 1xx ones
             self.lines.clear()
+            self.is_whole = False
+        self.is_whole = self.is_whole or line in (b"\r\n", b"\n")
         self.lines.append(line)
 
     def on_body(self, chunk: bytes) -> int | None:
         self.size += len(chunk)
-        if self.kept < self.request.keep_bytes:
-            self.chunks.append(chunk[: self.request.keep_bytes - self.kept])
-            self.kept += len(self.chunks[-1])
-        return -1 if self.size > self.request.max_bytes else None
+        room = self.request.keep_bytes - len(self.body)
+        if room > 0:
+            kept = chunk[:room]
+            self.held["bytes"] += len(kept)
+            self.is_refused = self.held["bytes"] > _HELD_BYTES
+            self.body += kept
+        return -1 if self.size > self.request.max_bytes or self.is_refused else None
 
 
 @dataclass(frozen=True)
@@ -132,6 +146,7 @@ class HttpEngine:
         self._roots = Path(ca_file).read_text() if ca_file else ""
         self._multis: dict[str, pycurl.AsyncCurlMulti] = {}
         self._free: list[pycurl.Curl] = []
+        self._held: Counter[str] = Counter()
 
     async def exchange(self, request: Request, until: float) -> Response:
         """Send one request and read its answer; `until` is on the loop's clock. Never raises for what the target does."""
@@ -150,8 +165,8 @@ class HttpEngine:
         for tried, address in enumerate(route.addresses, start=1):
             response = Response(request.url, address)
             left = until - loop.time()
-            # A black hole must leave time for the addresses behind it.
-            connect_s = left / (len(route.addresses) - tried + 1)
+            # A black hole must leave time for the addresses behind it; a slow TLS handshake counts in, and needs its own.
+            connect_s = left / min(_SHARES, len(route.addresses) - tried + 1)
             await self._transfer(request, url, response, route.behind, left, connect_s)
             response.phases_ms = {"dns": dns_ms, **response.phases_ms}
             if response.error is None or response.error.code not in NEXT_ADDRESS or until <= loop.time():
@@ -210,7 +225,7 @@ class HttpEngine:
         multi = self._multis.get(cached)
         if multi is None:
             multi = self._multis[cached] = pycurl.AsyncCurlMulti()
-        intake = _Intake(request)
+        intake = _Intake(request, self._held)
         curl = self._free.pop() if self._free else pycurl.Curl()
         _configure(curl, request, url, response.address, behind, self._ca_file)
         curl.setopt(pycurl.TIMEOUT_MS, max(1, int(left_s * 1000)))
@@ -219,28 +234,50 @@ class HttpEngine:
         curl.setopt(pycurl.WRITEFUNCTION, intake.on_body)
         curl.setopt(pycurl.OPENSOCKETFUNCTION, socket_opener(self._policy, intake.blocked))
         failure: tuple[int, str] | None = None
-        async with asyncio.timeout(left_s + _BACKSTOP_S):
-            try:
-                await multi.perform(curl)
-            except pycurl.error as error:
-                failure = (error.args[0], error.args[1])
+        try:
+            async with asyncio.timeout(left_s + _BACKSTOP_S):
+                try:
+                    await multi.perform(curl)
+                except pycurl.error as error:
+                    failure = (error.args[0], error.args[1])
+        finally:
+            self._held["bytes"] -= len(intake.body)
         # A cancelled transfer leaves above: the multi still holds the handle, which must not be used again.
         _read(curl, url, intake, response)
         if intake.blocked:
             response.error = NetError("blocked_address", f"the connection went to {intake.blocked[0]}, which is refused")
+        elif intake.is_refused:
+            response.error = NetError(
+                "internal", "this worker holds as many bodies as it may; look into fewer of them, or smaller ones"
+            )
         elif failure and not response.is_capped:
             seen = self._seen(request, url, response, left_s, connect_s)
-            response.error = _of_route(curl, failure, seen, request.proxy, behind) or of_curl(curl, failure, seen)
+            response.error = _of_route(curl, failure, seen, url, request.proxy, behind) or of_curl(curl, failure, seen)
+        elif not failure and not intake.is_whole:
+            response.error = NetError(
+                "connection_closed", f"the answer ended within its headers, after {len(intake.lines)} lines"
+            )
+        elif not failure and _is_cut(curl, response):
+            response.error = NetError("truncated_body", "the packed body ended before anything of it could be unpacked")
         elif request.proxy and response.status == _PROXY_ASKS:
             response.error = NetError("proxy_failed", "[proxy.status] (407) == 200: the proxy asks for a user name and password")
         curl.reset()
         self._free.append(curl)
 
 
-def _of_route(curl: pycurl.Curl, failure: tuple[int, str], seen: Transfer, proxy: Proxy | None, behind: str) -> NetError | None:
+def _is_cut(curl: pycurl.Curl, response: Response) -> bool:
+    """Bytes came and nothing of them could be unpacked: libcurl takes that for an empty body."""
+    is_packed = (response.header("content-encoding") or "").lower() in ("gzip", "deflate", "br")
+    return is_packed and not response.size and curl.getinfo(pycurl.SIZE_DOWNLOAD) > _EMPTY_GZIP
+
+
+def _of_route(
+    curl: pycurl.Curl, failure: tuple[int, str], seen: Transfer, url: SplitResult, proxy: Proxy | None, behind: str
+) -> NetError | None:
     if proxy is None:
         return None
-    is_tunnelled = proxy.scheme == "http" and (seen.is_tls or bool(behind))
+    is_literal = literal(url.hostname or "") is not None  # libcurl asks for such a one by an absolute URL
+    is_tunnelled = proxy.scheme == "http" and (seen.is_tls or (bool(behind) and not is_literal))
     return of_proxy(curl, failure, seen, is_tunnelled=is_tunnelled)
 
 
@@ -261,8 +298,8 @@ def _configure_route(curl: pycurl.Curl, request: Request, url: SplitResult, addr
     curl.setopt(pycurl.PROXY, f"{scheme}://{_bracketed(address)}:{proxy.port}")
     curl.setopt(pycurl.NOPROXY, "")
     if proxy.username:
-        curl.setopt(pycurl.PROXYUSERNAME, proxy.username)
-        curl.setopt(pycurl.PROXYPASSWORD, proxy.password)
+        curl.setopt(pycurl.PROXYUSERNAME, proxy.username.encode())
+        curl.setopt(pycurl.PROXYPASSWORD, proxy.password.encode())
 
 
 def _configure(curl: pycurl.Curl, request: Request, url: SplitResult, address: str, behind: str, ca_file: str) -> None:
@@ -279,8 +316,8 @@ def _configure(curl: pycurl.Curl, request: Request, url: SplitResult, address: s
     if request.login is not None:
         way, username, password = request.login
         put(pycurl.HTTPAUTH, pycurl.HTTPAUTH_DIGEST if way == "digest" else pycurl.HTTPAUTH_BASIC)
-        put(pycurl.USERNAME, username)
-        put(pycurl.PASSWORD, password)
+        put(pycurl.USERNAME, username.encode())
+        put(pycurl.PASSWORD, password.encode())
     if request.method == "HEAD":
         put(pycurl.NOBODY, 1)
     elif request.body is not None:
@@ -328,7 +365,7 @@ def _read(curl: pycurl.Curl, url: SplitResult, intake: _Intake, response: Respon
         for name, colon, value in (line.partition(b":") for line in intake.lines)
         if colon
     ]
-    response.body = b"".join(intake.chunks)
+    response.body = bytes(intake.body)
     response.size = intake.size
     response.is_capped = intake.size > intake.request.max_bytes
     connect, tls, sent = info(pycurl.CONNECT_TIME), info(pycurl.APPCONNECT_TIME), info(pycurl.PRETRANSFER_TIME)

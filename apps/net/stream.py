@@ -159,6 +159,10 @@ class Stream:
         return len(data)
 
     async def _received(self, until: float) -> bytes:
+        """A server that never stops to speak must not keep the loop: data that is there is read without a pause."""
+        await asyncio.sleep(0)
+        if asyncio.get_running_loop().time() >= until:
+            raise NetError("read_timeout", f"{self._where} did not come to an end in time")
         return await self._within(asyncio.get_running_loop().sock_recv(self._sock, _READ), until)
 
     async def _within(self, waiting: Awaitable[T], until: float) -> T:

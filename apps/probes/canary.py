@@ -6,6 +6,7 @@ A failing run is not reported before a look at them that began after it did; loo
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 
 from apps.net.errors import NetError
@@ -28,6 +29,7 @@ class Canaries:
         self._began = 0.0
         self.seen: dict[str, bool] = {}
         """What the last look saw of each."""
+        self._failed = -math.inf
 
     async def reach_any(self, *, since: float) -> bool:
         """Whether one was reached by a look that began at or after a moment of the loop's clock."""
@@ -37,6 +39,10 @@ class Canaries:
                 self._look = asyncio.get_running_loop().create_task(self._look_at_all())
             await asyncio.shield(self._look)
         return not self._places or any(self.seen.values())
+
+    async def were_reachable(self, *, since: float) -> bool:
+        """Whether no look since a moment failed, one that begins now included: a link may have come back meanwhile."""
+        return await self.reach_any(since=asyncio.get_running_loop().time()) and self._failed < since
 
     async def close(self) -> None:
         if self._look is not None:
@@ -50,6 +56,8 @@ class Canaries:
         self._network = network = self._network or Network(AddressPolicy(private=True))
         answers = await asyncio.gather(*(_accepts(network, *place) for place in self._places.values()))
         self.seen = dict(zip(self._places, answers, strict=True))
+        if not any(answers):
+            self._failed = asyncio.get_running_loop().time()
 
 
 def _place(target: str) -> tuple[str, int]:

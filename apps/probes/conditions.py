@@ -147,7 +147,7 @@ def _compared(op: str, actual: Any, value: str) -> bool:
     if op == "contains":
         return value in actual if isinstance(actual, str) else value in map(_text, actual) if isinstance(actual, list) else False
     if op == "matches":
-        return bool(patterns.compiled(value).search(_text(actual)))
+        return bool(patterns.compiled(value).search(_text(actual).encode("utf-8", "replace").decode()))
     number, wanted = _number(actual), _number(value)
     if op == "==":
         return number == wanted if number is not None and wanted is not None else _text(actual) == value
@@ -161,7 +161,10 @@ def _number(value: Any) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, (int, float)):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:  # a whole number of hundreds of digits
+            return None
     found = _NUMBER.fullmatch(value) if isinstance(value, str) else None
     return float(found[1]) * _UNITS.get(found[2] or "", 1) if found else None
 

@@ -103,13 +103,18 @@ async def _pop3(stream: Stream, until: float) -> None:
     await _asked(Lines(stream, until), "+OK", "STLS", "+OK")
 
 
+_UNTAGGED = 100
+
+
 async def _asked(lines: Lines, greeting: str, command: str, agreed: str) -> None:
     hello = await lines.hear()
     if not hello.upper().startswith(greeting):
         raise NetError("banner_mismatch", f"the server greets with {hello!r}")
     await lines.say(command)
     answer = await lines.hear()
-    while answer.startswith("* "):  # untagged data may stand before IMAP's answer
+    for _ in range(_UNTAGGED):  # untagged data may stand before IMAP's answer
+        if not answer.startswith("* "):
+            break
         answer = await lines.hear()
     if not answer.upper().startswith(agreed.upper()):
         raise NetError("starttls_missing", f"the server answers {command.rsplit(maxsplit=1)[-1]} with {answer!r}")
@@ -124,15 +129,23 @@ def ensure_drained(lines: Lines) -> None:
 # RFC 4511, 4.12 and 4.14.1: message 1, the extended request "StartTLS".
 _LDAP_STARTTLS = bytes.fromhex("301d02010177188016") + b"1.3.6.1.4.1.1466.20037"
 _LDAP_SUCCESS = b"\x0a\x01\x00"
+_LDAP_HEAD, _LDAP_LONGEST = 2, 512
 # https://www.postgresql.org/docs/current/protocol-message-formats.html: SSLRequest
 _POSTGRES_SSL = bytes.fromhex("0000000804d2162f")
 
 
 async def _ldap(stream: Stream, until: float) -> None:
     await stream.send(_LDAP_STARTTLS, until)
-    answer = await stream.receive(until)
-    if not answer.startswith(b"\x30"):
-        raise NetError("protocol_error", "the server does not speak LDAP" if answer else "the server closed the connection")
+    answer = b""
+    while len(answer) < _LDAP_HEAD or len(answer) < _LDAP_HEAD + answer[1]:  # a short form of BER: it is never longer
+        data = await stream.receive(until)
+        if not data:
+            raise NetError("connection_closed", "the server closed the connection when TLS was asked for")
+        answer += data
+        if not answer.startswith(b"\x30"):
+            raise NetError("protocol_error", "the server does not speak LDAP")
+        if len(answer) > _LDAP_LONGEST or (len(answer) > 1 and answer[1] & 0x80):
+            break
     if _LDAP_SUCCESS not in answer[:32]:
         raise NetError("starttls_missing", "the server refuses StartTLS")
 

@@ -36,7 +36,6 @@ _STARTED_EARLY_MS = 15_000
 _BUFFERED_RUNS = 200_000
 _STOP_S = 12.0
 _REMEMBERED = 200_000
-_AGAINST = (Verdict.DOWN, Verdict.DEGRADED)
 
 Publish = Callable[[dict[str, Any]], None]
 """Sends one envelope; blocks until the broker has it, and retries for as long as that takes."""
@@ -199,7 +198,7 @@ class Engine:
         started_at = self.clock.now_ms()
         began = self._loop.time()
         result = await runner.run(job, self.network, started_at)
-        if result.outcome.verdict in _AGAINST and not await self.canaries.reach_any(since=began):
+        if _speaks_against(result.outcome) and not await self.canaries.were_reachable(since=began):
             result = replace(result, outcome=_unreachable(result.outcome))
         outcome = result.outcome
         if job.trial is not None:
@@ -285,6 +284,11 @@ class Engine:
             sent_at=self.clock.now_ms(),
         )
         await self._loop.run_in_executor(None, self.publish, envelope)
+
+
+def _speaks_against(outcome: Outcome) -> bool:
+    """Whether it tells of a failure; one that was expected is told as up."""
+    return outcome.verdict in (Verdict.DOWN, Verdict.DEGRADED) or "expected_failure" in outcome.facts
 
 
 def _unreachable(outcome: Outcome) -> Outcome:

@@ -11,6 +11,7 @@ from apps.probes.contract import Facts, Outcome
 from apps.probes.reasons import Reason, Verdict
 
 DAY_MS = 86_400_000
+_NOT_LOOKED_AT = frozenset({Reason.BLOCKED_ADDRESS, Reason.REDIRECT_BLOCKED, Reason.PROXY_FAILED})
 
 
 def slow(latency_ms: float, degraded_ms: int | None, facts: Facts) -> Outcome | None:
@@ -86,7 +87,7 @@ def asserted(facts: Facts, latency_ms: float | None, now_ms: int) -> Facts:
 
 def upside_down(outcome: Outcome) -> Outcome:
     """For what must not answer. Where we did not look, or may not, nothing is turned."""
-    if outcome.verdict == Verdict.UNKNOWN or outcome.reason in (Reason.BLOCKED_ADDRESS, Reason.REDIRECT_BLOCKED):
+    if outcome.verdict == Verdict.UNKNOWN or outcome.reason in _NOT_LOOKED_AT:
         return outcome
     if outcome.verdict == Verdict.DOWN:
         told = {"reason": outcome.reason, "message": outcome.message}

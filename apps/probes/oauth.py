@@ -13,7 +13,7 @@ from apps.net.network import Network
 from apps.probes import conditions
 
 _KEPT = 10_000
-_EARLY_S = 60.0
+_EARLY_S, _LONGEST_S = 60.0, 10**9
 """A token is renewed this much before its end."""
 _SHOWN = 200
 _OK = 200
@@ -26,9 +26,9 @@ _tokens: dict[Grant, tuple[str, float]] = {}
 async def token(grant: Grant, asking: Request, network: Network, until: float) -> str:
     """A token of that grant; `asking` is the check's own request, whose way to the network it takes. Raises NetError."""
     loop = asyncio.get_running_loop()
-    kept = _tokens.get(grant)
-    if kept is not None and kept[1] > loop.time():
-        return kept[0]
+    known = _tokens.get(grant)
+    if known is not None and known[1] > loop.time():
+        return known[0]
     url, client, secret, scope = grant
     form = {"grant_type": "client_credentials", **({"scope": scope} if scope else {})}
     credentials = base64.b64encode(f"{quote(client, safe='')}:{quote(secret, safe='')}".encode()).decode()
@@ -57,11 +57,16 @@ async def token(grant: Grant, asking: Request, network: Network, until: float) -
         message = f"{url} gives no token: [status] ({response.status}) == 200{f', {said}'[:_SHOWN] if said else ''}"
         raise NetError("auth_failed", message)
     lives_s = found.get("expires_in") if isinstance(found, dict) else None
-    if isinstance(lives_s, (int, float)) and lives_s > _EARLY_S:
+    if isinstance(lives_s, (int, float)) and _EARLY_S < lives_s < _LONGEST_S:
         if len(_tokens) >= _KEPT:
             _tokens.clear()
-        _tokens[grant] = (value, loop.time() + min(float(lives_s), 86_400.0) - _EARLY_S)
+        _tokens[grant] = (value, loop.time() + lives_s - _EARLY_S)
     return value
+
+
+def kept(grant: Grant) -> str | None:
+    """The token that is in use."""
+    return _tokens[grant][0] if grant in _tokens else None
 
 
 def forget(grant: Grant) -> bool:

@@ -10,6 +10,8 @@ import re2
 from apps.probes.contract import OptionError
 
 LONGEST = 1_000
+_LARGEST = 1_000
+"""Of RE2's program: the time for each character grows with it."""
 
 
 def check(field: str, pattern: str) -> None:
@@ -17,7 +19,8 @@ def check(field: str, pattern: str) -> None:
     if len(pattern) > LONGEST:
         raise OptionError(field, f"holds a pattern of more than {LONGEST:,} characters")
     try:
-        compiled(pattern)
+        if compiled(pattern).programsize > _LARGEST:
+            raise OptionError(field, f"{pattern[:60]!r} is too large a pattern: fewer and smaller repetitions")
     except re2.error as error:
         said = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
         raise OptionError(field, f"{pattern[:60]!r} is not a regular expression: {said}") from error

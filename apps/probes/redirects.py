@@ -11,6 +11,8 @@ from apps.probes.contract import OptionError
 from apps.probes.reasons import Reason
 from apps.probes.targets import url_host
 
+_LONGEST = 16_000
+"""Of a hop: sign-ins carry much in their addresses."""
 CODES = frozenset({301, 302, 303, 307, 308})
 _FOR_EVERYBODY = frozenset({"accept", "accept-language", "user-agent", "cache-control", "pragma"})
 
@@ -18,7 +20,7 @@ _FOR_EVERYBODY = frozenset({"accept", "accept-language", "user-agent", "cache-co
 def redirected(request: Request, status: int, location: str) -> Request:
     """The request to the next hop; credentials and own headers stay with their origin. Raises ValueError, OptionError."""
     url = sendable(urljoin(request.url, location))
-    url_host(url)
+    url_host(url, most=_LONGEST)
     before, after = urlsplit(request.url), urlsplit(url)
     rewritten = status == 303 or (status in (301, 302) and request.method == "POST")  # RFC 9110, 15.4
     keeps = not rewritten or request.method in ("GET", "HEAD")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import random
 from collections.abc import Sequence
@@ -68,28 +69,35 @@ async def run(job: Job, network: Network, now_ms: int) -> Result:
         if len(attempts) > job.retries or not _may_pass(outcome) or loop.time() + pause_s + _WORTH_S > deadline:
             break
         await asyncio.sleep(pause_s)
-    outcome = scrubbed(outcome, _secrets(job))
     if len(attempts) > 1:
         outcome = outcome.seeing({**outcome.facts, "attempts": attempts})
+    outcome = scrubbed(outcome, _secrets(job))
     took_ms = (loop.time() - started) * 1000
     return Result(outcome, int(took_ms if outcome.latency_ms is None else outcome.latency_ms))
 
 
 def _secrets(job: Job) -> list[str]:
-    """Texts that must not be shown again, the longest first: a header's value, and what stands in it behind a word."""
+    """Texts that must not be shown again, the longest first: secrets, their last words, and what is sent of them."""
     kind = KINDS.get(job.kind)
     found: set[str] = set()
     for name in kind.secret_options if kind else ():
         value = job.options.get(name)
         for text in value.values() if isinstance(value, dict) else [value]:
             if isinstance(text, str):
-                found |= {text, text.rpartition(" ")[2]}
+                found |= {text, text.rpartition(" ")[2], text.rpartition("@")[0].rpartition(":")[2]}
+    user, password = str(job.options.get("username", "")), str(job.options.get("password", ""))
+    if user and password:
+        found |= {_base64(f"{user}:{password}"), _base64(f"\0{user}\0{password}"), _base64(password)}
     return sorted((text for text in found if len(text) >= _SECRET_LENGTH), key=len, reverse=True)
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 def scrubbed(outcome: Outcome, secrets: Sequence[str]) -> Outcome:
     """Without the secrets that a target echoed."""
-    if not secrets or outcome.verdict == Verdict.UP:
+    if not secrets:
         return outcome
 
     def clean(value: Any) -> Any:

@@ -36,10 +36,10 @@ def authority_of(typed: str) -> tuple[str, str]:
     return (scheme.lower() if separator else "", authority)
 
 
-def url_host(target: str) -> str:
+def url_host(target: str, *, most: int = 2_000) -> str:
     """The canonical host of an http(s) URL. Raises OptionError on `target`."""
-    if len(target) > 2_000 or not target.isprintable() or " " in target:
-        raise OptionError("target", "must be a URL of at most 2,000 characters without spaces")
+    if len(target) > most or not target.isprintable() or " " in target:
+        raise OptionError("target", f"must be a URL of at most {most:,} characters without spaces")
     try:
         url = urlsplit(target)
         port = url.port

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -17,6 +18,7 @@ from apps.probes.contract import Facts, OptionError, OptionField, Outcome, RawOp
 from apps.probes.judge import DAY_MS
 from apps.probes.reasons import Reason
 
+_SECOND_THOUGHTS_S = 0.3
 PROTOCOLS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 _PEM_LIMIT = 60_000
 
@@ -152,3 +154,35 @@ def _stapled(staple: bytes) -> str:
         return response.certificate_status.name.lower() if response.response_status is ocsp.OCSPResponseStatus.SUCCESSFUL else ""
     except ValueError:
         return ""
+
+
+async def accepted(stream: Stream, deadline: float) -> None:
+    """In TLS 1.3 a server looks at the client's certificate when the client's side of the handshake is over. Raises NetError."""
+    until = min(deadline, asyncio.get_running_loop().time() + _SECOND_THOUGHTS_S)
+    try:
+        if await stream.receive(until):
+            return
+    except NetError as error:
+        if error.code == "read_timeout":
+            return
+        if error.code.startswith("tls_"):
+            raise
+    raise NetError("tls_client_cert", "the server asked for a client certificate, and closed the connection")
+
+
+async def look_again(address: str, port: int, name: str, options: TrustOptions, scene: Scene, until: float) -> NetError | None:
+    """Why a handshake with this address should not have come about; None where this one says nothing against it."""
+    try:
+        connection = await scene.network.tcp.dial(address, port, "auto", until)
+    except NetError as error:
+        return error
+    stream = Stream(connection.sock, f"{address}:{port}")
+    try:
+        handshake, _ = await secured(stream, name, options, scene, until, {})
+        if handshake.asks_for_certificate and handshake.protocol == "TLSv1.3":
+            await accepted(stream, until)
+    except NetError as error:
+        return error
+    finally:
+        stream.close()
+    return None

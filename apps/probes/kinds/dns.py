@@ -145,7 +145,7 @@ async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
         seen.add(question)
     latency_ms = (asyncio.get_running_loop().time() - started) * 1000
     slow = judge.slow(latency_ms, options.degraded_ms, facts)
-    return judge.first(
+    outcome = judge.first(
         refused,
         *_findings(options, facts),
         *judge.failed(options.assertions, latency_ms, facts, scene.now_ms),
@@ -153,6 +153,10 @@ async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
         slow,
         facts=facts,
     )
+    for kept in (facts, facts.get("baseline", {})):
+        if "answers" in kept:
+            kept["answers"] = kept["answers"][:_SHOWN]  # judged in full, kept in part
+    return outcome
 
 
 async def _asked(
@@ -191,7 +195,7 @@ def _wrong_rcode(answer: dns.message.Message, options: Options, facts: Facts) ->
 def _records(rows: dns.rrset.RRset | None, ttls: Sequence[int]) -> Facts:
     if rows is None:
         return {"answers": []}
-    return {"answers": sorted(_text(row) for row in rows)[:_SHOWN], "ttl": min([rows.ttl, *ttls])}
+    return {"answers": sorted(_text(row) for row in rows), "ttl": min([rows.ttl, *ttls])}
 
 
 def _text(row: Any) -> str:
@@ -235,7 +239,7 @@ def _changed(options: Options, scene: Scene, facts: Facts) -> Outcome | None:
         return None
     facts["baseline"] = {"answers": answers}
     before = scene.baseline.get("answers")
-    if before in (None, answers):
+    if before in (None, answers[:_SHOWN]):
         return None
     return Outcome.because(Reason.DNS_CHANGED, f"[answers] ({', '.join(answers)[:500]}) == {', '.join(before)[:500]}", facts)
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from apps.net.errors import NetError
 from apps.net.http import Request, Response
@@ -21,10 +22,19 @@ from apps.probes.conditions import Condition
 from apps.probes.contract import Facts, Kind, OptionError, Outcome, Scene
 from apps.probes.http_options import BODY_TYPES, FIELDS, Options, nameserver_of, parse, propose, proxy_of
 from apps.probes.reasons import Reason
+from apps.probes.trust import look_again
 
 _CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
 _CHARSET = re.compile(r"charset=\"?([\w-]{1,40})", re.ASCII | re.IGNORECASE)
+# Those of web pages (https://encoding.spec.whatwg.org/): among Python's are some whose decoding takes the square of the length.
+_CHARSETS = re.compile(
+    r"utf-?8|utf-16(?:le|be)?|us-ascii|ascii|latin-?1|iso-8859-\d{1,2}|windows-125\d|cp125\d|shift[_-]jis|euc-(?:jp|kr)"
+    r"|gb(?:2312|k|18030)|big5|koi8-[ru]"
+)
 _EXCERPT_BYTES = 2_048
+_LOOKED_INTO_BYTES = 1_000_000
+_QUICK_BYTES = 65_536
+_SECOND_LOOK_S = 2.0
 _UNAUTHORIZED = 401
 _SHOWN_WITH_BODY = frozenset(
     {"http_status", "body_mismatch", "body_forbidden", "auth_failed", "rate_limited", "assertion_failed", "content_type"}
@@ -32,29 +42,34 @@ _SHOWN_WITH_BODY = frozenset(
 
 
 async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
-    outcome = await _looked(options, deadline, scene)
-    return judge.upside_down(outcome) if options.upside_down else outcome
-
-
-async def _looked(options: Options, deadline: float, scene: Scene, *, is_renewed: bool = False) -> Outcome:
-    started = asyncio.get_running_loop().time()
     try:
         request = await _signed(options, _request(options), deadline, scene)
     except NetError as error:
-        return Outcome.failed(error)
+        return Outcome.failed(error)  # the target was not looked at: nothing is turned
+    outcome = await _looked(options, request, deadline, scene)
+    return judge.upside_down(outcome) if options.upside_down else outcome
+
+
+async def _looked(options: Options, request: Request, deadline: float, scene: Scene, *, is_renewed: bool = False) -> Outcome:
+    started = asyncio.get_running_loop().time()
     hops: list[Facts] = []
     seen = {(request.method, request.url)}
     while True:
         response = await scene.network.http.exchange(request, deadline)
         if response.error is not None:
-            return _failed(response, response.error, hops)
+            said = await _second_look(options, request, response, deadline, scene)
+            return _failed(response, said or response.error, hops)
         is_refused = response.status == _UNAUTHORIZED and options.auth == "oauth2" and not hops
         if is_refused and not is_renewed and oauth.forget(_grant(options)):
-            return await _looked(options, deadline, scene, is_renewed=True)  # a token that was taken back before its end
+            try:  # a token that was taken back before its end
+                anew = await _signed(options, _request(options), deadline, scene)
+            except NetError as error:
+                return Outcome.failed(error)
+            return await _looked(options, anew, deadline, scene, is_renewed=True)
         location = response.header("location") if response.status in redirects.CODES else None
         if location is None or options.max_redirects == 0:
             latency_ms = (asyncio.get_running_loop().time() - started) * 1000
-            return _judged(options, response, hops, latency_ms, scene)
+            return await _judged(options, response, hops, latency_ms, scene)
         hops.append({"url": response.url, "status": response.status, "address": response.address})
         if len(hops) > options.max_redirects:
             message = f"[redirects] ({len(hops)}) <= {options.max_redirects}"
@@ -70,6 +85,17 @@ async def _looked(options: Options, deadline: float, scene: Scene, *, is_renewed
         if (request.method, request.url) in seen:
             return Outcome.because(Reason.REDIRECT_LOOP, f"redirected to {request.url} again", _facts(response, hops))
         seen.add((request.method, request.url))
+
+
+async def _second_look(options: Options, request: Request, response: Response, deadline: float, scene: Scene) -> NetError | None:
+    """What a handshake that refuses nothing says of one that libcurl gave up without a word for it."""
+    is_asked = response.error is not None and response.error.code == "tls_handshake" and request.proxy is None
+    if not is_asked or not response.address:
+        return None
+    url = urlsplit(request.url)
+    until = min(deadline, asyncio.get_running_loop().time() + _SECOND_LOOK_S)
+    fault = await look_again(response.address, url.port or 443, url.hostname or "", options.tls, scene, until)
+    return fault if fault is not None and fault.code.startswith("tls_") else None
 
 
 def _grant(options: Options) -> oauth.Grant:
@@ -120,14 +146,25 @@ def _failed(response: Response, error: NetError, hops: list[Facts]) -> Outcome:
     return Outcome.failed(error, facts)
 
 
-def _judged(options: Options, response: Response, hops: list[Facts], latency_ms: float, scene: Scene) -> Outcome:
+async def _judged(options: Options, response: Response, hops: list[Facts], latency_ms: float, scene: Scene) -> Outcome:
+    """A large body is judged beside the loop, which has others to serve."""
+    if len(response.body) <= _QUICK_BYTES:
+        return _judgement(options, response, hops, latency_ms, scene)
+    return await asyncio.to_thread(_judgement, options, response, hops, latency_ms, scene)
+
+
+def _judgement(options: Options, response: Response, hops: list[Facts], latency_ms: float, scene: Scene) -> Outcome:
     facts = _facts(response, hops)
     if response.is_capped:
         message = f"[size] ({response.size:,} bytes and more) <= {options.max_body_bytes:,} bytes"
         return Outcome.because(Reason.BODY_TOO_LARGE, message, facts)
+    if response.size > _LOOKED_INTO_BYTES and _looks_deep(options):
+        message = f"[size] ({response.size:,} bytes) <= {_LOOKED_INTO_BYTES:,} bytes, what patterns and paths look into"
+        return Outcome.because(Reason.BODY_TOO_LARGE, message, facts)
     text = _decoded(response)
     with_credentials = options.auth != "none" or any(name.lower() in _CREDENTIALS for name in options.headers)
     outcome = judge.first(
+        _nameless(options, facts),
         judge.status(response.status, options.accepted_statuses, with_credentials=with_credentials, facts=facts),
         judge.keyword(text, options.keyword, len(response.body), facts),
         judge.forbidden(text, options.forbidden, len(response.body), facts),
@@ -139,8 +176,30 @@ def _judged(options: Options, response: Response, hops: list[Facts], latency_ms:
         facts=facts,
     )
     if outcome.reason in _SHOWN_WITH_BODY:
-        facts["body"] = response.body[:_EXCERPT_BYTES].decode("utf-8", "replace").replace("\x00", "�")
+        facts["body"] = _excerpt(options, response)
     return outcome
+
+
+def _excerpt(options: Options, response: Response) -> str:
+    """The first bytes, without a token that they repeat; the runner blots out what it knows."""
+    text = response.body[:_EXCERPT_BYTES].decode("utf-8", "replace").replace("\x00", "�")
+    token = oauth.kept(_grant(options)) if options.auth == "oauth2" else None
+    return text.replace(token, "[secret]") if token else text
+
+
+def _looks_deep(options: Options) -> bool:
+    """Whether a path or a pattern is to be searched: their cost grows faster than the body."""
+    asked = conditions.of(options.assertions)
+    return any(c.fact.startswith("json.") or (c.fact == "body" and c.op.endswith("matches")) for c in asked)
+
+
+def _nameless(options: Options, facts: Facts) -> Outcome | None:
+    """libcurl takes a common name where there is no other; browsers do not (RFC 9525, 2)."""
+    certificate = facts.get("certificate")
+    if not options.tls.verify_tls or not certificate or certificate["names"]:
+        return None
+    message = f"the certificate is for no name, not for {options.host}: its subject {certificate['subject']} does not count"
+    return Outcome.because(Reason.TLS_HOSTNAME_MISMATCH, message, facts)
 
 
 def _failed_conditions(
@@ -177,8 +236,9 @@ def _ends_soon(options: Options, facts: Facts, scene: Scene) -> Outcome | None:
 def _decoded(response: Response) -> str:
     """The body in the character set that the answer names, else UTF-8."""
     named = _CHARSET.search(response.header("content-type") or "")
+    is_known = named is not None and _CHARSETS.fullmatch(named[1].lower())
     try:
-        return response.body.decode(named[1] if named else "utf-8", "replace")
+        return response.body.decode(named[1] if named and is_known else "utf-8", "replace")
     except LookupError:
         return response.body.decode("utf-8", "replace")
 

@@ -26,6 +26,7 @@ _SECURITY = {"auto": "By port", "none": "None", "starttls": "STARTTLS", "tls": "
 _BY_PORT = {465: "tls", 587: "starttls"}
 
 
+_GOOD_BYE_S = 0.3
 ASSERTED = (
     "latency", "dns", "connect", "tls", "address", "banner", "extensions", "protocol", "certificate.days", "certificate.issuer",
 )  # fmt: skip
@@ -90,11 +91,12 @@ async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
     stream = Stream(connection.sock, f"{connection.address}:{options.port}")
     try:
         ends = await _talk(options, stream, deadline, scene, facts)
+        latency_ms = (asyncio.get_running_loop().time() - started) * 1000
+        await _good_bye(stream, deadline)
     except NetError as error:
         return Outcome.failed(error, facts)
     finally:
         stream.close()
-    latency_ms = (asyncio.get_running_loop().time() - started) * 1000
     return judge.first(
         _banner(facts["banner"], options.banner, facts),
         *judge.failed(options.assertions, latency_ms, facts, scene.now_ms),
@@ -119,10 +121,15 @@ async def _talk(options: Options, stream: Stream, deadline: float, scene: Scene,
     facts["extensions"] = extensions[:50]
     if options.username:
         await _sign_in(lines, options, extensions)
-    await lines.say("QUIT")
-    with contextlib.suppress(NetError):  # how a server says good-bye proves nothing
-        await lines.reply()
     return ends
+
+
+async def _good_bye(stream: Stream, deadline: float) -> None:
+    """How a server answers it proves nothing, and takes no time of the run's."""
+    lines = Lines(stream, min(deadline, asyncio.get_running_loop().time() + _GOOD_BYE_S))
+    with contextlib.suppress(NetError):
+        await lines.say("QUIT")
+        await lines.reply()
 
 
 async def _sign_in(lines: Lines, options: Options, extensions: list[str]) -> None:

@@ -7,6 +7,7 @@ answers. Cannot prove anything behind the listener without one: a kernel accepts
 from __future__ import annotations
 
 import asyncio
+import codecs
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -116,6 +117,7 @@ class _Conversation:
         self._until = until
         self._facts = facts
         self._heard = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a character may come in two pieces
 
     async def expect(self, pattern: str) -> None:
         """Read until the pattern is found; what stands before its end is used up. Raises NetError."""
@@ -133,7 +135,7 @@ class _Conversation:
                 raise self._mismatch(pattern, "before the connection was closed")
             if not data:
                 raise NetError("connection_closed", "the server closed the connection without a word")
-            self._heard += data.decode("utf-8", "replace").replace("\x00", "�")
+            self._heard += self._decoder.decode(data).replace("\x00", "�")
             self._facts["banner"] = self._heard[:_SHOWN]
         self._heard = self._heard[found.end() :]
 

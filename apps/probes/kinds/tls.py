@@ -30,10 +30,7 @@ from apps.probes.contract import (
 from apps.probes.dialogue import PORTS, STARTTLS
 from apps.probes.reasons import Reason
 from apps.probes.targets import authority_of, endpoint
-from apps.probes.trust import PROTOCOLS, TRUST_FIELDS, TrustOptions, secured
-
-_SECOND_THOUGHTS_S = 0.3
-
+from apps.probes.trust import PROTOCOLS, TRUST_FIELDS, TrustOptions, accepted, secured
 
 ASSERTED = (
     "latency", "dns", "connect", "tls", "address", "protocol", "cipher", "ocsp", "certificate.days", "certificate.issuer",
@@ -96,7 +93,7 @@ async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
         handshake, ends = await secured(stream, name, options.tls, scene, deadline, facts, least=options.min_protocol)
         latency_ms = (asyncio.get_running_loop().time() - started) * 1000
         if handshake.asks_for_certificate and handshake.protocol == "TLSv1.3":
-            await _accepted(stream, deadline)
+            await accepted(stream, deadline)
     except NetError as error:
         return Outcome.failed(error, facts)
     finally:
@@ -121,20 +118,6 @@ def _changed(options: Options, certificate: Facts | None, scene: Scene, facts: F
         return None
     message = f"[certificate.fingerprint] ({certificate['fingerprint'][:16]}…) == {before[:16]}…"
     return Outcome.because(Reason.TLS_CERT_CHANGED, message, facts)
-
-
-async def _accepted(stream: Stream, deadline: float) -> None:
-    """In TLS 1.3 a server looks at the client's certificate when the client's side of the handshake is over. Raises NetError."""
-    until = min(deadline, asyncio.get_running_loop().time() + _SECOND_THOUGHTS_S)
-    try:
-        if await stream.receive(until):
-            return
-    except NetError as error:
-        if error.code == "read_timeout":
-            return
-        if error.code.startswith("tls_"):
-            raise
-    raise NetError("tls_client_cert", "the server asked for a client certificate, and closed the connection")
 
 
 def propose(typed: str) -> str | None:
