@@ -25,14 +25,13 @@ from apps.net.gate import socket_opener
 from apps.net.guard import AddressPolicy, canonical_host, literal, sendable
 from apps.net.resolver import Family, Resolver
 from apps.net.stream import PUBLIC, Trust
+from apps.net.unpack import ACCEPTED, Unpacker
 
 MIN_CURL = (8, 23)  # older ones join a hung resolver thread inside the loop
 USER_AGENT = "GoUpTime/1"
 _PROXY_ASKS = 407
 _SHARES = 2
 _HELD_BYTES = 256_000_000
-_EMPTY_GZIP = 30
-"""An empty body, packed, is at most so long."""
 _BACKSTOP_S = 0.25  # libcurl's own deadline comes first: it leaves the phases readable
 
 
@@ -104,6 +103,8 @@ class _Intake:
     body: bytearray = field(default_factory=bytearray)
     size: int = 0
     is_refused: bool = False
+    unpacker: Unpacker | None = None
+    error: NetError | None = None
     blocked: list[str] = field(default_factory=list)
 
     def on_header(self, line: bytes) -> None:
@@ -114,14 +115,29 @@ class _Intake:
         self.lines.append(line)
 
     def on_body(self, chunk: bytes) -> int | None:
-        self.size += len(chunk)
+        if self.unpacker is None:
+            coding = next(
+                (v for n, _, v in (line.partition(b":") for line in self.lines) if n.lower() == b"content-encoding"), b""
+            )
+            self.unpacker = Unpacker(coding.decode("latin-1"))
+        try:
+            for part in self.unpacker.unpacked(chunk):
+                self._take(part)
+                if self.size > self.request.max_bytes or self.is_refused:
+                    return -1
+        except NetError as error:
+            self.error = error
+            return -1
+        return None
+
+    def _take(self, part: bytes) -> None:
+        self.size += len(part)
         room = self.request.keep_bytes - len(self.body)
         if room > 0:
-            kept = chunk[:room]
+            kept = part[:room]
             self.held["bytes"] += len(kept)
             self.is_refused = self.held["bytes"] > _HELD_BYTES
             self.body += kept
-        return -1 if self.size > self.request.max_bytes or self.is_refused else None
 
 
 @dataclass(frozen=True)
@@ -246,6 +262,8 @@ class HttpEngine:
         _read(curl, url, intake, response)
         if intake.blocked:
             response.error = NetError("blocked_address", f"the connection went to {intake.blocked[0]}, which is refused")
+        elif intake.error is not None:
+            response.error = intake.error
         elif intake.is_refused:
             response.error = NetError(
                 "internal", "this worker holds as many bodies as it may; look into fewer of them, or smaller ones"
@@ -257,18 +275,14 @@ class HttpEngine:
             response.error = NetError(
                 "connection_closed", f"the answer ended within its headers, after {len(intake.lines)} lines"
             )
-        elif not failure and _is_cut(curl, response):
-            response.error = NetError("truncated_body", "the packed body ended before anything of it could be unpacked")
+        elif not failure and intake.unpacker is not None and not intake.unpacker.is_whole:
+            response.error = NetError(
+                "truncated_body", f"the packed body ended after {intake.size} unpacked bytes, before its end"
+            )
         elif request.proxy and response.status == _PROXY_ASKS:
             response.error = NetError("proxy_failed", "[proxy.status] (407) == 200: the proxy asks for a user name and password")
         curl.reset()
         self._free.append(curl)
-
-
-def _is_cut(curl: pycurl.Curl, response: Response) -> bool:
-    """Bytes came and nothing of them could be unpacked: libcurl takes that for an empty body."""
-    is_packed = (response.header("content-encoding") or "").lower() in ("gzip", "deflate", "br")
-    return is_packed and not response.size and curl.getinfo(pycurl.SIZE_DOWNLOAD) > _EMPTY_GZIP
 
 
 def _of_route(
@@ -312,7 +326,6 @@ def _configure(curl: pycurl.Curl, request: Request, url: SplitResult, address: s
     put(pycurl.FORBID_REUSE, 1)
     put(pycurl.SSL_SESSIONID_CACHE, 0)
     put(pycurl.USERAGENT, USER_AGENT)
-    put(pycurl.ACCEPT_ENCODING, "gzip, deflate, br")
     if request.login is not None:
         way, username, password = request.login
         put(pycurl.HTTPAUTH, pycurl.HTTPAUTH_DIGEST if way == "digest" else pycurl.HTTPAUTH_BASIC)
@@ -327,10 +340,11 @@ def _configure(curl: pycurl.Curl, request: Request, url: SplitResult, address: s
         put(pycurl.CUSTOMREQUEST, request.method)
     headers = [f"{name}: {value}" if value else f"{name};" for name, value in request.headers]
     names = {name.lower() for name, _ in request.headers}
+    if "accept-encoding" not in names:
+        headers.append(f"Accept-Encoding: {ACCEPTED}")
     if request.body is not None:
         headers += [line for name, line in _QUIET_POST if name not in names]
-    if headers:
-        put(pycurl.HTTPHEADER, headers)
+    put(pycurl.HTTPHEADER, headers)
     if url.scheme == "https":
         if request.trust.roots:
             put(pycurl.CAINFO_BLOB, request.trust.roots.encode())

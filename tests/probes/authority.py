@@ -70,8 +70,9 @@ def issued(
     is_authority: bool = False,
     fetched_from: str = "",
     chain: tuple[x509.Certificate, ...] = (),
+    more: tuple[x509.ExtensionType, ...] = (),
 ) -> Pair:
-    """By an authority, or signed by itself."""
+    """By an authority, or signed by itself. `more`: further extensions."""
     key = key or ec.generate_private_key(ec.SECP256R1())
     subject = name(common, organization)
     builder = (
@@ -90,6 +91,8 @@ def issued(
         place = x509.UniformResourceIdentifier(fetched_from)
         access = x509.AuthorityInformationAccess([x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, place)])
         builder = builder.add_extension(access, critical=False)
+    for extension in more:
+        builder = builder.add_extension(extension, critical=False)
     return Pair(builder.sign(by.key if by else key, hashes.SHA256()), key, chain)
 
 

@@ -35,6 +35,8 @@ _EXCERPT_BYTES = 2_048
 _LOOKED_INTO_BYTES = 1_000_000
 _QUICK_BYTES = 65_536
 _SECOND_LOOK_S = 2.0
+_MUTE = frozenset({"tls_handshake", "connection_closed", "connection_reset"})
+"""How libcurl tells of a server that breaks off for a reason that it does not say."""
 _UNAUTHORIZED = 401
 _SHOWN_WITH_BODY = frozenset(
     {"http_status", "body_mismatch", "body_forbidden", "auth_failed", "rate_limited", "assertion_failed", "content_type"}
@@ -89,10 +91,10 @@ async def _looked(options: Options, request: Request, deadline: float, scene: Sc
 
 async def _second_look(options: Options, request: Request, response: Response, deadline: float, scene: Scene) -> NetError | None:
     """What a handshake that refuses nothing says of one that libcurl gave up without a word for it."""
-    is_asked = response.error is not None and response.error.code == "tls_handshake" and request.proxy is None
-    if not is_asked or not response.address:
-        return None
     url = urlsplit(request.url)
+    is_mute = response.error is not None and response.error.code in _MUTE and not response.status
+    if not is_mute or url.scheme != "https" or request.proxy is not None or not response.address:
+        return None
     until = min(deadline, asyncio.get_running_loop().time() + _SECOND_LOOK_S)
     fault = await look_again(response.address, url.port or 443, url.hostname or "", options.tls, scene, until)
     return fault if fault is not None and fault.code.startswith("tls_") else None
