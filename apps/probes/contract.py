@@ -143,6 +143,8 @@ class Kind:
     """One sentence for the form."""
     propose: Callable[[str], str | None]
     """From whatever a person typed (a URL, a host, host:port) the target of this kind, or None when it has none there."""
+    example: tuple[str, Mapping[str, Any]] = ("", {})
+    """A target and a few options, as somebody might want them: for the handbook and the form."""
     option_fields: tuple[OptionField, ...] = ()
     routes: tuple[str, ...] = ()
     """Options that say where secrets go: they do not follow a change of these, as of the target."""

@@ -29,14 +29,16 @@ def page() -> str:
 
 def _kind(kind: Kind) -> str:
     said = inspect.cleandoc(sys.modules[(kind.run or kind.parse).__module__].__doc__ or "").partition(": ")[2]
-    example = kind.propose("example.org") or "example.org"
-    defaults: dict[str, Any] = kind.parse(example, {}).stored()
+    target, options = kind.example
+    defaults: dict[str, Any] = kind.parse(target, {}).stored()
     rows = [
         f"| `{field.name}` | {_type(kind, field.name, field.shape)} | {_code(defaults[field.name])} | {_told(field)} |"
         for field in kind.option_fields
     ]
-    head = f"## `{kind.name}`: {kind.title}\n\nTarget: {kind.asks}, like `{example}`. It proves that {said}\n"
-    return "\n".join([head, "| option | type | default | what it does |", "|---|---|---|---|", *rows, ""])
+    head = f"## `{kind.name}`: {kind.title}\n\nTarget: {kind.asks}. It proves that {said}\n"
+    example = json.dumps({"name": kind.title, "kind": kind.name, "target": target, "options": options}, ensure_ascii=False)
+    shown = f"```json\n{example}\n```\n"
+    return "\n".join([head, shown, "| option | type | default | what it does |", "|---|---|---|---|", *rows, ""])
 
 
 def _type(kind: Kind, name: str, shape: str) -> str:

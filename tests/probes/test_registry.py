@@ -42,6 +42,14 @@ def test_a_kind_describes_each_of_its_options_and_no_other(kind: Kind) -> None:
 
 
 @every_kind
+def test_its_example_can_be_used(kind: Kind) -> None:
+    target, options = kind.example
+    stored = kind.parse(target, options).stored()
+    assert options
+    assert {name: stored[name] for name in options} == dict(options)
+
+
+@every_kind
 def test_what_is_no_option_is_refused_by_its_name(kind: Kind) -> None:
     for name, value in (("colour", 1), *((field.name, {"a": object}) for field in kind.option_fields)):
         with pytest.raises(OptionError) as caught:
@@ -103,6 +111,7 @@ async def run(options: Options, _deadline: float, _scene: Scene) -> Outcome:
 
 PARROT = Kind(
     name="parrot", title="Parrot", parse=parse, run=run, asks="Name", proves="It repeats.", propose=lambda typed: typed or None,
+    example=("polly", {"greeting": "hi"}),
     option_fields=(OptionField("greeting", "Greeting", help="What it says."),), secret_options=("greeting",),
 )  # fmt: skip
 

@@ -58,6 +58,7 @@ class CheckForm(forms.Form):
         self.probe = kind
         self.fields["kind"].choices = [(name, known.title) for name, known in KINDS.items()]  # type: ignore[attr-defined]
         self.fields["target"].label = kind.asks
+        self.fields["target"].widget.attrs["placeholder"] = kind.example[0]
         if kind.is_passive:
             self.fields["target"].required = False
             self.fields["interval_s"].label = "Expected every (seconds)"

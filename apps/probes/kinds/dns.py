@@ -290,5 +290,9 @@ KIND = Kind(
     asks="Domain name",
     proves="A name server answers with the records that the name should have.",
     propose=propose,
+    example=(
+        "shop.example",
+        {"record_type": "MX", "expected": ["10 mail.shop.example"], "match": "exact", "notice_change": True},
+    ),
     option_fields=FIELDS,
 )

@@ -127,5 +127,6 @@ KIND = Kind(
     asks="What sends the pings",
     proves="A job that runs by itself says in time that it ran, and how long it took.",
     propose=lambda _typed: None,
+    example=("restic on db1", {"cron": "30 2 * * *", "timezone": "Europe/Berlin", "grace_s": 900, "max_runtime_s": 7_200}),
     option_fields=FIELDS,
 )

@@ -267,6 +267,10 @@ KIND = Kind(
     asks="URL",
     proves="The URL answers with an accepted status over a fresh connection: name, network, TLS and server work.",
     propose=propose,
+    example=(
+        "https://shop.example/health",
+        {"keyword": "ok", "assertions": ["[json.$.queue] < 100", "[latency] < 800 ms"], "expiry_degraded_days": 21},
+    ),
     option_fields=FIELDS,
     routes=("token_url", "nameserver", "proxy"),
     secret_options=("headers", "body", "password", "token", "proxy", "client_key"),

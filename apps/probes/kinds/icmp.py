@@ -143,5 +143,6 @@ KIND = Kind(
     asks="Host",
     proves="Packets reach the host and come back: how many are lost, how long they take, and how evenly.",
     propose=propose,
+    example=("gateway.example", {"count": 5, "degraded_loss_percent": 20, "assertions": ["[jitter] < 10 ms"]}),
     option_fields=FIELDS,
 )

@@ -193,6 +193,7 @@ KIND = Kind(
     asks="Mail server",
     proves="The mail server greets, speaks EHLO, offers TLS with a good certificate and takes a sign-in. No mail is sent.",
     propose=propose,
+    example=("mail.shop.example:587", {"security": "starttls", "banner": "^mail\\.shop\\.example"}),
     option_fields=FIELDS,
     secret_options=("password", "client_key"),
 )

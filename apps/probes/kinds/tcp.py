@@ -189,6 +189,7 @@ KIND = Kind(
     asks="Host and port",
     proves="The port accepts a connection and, with a dialogue, answers as it should.",
     propose=propose,
+    example=("redis.example:6379", {"dialogue": ["send PING\\r\\n", "expect ^(\\+PONG|-NOAUTH)"]}),
     option_fields=FIELDS,
     secret_options=("client_key",),
 )

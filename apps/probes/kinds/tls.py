@@ -156,6 +156,7 @@ KIND = Kind(
     asks="Host name",
     proves="The server presents a certificate that clients believe: chain, name, dates, keys and protocol.",
     propose=propose,
+    example=("mail.shop.example", {"starttls": "imap", "expiry_degraded_days": 30, "notice_change": True}),
     option_fields=FIELDS,
     secret_options=("client_key",),
 )
