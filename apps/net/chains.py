@@ -6,13 +6,16 @@ Shared by every kind that speaks TLS. Pure but for the list of public authoritie
 from __future__ import annotations
 
 import ipaddress
+import warnings
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import certifi
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
 from apps.net.errors import NetError
@@ -40,6 +43,7 @@ _FAULTS: dict[int, tuple[str, str]] = {
 }
 _UNKNOWN_ISSUER = frozenset({2, 20, 21})
 _LEAST_RSA, _LEAST_EC = 2048, 224
+_PEM_END = "-----END CERTIFICATE-----"
 
 
 def judge(chain: Sequence[x509.Certificate], faults: Iterable[int], roots: str = "") -> NetError | None:
@@ -111,12 +115,17 @@ def _lacks_a_link(chain: Sequence[x509.Certificate], roots: str) -> bool:
 
 @lru_cache(maxsize=64)
 def _owners(roots: str) -> frozenset[str]:
-    if roots:
-        trusted = x509.load_pem_x509_certificates(roots.encode())
-    else:
-        with open(certifi.where(), "rb") as bundle:
-            trusted = x509.load_pem_x509_certificates(bundle.read())
-    return frozenset(_organization(certificate.subject) for certificate in trusted) - {""}
+    text = roots or Path(certifi.where()).read_text()
+    owners = set()
+    for block in text.split(_PEM_END)[:-1]:
+        try:
+            with warnings.catch_warnings():  # some authorities of old have serial numbers that the RFC does not allow
+                warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+                certificate = x509.load_pem_x509_certificate(f"{block}{_PEM_END}\n".encode())
+        except ValueError:
+            continue
+        owners.add(_organization(certificate.subject))
+    return frozenset(owners - {""})
 
 
 def _organization(name: x509.Name) -> str:
