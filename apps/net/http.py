@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
 import certifi
@@ -22,49 +21,16 @@ from apps.net.dns import DnsClient, Server
 from apps.net.errors import NetError
 from apps.net.failures import NEXT_ADDRESS, Transfer, of_curl, of_proxy, telling
 from apps.net.gate import socket_opener
-from apps.net.guard import AddressPolicy, canonical_host, literal, sendable
+from apps.net.guard import AddressPolicy, canonical_host, literal
+from apps.net.request import Proxy, Request, configure
 from apps.net.resolver import Family, Resolver
-from apps.net.stream import PUBLIC, Trust
-from apps.net.unpack import ACCEPTED, Unpacker
+from apps.net.unpack import Unpacker
 
 MIN_CURL = (8, 23)  # older ones join a hung resolver thread inside the loop
-USER_AGENT = "GoUpTime/1"
 _PROXY_ASKS = 407
 _SHARES = 2
 _HELD_BYTES = 256_000_000
 _BACKSTOP_S = 0.25  # libcurl's own deadline comes first: it leaves the phases readable
-
-
-@dataclass(frozen=True)
-class Proxy:
-    """Where requests go instead; `host` is canonical."""
-
-    scheme: Literal["http", "socks5"]
-    host: str
-    port: int
-    username: str = ""
-    password: str = ""
-
-
-@dataclass(frozen=True)
-class Request:
-    url: str
-    method: str = "GET"
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes | None = None
-    login: tuple[str, str, str] | None = None
-    """(`basic` or `digest`, user name, password)."""
-    http_version: str = "auto"
-    """`1.1` offers nothing newer."""
-    verify_tls: bool = True
-    family: Family = "auto"
-    keep_bytes: int = 65_536
-    """Of the decoded body, what is kept; up to `max_bytes` is read."""
-    max_bytes: int = 1 << 20
-    trust: Trust = PUBLIC
-    proxy: Proxy | None = None
-    nameserver: Server | None = None
-    """Asked for the host instead of this machine's."""
 
 
 @dataclass
@@ -243,7 +209,7 @@ class HttpEngine:
             multi = self._multis[cached] = pycurl.AsyncCurlMulti()
         intake = _Intake(request, self._held)
         curl = self._free.pop() if self._free else pycurl.Curl()
-        _configure(curl, request, url, response.address, behind, self._ca_file)
+        configure(curl, request, url, response.address, behind, self._ca_file)
         curl.setopt(pycurl.TIMEOUT_MS, max(1, int(left_s * 1000)))
         curl.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, int(connect_s * 1000)))
         curl.setopt(pycurl.HEADERFUNCTION, intake.on_header)
@@ -295,73 +261,6 @@ def _of_route(
     return of_proxy(curl, failure, seen, is_tunnelled=is_tunnelled)
 
 
-def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
-
-
-def _configure_route(curl: pycurl.Curl, request: Request, url: SplitResult, address: str, behind: str) -> None:
-    """To a literal address, whatever is between; nothing of what the environment says of proxies."""
-    proxy, target = request.proxy, address if request.proxy is None else behind
-    if target:
-        port = url.port or (443 if url.scheme == "https" else 80)
-        curl.setopt(pycurl.CONNECT_TO, [f"::{_bracketed(target)}:{port}"])
-    if proxy is None:
-        curl.setopt(pycurl.PROXY, "")
-        return
-    scheme = "http" if proxy.scheme == "http" else "socks5" if behind else "socks5h"
-    curl.setopt(pycurl.PROXY, f"{scheme}://{_bracketed(address)}:{proxy.port}")
-    curl.setopt(pycurl.NOPROXY, "")
-    if proxy.username:
-        curl.setopt(pycurl.PROXYUSERNAME, proxy.username.encode())
-        curl.setopt(pycurl.PROXYPASSWORD, proxy.password.encode())
-
-
-def _configure(curl: pycurl.Curl, request: Request, url: SplitResult, address: str, behind: str, ca_file: str) -> None:
-    put = curl.setopt
-    put(pycurl.URL, sendable(request.url))
-    _configure_route(curl, request, url, address, behind)
-    put(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
-    put(pycurl.NOSIGNAL, 1)
-    put(pycurl.FRESH_CONNECT, 1)
-    put(pycurl.FORBID_REUSE, 1)
-    put(pycurl.SSL_SESSIONID_CACHE, 0)
-    put(pycurl.USERAGENT, USER_AGENT)
-    if request.login is not None:
-        way, username, password = request.login
-        put(pycurl.HTTPAUTH, pycurl.HTTPAUTH_DIGEST if way == "digest" else pycurl.HTTPAUTH_BASIC)
-        put(pycurl.USERNAME, username.encode())
-        put(pycurl.PASSWORD, password.encode())
-    if request.method == "HEAD":
-        put(pycurl.NOBODY, 1)
-    elif request.body is not None:
-        put(pycurl.POSTFIELDS, request.body)
-        put(pycurl.CUSTOMREQUEST, request.method)
-    elif request.method != "GET":
-        put(pycurl.CUSTOMREQUEST, request.method)
-    headers = [f"{name}: {value}" if value else f"{name};" for name, value in request.headers]
-    names = {name.lower() for name, _ in request.headers}
-    if "accept-encoding" not in names:
-        headers.append(f"Accept-Encoding: {ACCEPTED}")
-    if request.body is not None:
-        headers += [line for name, line in _QUIET_POST if name not in names]
-    put(pycurl.HTTPHEADER, headers)
-    if url.scheme == "https":
-        if request.trust.roots:
-            put(pycurl.CAINFO_BLOB, request.trust.roots.encode())
-        else:
-            put(pycurl.CAINFO, ca_file)
-        if request.trust.certificate:
-            put(pycurl.SSLCERT_BLOB, request.trust.certificate.encode())
-            put(pycurl.SSLKEY_BLOB, request.trust.key.encode())
-        put(pycurl.SSL_VERIFYPEER, int(request.verify_tls))
-        put(pycurl.SSL_VERIFYHOST, 2 if request.verify_tls else 0)
-        newest = pycurl.CURL_HTTP_VERSION_1_1 if request.http_version == "1.1" else pycurl.CURL_HTTP_VERSION_2TLS
-        put(pycurl.HTTP_VERSION, newest)
-        put(pycurl.OPT_CERTINFO, 1)
-
-
-# curl would add a form's content type, and wait for "100 Continue" before larger bodies.
-_QUIET_POST = (("content-type", "Content-Type:"), ("expect", "Expect:"))
 _VERSIONS = {
     pycurl.CURL_HTTP_VERSION_1_0: "1.0",
     pycurl.CURL_HTTP_VERSION_1_1: "1.1",

@@ -14,7 +14,7 @@ import pycurl
 from apps.net.errors import NetError
 from apps.net.gate import socket_opener
 from apps.net.guard import AddressPolicy, sendable
-from apps.net.http import USER_AGENT
+from apps.net.request import USER_AGENT
 
 _ANSWER_CAP = 65_536
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from apps.net.dns import Server
 from apps.net.errors import BadHostError
 from apps.net.guard import canonical_host
-from apps.net.http import Proxy
+from apps.net.request import Proxy
 from apps.net.resolver import Family
 from apps.probes import conditions
 from apps.probes.contract import IP_VERSION, OptionError, OptionField, RawOptions, grouped, stored_fields

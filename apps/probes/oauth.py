@@ -8,8 +8,8 @@ from dataclasses import replace
 from urllib.parse import quote, urlencode
 
 from apps.net.errors import NetError
-from apps.net.http import Request
 from apps.net.network import Network
+from apps.net.request import Request
 from apps.probes import conditions
 
 _KEPT = 10_000

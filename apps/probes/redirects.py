@@ -6,7 +6,7 @@ from dataclasses import replace
 from urllib.parse import urljoin, urlsplit
 
 from apps.net.guard import sendable
-from apps.net.http import Request
+from apps.net.request import Request
 from apps.probes.contract import OptionError
 from apps.probes.reasons import Reason
 from apps.probes.targets import url_host

@@ -14,7 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from apps.net.errors import NetError
-from apps.net.http import Request, Response
+from apps.net.http import Response
+from apps.net.request import Request
 from apps.net.stream import Trust
 from apps.probes import conditions, judge, oauth, redirects
 from apps.probes.certificates import describe
