@@ -13,10 +13,12 @@ from django.core.cache import cache
 from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
+from apps.core.clock import to_ms
 from apps.incidents.models import Incident, IncidentUpdate
 from apps.monitors.models import Check, Region
-from apps.monitors.services import MASK
+from apps.monitors.services import MASK, WorkerReport, hear_region
 from apps.notifications.models import Channel, Delivery
 from apps.orgs.models import ApiKey, Membership, Organization, Project, User
 from apps.orgs.services import set_up
@@ -399,3 +401,17 @@ def test_folded_options_tell_what_is_unusual(cast: Cast, alice: Client) -> None:
     assert 'Options of HTTP <span class="sub">method: HEAD, assertions</span>' in page
     assert 'TLS and certificate <span class="sub">verify the certificate: no</span>' in page
     assert 'Authentication <span class="sub">as usual</span>' in page
+
+
+def test_a_region_that_reaches_none_of_its_canaries_is_impaired(cast: Cast, alice: Client) -> None:
+    def canaries(**seen: bool) -> tuple[bool, bool]:
+        report = WorkerReport(is_settled=True, offset_ms=0, in_flight=0, dropped={}, canaries=seen)
+        now = timezone.now()
+        hear_region(region_id=cast.regions["eu"].pk, sent_at=to_ms(now), report=report, now=now)
+        page = alice.get(f"/projects/{cast.project.pk}/regions/").content.decode()
+        shown = next(row for row in alice.get("/api/v1/regions/").json()["results"] if row["slug"] == "eu")
+        return "Impaired" in page, shown["is_impaired"]
+
+    assert canaries() == (False, False)
+    assert canaries(a=True, b=False) == (False, False)
+    assert canaries(a=False, b=False) == (True, True)
