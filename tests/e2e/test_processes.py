@@ -196,7 +196,7 @@ def test_killed_itself_its_children_end_and_the_next_start_finds_all_history() -
                     for pid in children.values()
                 )
             ),
-            20,
+            40,  # a probe worker gives up what it holds after some fifteen seconds, a reader of a broker that is gone after ten
         )
         stopped = time.time()
         stack.start()
