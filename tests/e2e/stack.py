@@ -40,14 +40,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def eventually(what: Callable[[], Any], within_s: float, pause_s: float = 0.1) -> Any:
-    """The first true answer of `what`; an AssertionError with its last answer when time is up."""
+def eventually(what: Callable[[], Any], within_s: float, pause_s: float = 0.1, failed: Callable[[], Any] = str) -> Any:
+    """The first true answer of `what`; an AssertionError with its last answer, and what `failed` tells, when time is up."""
     until = time.monotonic() + within_s
     while True:
         answer = what()
         if answer:
             return answer
-        assert time.monotonic() < until, f"not within {within_s} s: {answer!r}"
+        assert time.monotonic() < until, f"not within {within_s} s: {answer!r} {failed()}"
         time.sleep(pause_s)
 
 

@@ -179,6 +179,12 @@ def test_a_second_start_says_that_one_is_running(stack: Stack) -> None:
     assert f"already runs on {stack.home}/data (pid {stack.pid})" in done.stderr
 
 
+def _alive(children: dict[str, int]) -> list[str]:
+    """The names of those that run still; who waits to be reaped does not."""
+    statuses = {name: Path(f"/proc/{pid}/status") for name, pid in children.items()}
+    return [name for name, status in statuses.items() if status.exists() and "zombie" not in status.read_text()]
+
+
 def test_killed_itself_its_children_end_and_the_next_start_finds_all_history() -> None:
     stack, target = Stack(), Target()
     try:
@@ -189,15 +195,7 @@ def test_killed_itself_its_children_end_and_the_next_start_finds_all_history() -
         children = stack.children()
         assert set(children) == {"web", "beat", "tick", "core", "notify", "ingest", "probe", "postgres", "valkey"}
         stack.kill_supervisor()
-        eventually(
-            lambda: (
-                not any(
-                    Path(f"/proc/{pid}").exists() and "zombie" not in Path(f"/proc/{pid}/status").read_text()
-                    for pid in children.values()
-                )
-            ),
-            40,  # a probe worker gives up what it holds after some fifteen seconds, a reader of a broker that is gone after ten
-        )
+        eventually(lambda: not _alive(children), 20, failed=lambda: _alive(children))
         stopped = time.time()
         stack.start()
         eventually(lambda: status(stack, check) == "up", 40)
