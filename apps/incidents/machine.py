@@ -244,6 +244,15 @@ def _counted(state: State, rnd: Round, policy: Policy) -> tuple[tuple[Streak, ..
     return grown, rnd.slot
 
 
+def goes_on(streaks: Sequence[int | None], counted: int | None, slot: int, interval: int) -> bool:
+    """Whether a good round of a check that is up only makes its good streaks longer: nothing fails, and no gap lies between.
+
+    `streaks` are the four as count and first slot, flat.
+    """
+    down, _, bad, _, ok, _, clean, _ = streaks
+    return not down and not bad and bool(ok and clean) and counted is not None and slot - counted <= GAP * interval
+
+
 def _told(told: Level, level: Level, rnd: Round) -> tuple[Level, list[Event]]:
     """Notices compare with what was last told; nothing opens with a good round in hand."""
     notices: list[Event] = []

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Iterable, Sequence
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import QuerySet
 
+from apps.core.arrays import array_of
 from apps.core.crypto import DecryptionError, decrypt
 from apps.monitors.liveness import Liveness
 from apps.monitors.models import Check, Region, Resource
@@ -29,6 +31,13 @@ def checks_of(*, organization: Organization, project: Project | None) -> QuerySe
     """The checks a caller may see: of the organization, or of the one project its key is for."""
     checks = Check.objects.filter(organization=organization, deleted_at=None)
     return checks if project is None else checks.filter(project=project)
+
+
+def regions_of_checks(check_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, list[int]]:
+    """The regions of each check that there is, deleted ones too."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id, region_ids FROM monitors_check WHERE id = ANY (%s::uuid[])", [array_of(check_ids)])
+        return dict(cursor.fetchall())
 
 
 def liveness_of(region: Region) -> Liveness:
@@ -52,7 +61,8 @@ def is_impaired(region: Region) -> bool:
 
 
 def region_liveness() -> dict[int, Liveness]:
-    return {region.id: liveness_of(region) for region in Region.objects.probing()}
+    columns = ("id", "last_sent_ms", "silent_from_ms", "silent_until_ms")
+    return {row[0]: Liveness(*row[1:]) for row in Region.objects.probing().values_list(*columns)}
 
 
 def dispatch_regions(*, now_ms: int) -> list[Region]:
@@ -78,15 +88,31 @@ class Plan:
     region_ids: Sequence[int]
 
 
-def plans(check_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Plan]:
-    statement = """
-        SELECT id, revision, deleted_at IS NULL AND NOT is_paused AND kind <> ALL (%s), interval_s * 1000, timeout_s * 1000,
-            fail_after, recover_after, quorum, phase_ms, since_ms, region_ids FROM monitors_check WHERE id = ANY (%s)
-    """
+_plans: OrderedDict[tuple[uuid.UUID, int], Plan] = OrderedDict()
+_PLANS_KEPT = 200_000
+
+
+def plans(check_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Plan]:
+    """Of checks whose state is locked. Only revisions are read of those seen before: nothing of a plan changes without one."""
     with connection.cursor() as cursor:
-        cursor.execute(statement, [list(PASSIVE), list(check_ids)])
-        rows: list[Any] = cursor.fetchall()
-    return {row[0]: Plan(*row) for row in rows}
+        cursor.execute("SELECT id, revision FROM monitors_check WHERE id = ANY (%s::uuid[])", [array_of(check_ids)])
+        keys: list[Any] = cursor.fetchall()
+        missing = [key[0] for key in keys if key not in _plans]
+        if missing:
+            cursor.execute(_PLANS, [list(PASSIVE), array_of(missing)])
+            for row in cursor.fetchall():
+                plan = Plan(*row)
+                _plans[plan.id, plan.revision] = plan
+    found = {key[0]: _plans[key] for key in keys}
+    while len(_plans) > _PLANS_KEPT:
+        _plans.popitem(last=False)
+    return found
+
+
+_PLANS = """
+    SELECT id, revision, deleted_at IS NULL AND NOT is_paused AND kind <> ALL (%s), interval_s * 1000, timeout_s * 1000,
+        fail_after, recover_after, quorum, phase_ms, since_ms, region_ids FROM monitors_check WHERE id = ANY (%s::uuid[])
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,11 +60,13 @@ class IngestConsumer:
 
     def _on_message(self, message: Message) -> None:
         # The body as it came: what is no JSON is a dead letter, not an exception.
-        self._until_done(lambda: self._work_off(message.body or ""))
+        body = message.body or b""
+        raw = body.encode("utf-8", "surrogateescape") if isinstance(body, str) else bytes(body)
+        self._until_done(lambda: self._work_off(raw))
         if not self._stop.is_set():
             message.ack()
 
-    def _work_off(self, body: str | bytes) -> None:
+    def _work_off(self, body: bytes) -> None:
         try:
             ingest(body, memory=self._memory, now=timezone.now())
         except (OperationalError, InterfaceError):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import uuid
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +14,9 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, Operational
 
 from apps.core.clock import to_ms
 from apps.incidents.services.evaluate import evaluate_apart
-from apps.monitors.models import Check, Region
+from apps.incidents.services.steady import FreshVote
+from apps.monitors.models import Region
+from apps.monitors.selectors import regions_of_checks
 from apps.monitors.services import WorkerReport, hear_region
 from apps.probes import wire
 from apps.probes.reasons import Verdict
@@ -91,46 +92,30 @@ class Memory:
         return is_kept
 
 
-def ingest(raw: Any, *, memory: Memory, now: datetime) -> None:
+def ingest(raw: bytes, *, memory: Memory, now: datetime) -> None:
     """Work one message off. What cannot be used becomes a dead letter; only a database that is away raises."""
-    message: Any = None
+    named = ""
     try:
-        message = _decoded(raw)
-        envelope = wire.parse_envelope(message)
+        envelope = wire.parse_envelope(raw)
+        named = envelope.region
         region = _region(envelope, memory, now)
         body = wire.parse_body(envelope.body)
-        report = _report(body) if body["type"] == "heartbeat" else None
-        rows = body.get("runs", []) if body["type"] == "runs" else []
-        if not isinstance(rows, list):
-            raise wire.WireError("runs must be a list")
-        if body["type"] == "trial":
-            note_answer(body=body, region=region)
+        report = _report(body.fields) if body.type == "heartbeat" else None
+        if body.type == "trial":
+            note_answer(body=body.fields, region=region)
     except wire.WireError as error:
-        named = _named_region(message)
         if not isinstance(error, _RefusedError) or memory.is_first(named, str(error), now):
-            add_dead_letter(origin=DeadLetter.Origin.MESSAGE, error=str(error), content=raw, now=now, region=named)
+            content = raw.decode("utf-8", "backslashreplace")
+            add_dead_letter(origin=DeadLetter.Origin.MESSAGE, error=str(error), content=content, now=now, region=named)
         return
     if report is not None or memory.is_news(region.id, envelope.sent_at):
         hear_region(region_id=region.id, sent_at=envelope.sent_at, report=report, now=now)
-    runs = _judged(rows, region, memory, now)
-    _record(runs, region, now)
+    runs = _judged(body.rows, region, memory, now)
+    if not runs:
+        return
+    are_new = _record(runs, region, now)
     note_baselines(rows=runs)
-    if runs:
-        evaluate_apart(check_ids=sorted({row.run.check for row in runs}), now=now)
-
-
-def _decoded(raw: Any) -> Any:
-    if not isinstance(raw, (str, bytes)):
-        return raw
-    try:
-        return json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise wire.WireError(f"the message is not JSON: {error}") from error
-
-
-def _named_region(raw: Any) -> str:
-    named = raw.get("region") if isinstance(raw, dict) else None
-    return named if isinstance(named, str) else ""
+    evaluate_apart(check_ids=list({row.run.check for row in runs}), now=now, fresh=_fresh(runs) if are_new else None)
 
 
 class _RefusedError(wire.WireError):
@@ -146,7 +131,7 @@ def _region(envelope: wire.Envelope, memory: Memory, now: datetime) -> Region:
     return region
 
 
-def _report(body: dict[str, Any]) -> WorkerReport:
+def _report(body: Mapping[str, Any]) -> WorkerReport:
     dropped = body.get("dropped")
     bounds = {"offset_ms": 2**53, "in_flight": 2**31}  # a clock that starts in 1970 is half a century off
     numbers = {name: body.get(name) for name in bounds}
@@ -161,15 +146,19 @@ def _report(body: dict[str, Any]) -> WorkerReport:
     return WorkerReport(body.get("is_settled") is True, numbers["offset_ms"] or 0, numbers["in_flight"] or 0, counts, seen)
 
 
-def _judged(rows: Sequence[Any], region: Region, memory: Memory, now: datetime) -> list[RecordedRun]:
+def _judged(rows: Sequence[bytes], region: Region, memory: Memory, now: datetime) -> list[RecordedRun]:
     """The rows that may be recorded; each of the others becomes a dead letter."""
-    parsed: list[tuple[Any, wire.Run]] = []
+    parsed: list[tuple[bytes, wire.Run]] = []
+    oldest, newest = to_ms(now) - OLDEST_MS, to_ms(now) + NEWEST_MS
     for row in rows:
         try:
-            parsed.append((row, _in_time(wire.parse_run(row), to_ms(now))))
+            run = wire.parse_run(row)
+            if not oldest <= run.slot <= newest:
+                raise wire.WireError(f"slot {run.slot} is not within the last day")
+            parsed.append((row, run))
         except wire.WireError as error:
             _letter(row, str(error), region, now)
-    owners = dict(Check.objects.filter(id__in={run.check for _, run in parsed}).values_list("id", "region_ids"))
+    owners = regions_of_checks({run.check for _, run in parsed})
     judged = []
     for row, run in parsed:
         if region.id in owners.get(run.check, ()):
@@ -181,28 +170,33 @@ def _judged(rows: Sequence[Any], region: Region, memory: Memory, now: datetime) 
     return judged
 
 
-def _in_time(run: wire.Run, now_ms: int) -> wire.Run:
-    if not now_ms - OLDEST_MS <= run.slot <= now_ms + NEWEST_MS:
-        raise wire.WireError(f"slot {run.slot} is not within the last day")
-    return run
-
-
-def _record(rows: list[RecordedRun], region: Region, now: datetime) -> None:
-    """All at once; should the statement fail on data, halves, down to the row that cannot be stored."""
+def _record(rows: list[RecordedRun], region: Region, now: datetime) -> bool:
+    """All at once; should the statement fail on data, halves, down to the row that cannot be stored. Whether all were new."""
     try:
-        record_runs(rows=rows, now_ms=to_ms(now))
+        return record_runs(rows=rows, now_ms=to_ms(now)) == len(rows)
     except (OperationalError, InterfaceError):
         raise
     except DatabaseError as error:
         if isinstance(error, IntegrityError) and ensure_partitions(now=now):
-            _record(rows, region, now)  # the machine slept through the days that partitions were made for
-        elif len(rows) == 1:
-            _letter(wire.run_body(rows[0].run), f"the database refused it: {error}", region, now)
+            return _record(rows, region, now)  # the machine slept through the days that partitions were made for
+        if len(rows) == 1:
+            _letter(wire.encode_run(rows[0].run), f"the database refused it: {error}", region, now)
         else:
             middle = len(rows) // 2
             _record(rows[:middle], region, now)
             _record(rows[middle:], region, now)
+        return False
 
 
-def _letter(row: Any, error: str, region: Region, now: datetime) -> None:
-    add_dead_letter(origin=DeadLetter.Origin.ROW, error=error, content=row, now=now, region=region.slug)
+def _fresh(rows: Sequence[RecordedRun]) -> dict[uuid.UUID, FreshVote]:
+    """The votes of checks with one row, all of them new: what else there is of them is read."""
+    votes = {row.run.check: FreshVote(row.run.slot, row.region_id, row.run.revision, row.run.verdict.value) for row in rows}
+    if len(votes) < len(rows):
+        several = Counter(row.run.check for row in rows)
+        return {check: vote for check, vote in votes.items() if several[check] == 1}
+    return votes
+
+
+def _letter(row: bytes, error: str, region: Region, now: datetime) -> None:
+    content = row.decode("utf-8", "backslashreplace")
+    add_dead_letter(origin=DeadLetter.Origin.ROW, error=error, content=content, now=now, region=region.slug)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import threading
@@ -19,6 +18,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
+
 from apps.net.network import Network
 from apps.probes import runner, wire
 from apps.probes.canary import Canaries
@@ -28,8 +29,8 @@ from apps.probes.reasons import Reason, Verdict
 
 log = logging.getLogger(__name__)
 
-FLUSH_S = 0.2
-"""For results that only say the same again; one that says something new leaves at once."""
+FLUSH_S, NEWS_S = 0.2, 0.02
+"""How long results wait for others to go with them: those that only say the same again, and those that say something new."""
 HEARTBEAT_S = 5.0
 LATEST_START_MS = 2_000
 _STARTED_EARLY_MS = 15_000
@@ -37,8 +38,8 @@ _BUFFERED_RUNS = 200_000
 _STOP_S = 12.0
 _REMEMBERED = 200_000
 
-Publish = Callable[[dict[str, Any]], None]
-"""Sends one envelope; blocks until the broker has it, and retries for as long as that takes."""
+Publish = Callable[[bytes], None]
+"""Sends one message; blocks until the broker has it, and retries for as long as that takes."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ class Engine:
         self._accepted = 0
         self._running = 0
         self._room = threading.Semaphore(self.limits.accepted)
-        self._results: deque[dict[str, Any]] = deque()
+        self._results: deque[bytes] = deque()
+        self._answers: deque[dict[str, Any]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._ending = asyncio.Event()
@@ -141,8 +143,7 @@ class Engine:
         await asyncio.gather(flusher, heart, *self._tasks, return_exceptions=True)
         try:
             async with asyncio.timeout(3):
-                while self._results:
-                    await self._send_runs()
+                await self._send_all()
         except TimeoutError:
             log.warning("stopped with %d results unsent: the broker is away", len(self._results))
         await self.canaries.close()
@@ -202,8 +203,7 @@ class Engine:
             result = replace(result, outcome=_unreachable(result.outcome))
         outcome = result.outcome
         if job.trial is not None:
-            answer = _answer(result)
-            self._results.append({"trial": job.trial, **answer, "facts": wire.storable_facts(answer["facts"])})
+            self._answers.append({"type": "trial", "trial": job.trial, **_answer(result)})
             self._news.set()
             return
         run = wire.Run(
@@ -220,7 +220,7 @@ class Engine:
         if len(self._results) >= _BUFFERED_RUNS:
             self._results.popleft()
             self.dropped["unsent"] += 1
-        self._results.append(wire.run_body(run))
+        self._results.append(wire.encode_run(run))
         if self._verdicts.get(job.check) != outcome.verdict:
             self._remember(job.check, outcome.verdict)
             self._news.set()
@@ -237,53 +237,50 @@ class Engine:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FLUSH_S):
                     await self._news.wait()
+            await asyncio.sleep(NEWS_S)
             self._news.clear()
             try:
-                while self._results:
-                    await self._send_runs()
+                await self._send_all()
             except Exception:
                 log.exception("results could not be sent; the loop goes on with the next")
 
-    async def _send_runs(self) -> None:
-        """One message of up to a batch; what is not sent because of cancellation goes back in order."""
-        taken = [self._results.popleft() for _ in range(min(wire.BATCH, len(self._results)))]
-        trials = [item for item in taken if "trial" in item]
-        runs = [item for item in taken if "trial" not in item]
-        try:
-            if runs:
-                await self._send({"type": "runs", "runs": runs})
-            for trial in trials:
-                await self._send({"type": "trial", **trial})
-        except asyncio.CancelledError:
-            self._results.extendleft(reversed(taken))
-            raise
+    async def _send_all(self) -> None:
+        """What is there now: to go on with what comes meanwhile would make a message of every run.
+
+        What is not sent because of cancellation goes back in order.
+        """
+        left = len(self._results)
+        while left > 0:
+            taken = [self._results.popleft() for _ in range(min(wire.RUNS, left))]
+            left -= len(taken)
+            try:
+                await self._send(wire.runs_body(taken))
+            except asyncio.CancelledError:
+                self._results.extendleft(reversed(taken))
+                raise
+        while self._answers:
+            await self._send(msgspec.json.encode(self._answers.popleft()))
 
     async def _beat_forever(self) -> None:
         while True:
             await self.canaries.reach_any(since=self._loop.time())
-            await self._send(
-                {
-                    "type": "heartbeat",
-                    "worker": self.worker_id,
-                    "pid": os.getpid(),
-                    "version": wire.VERSION,
-                    "is_settled": self.clock.is_settled(),
-                    "offset_ms": self.clock.measured_ms,
-                    "in_flight": self._running,
-                    "dropped": dict(self.dropped),
-                    "canaries": self.canaries.seen,
-                }
-            )
+            report = {
+                "type": "heartbeat",
+                "worker": self.worker_id,
+                "pid": os.getpid(),
+                "version": wire.VERSION,
+                "is_settled": self.clock.is_settled(),
+                "offset_ms": self.clock.measured_ms,
+                "in_flight": self._running,
+                "dropped": dict(self.dropped),
+                "canaries": self.canaries.seen,
+            }
+            await self._send(msgspec.json.encode(report))
             await asyncio.sleep(HEARTBEAT_S)
 
-    async def _send(self, body: dict[str, Any]) -> None:
-        envelope = wire.sign(
-            json.dumps(body, separators=(",", ":")),
-            region=self.region,
-            region_key=self.region_key,
-            sent_at=self.clock.now_ms(),
-        )
-        await self._loop.run_in_executor(None, self.publish, envelope)
+    async def _send(self, body: bytes) -> None:
+        message = wire.sign(body, region=self.region, region_key=self.region_key, sent_at=self.clock.now_ms())
+        await self._loop.run_in_executor(None, self.publish, message)
 
 
 def _speaks_against(outcome: Outcome) -> bool:
@@ -300,5 +297,6 @@ def _unreachable(outcome: Outcome) -> Outcome:
 
 def _answer(result: runner.Result) -> dict[str, Any]:
     outcome = result.outcome
-    reason = None if outcome.reason is None else {"code": outcome.reason.value, "message": outcome.message}
-    return {"verdict": outcome.verdict.value, "reason": reason, "duration_ms": result.duration_ms, "facts": outcome.facts}
+    reason = None if outcome.reason is None else {"code": outcome.reason, "message": outcome.message}
+    facts = msgspec.Raw(wire.storable_facts(outcome.facts))
+    return {"verdict": outcome.verdict, "reason": reason, "duration_ms": result.duration_ms, "facts": facts}

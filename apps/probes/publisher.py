@@ -28,17 +28,18 @@ class Publisher:
         self._producer: Producer | None = None
         self._closed = threading.Event()
 
-    def __call__(self, envelope: dict[str, Any]) -> None:
+    def __call__(self, message: bytes) -> None:
         """Blocks until the broker has the message, or until closed."""
         attempt = 0
         while not self._closed.is_set():
             try:
                 with self._lock:
                     self._opened().publish(
-                        envelope,
+                        message,
                         exchange=EXCHANGE,
                         routing_key=wire.INGEST_ROUTING_KEY,
-                        serializer="json",
+                        content_type="application/json",
+                        content_encoding="utf-8",
                         delivery_mode=_PERSISTENT,
                         declare=[],
                     )

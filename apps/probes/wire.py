@@ -13,11 +13,12 @@ import json
 import math
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -29,7 +30,7 @@ VERSION = 1
 TASK = "probe.run"
 INGEST_EXCHANGE = "ingest"
 INGEST_ROUTING_KEY = "ingest"
-BATCH = 100
+BATCH, RUNS = 100, 400
 """Jobs in a message, and runs in a message, at the most."""
 EXPIRES_MS = 5_000
 """A batch of jobs this old is not worth running."""
@@ -37,7 +38,6 @@ MAX_BODY = 8_000_000
 _MAX_FACTS = 65_536
 _MAX_MESSAGE = 2_000
 _MAX_DEPTH = 12
-_INT64 = 2**63 - 1
 
 
 class WireError(ValueError):
@@ -130,8 +130,7 @@ def parse_job(raw: Mapping[str, Any], *, region_key: str, region: str) -> Job:
         raise WireError(f"a job cannot be read: {error!r}") from error
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(msgspec.Struct, frozen=True, gc=False):
     """What a worker saw in one slot."""
 
     check: uuid.UUID
@@ -145,12 +144,43 @@ class Run:
     facts: dict[str, Any]
 
 
-def storable_facts(facts: dict[str, Any]) -> dict[str, Any]:
-    """Facts as the core takes them: what a target shows must never cost its verdict."""
-    cleaned = _cleaned(facts, 0)
-    if len(json.dumps(cleaned)) <= _MAX_FACTS:
-        return dict(cleaned)
-    return {name: cleaned[name] for name in ("phases_ms", "status", "address") if name in cleaned}
+_Revision = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+_Moment = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class _Why(msgspec.Struct, gc=False):
+    code: Reason
+    message: Annotated[str, msgspec.Meta(max_length=_MAX_MESSAGE)] | None = None
+
+
+class _Row(msgspec.Struct, gc=False):
+    """A run as it travels."""
+
+    check: uuid.UUID
+    revision: _Revision
+    slot: _Moment
+    started_at: _Moment
+    duration_ms: _Revision
+    verdict: Verdict
+    reason: _Why | None = None
+    facts: dict[str, Any] | None = None
+
+
+_ROW = msgspec.json.Decoder(_Row)
+
+
+def storable_facts(facts: dict[str, Any]) -> bytes:
+    """Facts as the core takes them, as JSON: what a target shows must never cost its verdict."""
+    try:
+        encoded = msgspec.json.encode(facts)
+    except (UnicodeEncodeError, TypeError, ValueError, RecursionError):
+        encoded = b""
+    if not encoded or _is_doubtful(encoded):
+        facts = dict(_cleaned(facts, 0))
+        encoded = msgspec.json.encode(facts)
+    if len(encoded) <= _MAX_FACTS:
+        return encoded
+    return msgspec.json.encode({name: facts[name] for name in ("phases_ms", "status", "address") if name in facts})
 
 
 def _cleaned(value: Any, depth: int) -> Any:
@@ -167,83 +197,52 @@ def _cleaned(value: Any, depth: int) -> Any:
     return value if isinstance(value, (int, float, bool)) or value is None else str(value)
 
 
-def run_body(run: Run) -> dict[str, Any]:
-    reason = None if run.reason is None else {"code": run.reason.value, "message": _cleaned(run.message[:_MAX_MESSAGE], 0)}
-    return {
-        "check": str(run.check),
-        "revision": run.revision,
-        "slot": run.slot,
-        "started_at": run.started_at,
-        "duration_ms": run.duration_ms,
-        "verdict": run.verdict.value,
-        "reason": reason,
-        "facts": storable_facts(run.facts),
-    }
-
-
-def parse_run(raw: Any) -> Run:
-    """One row of a `runs` message, every part judged: regions are not trusted. Raises WireError."""
-    if not isinstance(raw, dict):
-        raise WireError("a run must be an object")
-    reason, message = _reason(raw.get("reason"))
-    facts = {} if raw.get("facts") is None else raw["facts"]
-    if not isinstance(facts, dict):
-        raise WireError("facts must be an object")
-    _refuse_unstorable(facts)
-    if len(json.dumps(facts)) > _MAX_FACTS:
-        raise WireError(f"facts are larger than {_MAX_FACTS} bytes")
-    try:
-        check, verdict = uuid.UUID(raw["check"]), Verdict(raw["verdict"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise WireError(f"check or verdict is wrong: {error!r}") from error
-    return Run(
-        check=check,
-        revision=_whole(raw, "revision", 2**31 - 1),
-        slot=_whole(raw, "slot", _INT64),
-        started_at=_whole(raw, "started_at", _INT64),
-        duration_ms=_whole(raw, "duration_ms", 2**31 - 1),
-        verdict=verdict,
-        reason=reason,
-        message=message,
-        facts=facts,
+def encode_run(run: Run) -> bytes:
+    """A row of a `runs` message."""
+    reason = None if run.reason is None else {"code": run.reason, "message": _cleaned(run.message[:_MAX_MESSAGE], 0)}
+    return msgspec.json.encode(
+        {
+            "check": run.check,
+            "revision": run.revision,
+            "slot": run.slot,
+            "started_at": run.started_at,
+            "duration_ms": run.duration_ms,
+            "verdict": run.verdict,
+            "reason": reason,
+            "facts": msgspec.Raw(storable_facts(run.facts)),
+        }
     )
 
 
-def _reason(raw: Any) -> tuple[Reason | None, str]:
-    if raw is None:
-        return None, ""
+def parse_run(raw: bytes) -> Run:
+    """One row of a `runs` message, every part judged: regions are not trusted. Raises WireError."""
     try:
-        reason, message = Reason(raw["code"]), raw.get("message") or ""
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise WireError(f"the reason is wrong: {error!r}") from error
-    if not isinstance(message, str) or len(message) > _MAX_MESSAGE:
-        raise WireError(f"the reason's message must be a text of at most {_MAX_MESSAGE} characters")
-    _refuse_unstorable(message)
-    return reason, message
+        row = _ROW.decode(raw)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise WireError(f"the run is malformed: {error}") from error
+    facts, message = row.facts or {}, ""
+    if len(raw) > _MAX_FACTS and len(msgspec.json.encode(facts)) > _MAX_FACTS:
+        raise WireError(f"facts are larger than {_MAX_FACTS} bytes")
+    if row.reason is not None:
+        message = row.reason.message or ""
+    if _is_doubtful(raw):
+        _refuse_unstorable(facts)
+        _refuse_unstorable(message)
+    reason = None if row.reason is None else row.reason.code
+    return Run(row.check, row.revision, row.slot, row.started_at, row.duration_ms, row.verdict, reason, message, facts)
 
 
-def _whole(raw: Mapping[str, Any], name: str, most: int) -> int:
-    value = raw.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
-        raise WireError(f"{name} must be a whole number from 0 to {most}")
-    return value
+def _is_doubtful(encoded: bytes) -> bool:
+    """Whether it may hold what PostgreSQL's JSON does not take: a NUL, or a nesting that is too deep. A quick look."""
+    return b"\\u0000" in encoded or encoded.count(b"{") + encoded.count(b"[") > _MAX_DEPTH
 
 
 def _refuse_unstorable(value: Any, depth: int = 0) -> None:
-    """PostgreSQL's JSON takes no NUL, no lone surrogate, no NaN."""
     if depth > _MAX_DEPTH:
         raise WireError(f"facts are nested deeper than {_MAX_DEPTH}")
     if isinstance(value, str):
         if "\x00" in value:
             raise WireError("a text holds a NUL character")
-        if not value.isascii():
-            try:
-                value.encode()
-            except UnicodeEncodeError as error:
-                raise WireError("a text holds half a character (a lone surrogate)") from error
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise WireError("a number is not finite")
     elif isinstance(value, dict):
         for key, item in value.items():
             _refuse_unstorable(key, depth + 1)
@@ -253,45 +252,88 @@ def _refuse_unstorable(value: Any, depth: int = 0) -> None:
             _refuse_unstorable(item, depth + 1)
 
 
-def sign(body: str, *, region: str, region_key: str, sent_at: int) -> dict[str, Any]:
-    """The envelope of a result message. `mac` covers exactly the string `body`."""
-    mac = hmac.new(_derived(region_key, "sign"), body.encode(), hashlib.sha256).hexdigest()
-    return {"v": VERSION, "region": region, "key_id": key_id(region_key), "sent_at": sent_at, "body": body, "mac": mac}
+def runs_body(rows: Sequence[bytes]) -> bytes:
+    """The body of a message of runs, each as `encode_run` made it."""
+    return b'{"type":"runs","runs":[' + b",".join(rows) + b"]}"
 
 
-@dataclass(frozen=True)
-class Envelope:
+_Version = Annotated[int, msgspec.Meta(ge=VERSION, le=VERSION)]
+
+
+class Envelope(msgspec.Struct, frozen=True, gc=False):
+    """The outer shape of a result message. `mac` covers exactly the text `body`."""
+
+    v: _Version
     region: str
     key_id: str
-    sent_at: int
-    body: str
+    sent_at: _Moment
+    body: Annotated[str, msgspec.Meta(max_length=MAX_BODY)]
     mac: str
 
     def is_signed_with(self, region_key: str) -> bool:
-        expected = hmac.new(_derived(region_key, "sign"), self.body.encode(), hashlib.sha256).hexdigest()
-        return hmac.compare_digest(expected, self.mac)
+        return hmac.compare_digest(_mac(self.body.encode(), region_key), self.mac.encode())
 
 
-def parse_envelope(raw: Any) -> Envelope:
+_ENVELOPE = msgspec.json.Decoder(Envelope)
+
+
+def _mac(body: bytes, region_key: str) -> bytes:
+    return hmac.digest(_derived(region_key, "sign"), body, "sha256").hex().encode()
+
+
+def sign(body: bytes, *, region: str, region_key: str, sent_at: int) -> bytes:
+    """A result message, as it goes to the broker."""
+    mac = _mac(body, region_key).decode()
+    return msgspec.json.encode(Envelope(VERSION, region, key_id(region_key), sent_at, body.decode(), mac))
+
+
+def parse_envelope(raw: bytes) -> Envelope:
     """The outer shape of a result message; the signature is not judged yet. Raises WireError."""
-    if not isinstance(raw, dict) or raw.get("v") != VERSION:
-        raise WireError("the message is not an envelope of this version")
-    texts = {name: raw.get(name) for name in ("region", "key_id", "body", "mac")}
-    for name, text in texts.items():
-        if not isinstance(text, str) or "\x00" in text or len(text) > MAX_BODY:
-            raise WireError(f"{name} must be a text")
-        _refuse_unstorable(text)
-    if not texts["mac"].isascii():  # type: ignore[union-attr]  # a text, by the loop above
-        raise WireError("mac must be ASCII")
-    return Envelope(sent_at=_whole(raw, "sent_at", _INT64), **texts)  # type: ignore[arg-type]  # texts, by the loop above
+    try:
+        envelope = _ENVELOPE.decode(raw)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise WireError(f"the message is not an envelope of this version: {error}") from error
+    if "\x00" in envelope.region:
+        raise WireError("region holds a NUL character")
+    return envelope
 
 
-def parse_body(body: str) -> dict[str, Any]:
+class _Body(msgspec.Struct, gc=False):
+    type: Literal["runs", "trial", "heartbeat"]
+    runs: list[msgspec.Raw] = []
+
+
+_BODY = msgspec.json.Decoder(_Body)
+
+
+@dataclass(frozen=True)
+class Body:
+    """The inside of an envelope: the rows of `runs`, or the fields of the others."""
+
+    type: str
+    rows: Sequence[bytes]
+    fields: Mapping[str, Any]
+
+
+def parse_body(text: str) -> Body:
     """The inside of an envelope whose signature holds. Raises WireError."""
     try:
-        parsed = json.loads(body)
+        body = _BODY.decode(text)
+        if body.type == "runs":
+            return Body(body.type, [bytes(row) for row in body.runs], {})
+    except (msgspec.MsgspecError, RecursionError):
+        pass  # Python's reader takes what JSON does not (NaN): one such row must not cost the others
+    return _body_of_any(text)
+
+
+def _body_of_any(text: str) -> Body:
+    try:
+        parsed = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise WireError(f"the body is not JSON: {error}") from error
     if not isinstance(parsed, dict) or parsed.get("type") not in ("runs", "trial", "heartbeat"):
         raise WireError("the body has no known type")
-    return parsed
+    rows = parsed.get("runs", [])
+    if not isinstance(rows, list):
+        raise WireError("runs must be a list")
+    return Body(parsed["type"], [json.dumps(row).encode() for row in rows], parsed)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 from django.db import connection, transaction
 
+from apps.core.arrays import array_of
 from apps.probes.wire import Run
 from apps.results.models import HEALTHS, VERDICTS, Certificate, DeadLetter
 from apps.results.rollups import mark_late
@@ -54,6 +55,7 @@ _INSERT = (
     f"INSERT INTO check_runs ({_NAMES}) SELECT * FROM unnest({', '.join(f'%s::{kind}[]' for _, kind in _COLUMNS)}) "  # noqa: S608  # literals
     "ON CONFLICT DO NOTHING"
 )
+_TEXTS = {index for index, (_, kind) in enumerate(_COLUMNS) if kind in ("text", "jsonb")}
 
 
 def record_runs(*, rows: Sequence[RecordedRun], now_ms: int) -> int:
@@ -61,9 +63,10 @@ def record_runs(*, rows: Sequence[RecordedRun], now_ms: int) -> int:
     if not rows:
         return 0
     ordered = sorted(rows, key=lambda row: (row.run.check.int, row.run.slot, row.region_id))
-    columns = list(zip(*(columns_of(row, now_ms) for row in ordered), strict=True))
+    columns = zip(*[columns_of(row, now_ms) for row in ordered], strict=True)
+    parameters = [list(column) if index in _TEXTS else array_of(column) for index, column in enumerate(columns)]
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
-        cursor.execute(_INSERT, [list(column) for column in columns])
+        cursor.execute(_INSERT, parameters)
         recorded = int(cursor.rowcount)
         mark_late(runs=[(row.run.check, row.run.slot) for row in ordered], now_ms=now_ms)
         return recorded
@@ -104,18 +107,22 @@ def _small(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**15 else None
 
 
+_certificates: OrderedDict[str, int] = OrderedDict()
+_CERTIFICATES_KEPT = 20_000
+
+
 def _certificate_id(facts: Any) -> int | None:
     fingerprint = facts.get("fingerprint") if isinstance(facts, dict) else None
     if not isinstance(fingerprint, str) or len(fingerprint) != 64:
         return None
-    return _known_certificate(fingerprint, json.dumps(facts))
-
-
-@lru_cache(maxsize=10_000)
-def _known_certificate(fingerprint: str, facts: str) -> int:
-    # Remembered, so it must outlive the batch: looked up before the batch's transaction begins.
-    row, _ = Certificate.objects.get_or_create(fingerprint=fingerprint, defaults={"facts": json.loads(facts)})
-    return row.id
+    known = _certificates.get(fingerprint)
+    if known is None:
+        # Remembered, so it must outlive the batch: looked up before the batch's transaction begins.
+        row, _ = Certificate.objects.get_or_create(fingerprint=fingerprint, defaults={"facts": facts})
+        known = _certificates[fingerprint] = row.id
+        if len(_certificates) > _CERTIFICATES_KEPT:
+            _certificates.popitem(last=False)
+    return known
 
 
 def add_dead_letter(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -63,7 +64,8 @@ def note_answer(*, body: Mapping[str, Any], region: Region) -> None:
 
 def _answer(body: Mapping[str, Any], trial_id: uuid.UUID) -> Run:
     """Judged like a run, of which it is one without a slot."""
-    return parse_run({**body, "check": str(trial_id), "revision": 0, "slot": 0, "started_at": 0})
+    row = {**body, "check": str(trial_id), "revision": 0, "slot": 0, "started_at": 0}
+    return parse_run(json.dumps(row).encode())
 
 
 def is_over(*, trial: Trial, answers: Sequence[TrialAnswer], now: datetime) -> bool:

@@ -26,7 +26,7 @@ from apps.pipeline.requeue import requeue
 from apps.probes import runner
 from apps.probes.reasons import Verdict
 from apps.probes.registry import KINDS
-from apps.probes.wire import Job, Run, run_body
+from apps.probes.wire import Job, Run, encode_run
 from apps.results.models import CheckRun, DayRollup, DeadLetter, HourRollup, StateInterval
 from apps.results.partitions import partition_names
 from apps.results.services import RecordedRun, add_dead_letter, record_runs
@@ -140,7 +140,7 @@ def test_a_dead_letter_is_worked_on_again(cast: Cast) -> None:
         add_dead_letter(origin=origin, error="x", content=content, now=NOW, region="eu", check_id=world.check.id)
         return DeadLetter.objects.latest("pk")
 
-    assert requeue(letter=letter(run_body(run)), now=NOW + timedelta(seconds=1))
+    assert requeue(letter=letter(encode_run(run).decode()), now=NOW + timedelta(seconds=1))
     assert CheckRun.objects.filter(check_id=world.check.id).count() == 1
     assert CheckState.objects.get(check_row=world.check).status == "up"
     assert requeue(letter=letter("", DeadLetter.Origin.EVALUATION), now=NOW + timedelta(seconds=2))

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from typing import Any
 
@@ -133,7 +132,7 @@ def test_a_job_carries_what_its_region_saw_last(cast: Cast, sent: list[tuple[str
 
     def came(slot: int, *answers: str) -> None:
         run = wire.Run(row.id, 1, slot, slot, 5, Verdict.UP, None, "", {"baseline": {"answers": list(answers)}})
-        body = json.dumps({"type": "runs", "runs": [wire.run_body(run)]})
+        body = wire.runs_body([wire.encode_run(run)])
         ingest(wire.sign(body, region="eu", region_key=region.key, sent_at=slot), memory=Memory(), now=NOW)
 
     def carried() -> dict[str, Any]:

@@ -30,7 +30,7 @@ class Settled(CoreClock):
 
 def reported(canaries: Canaries, target: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """(the answer to a trial of that port, the worker's heartbeat)"""
-    sent: queue.Queue[dict[str, Any]] = queue.Queue()
+    sent: queue.Queue[bytes] = queue.Queue()
     key = wire.new_region_key()
     engine = Engine("eu", key, Network(AddressPolicy(private=True)), sent.put, clock=Settled(), canaries=canaries)
     engine.start()
@@ -38,7 +38,7 @@ def reported(canaries: Canaries, target: str) -> tuple[dict[str, Any], dict[str,
     engine.submit([job], int(time.time() * 1000))
     found: dict[str, dict[str, Any]] = {}
     while {"trial", "heartbeat"} - found.keys():
-        body = json.loads(sent.get(timeout=10)["body"])
+        body = json.loads(json.loads(sent.get(timeout=10))["body"])
         found[body["type"]] = body
     engine.stop()
     return found["trial"], found["heartbeat"]

@@ -33,7 +33,7 @@ def trial(cast: Cast) -> Trial:
 
 def answer(cast: Cast, trial: Trial, region: str = "eu", **changes: Any) -> None:
     row = cast.regions[region]
-    body = json.dumps({"type": "trial", "trial": str(trial.id), **BODY, **changes})
+    body = json.dumps({"type": "trial", "trial": str(trial.id), **BODY, **changes}).encode()
     ingest(wire.sign(body, region=region, region_key=row.key, sent_at=to_ms(NOW)), memory=Memory(), now=NOW)
 
 

@@ -18,6 +18,7 @@ from apps.incidents.models import CheckState
 from apps.incidents.reasons import Why, explain
 from apps.incidents.rows import policy_of, state_of
 from apps.incidents.services.changes import new_intervals, note_state, only_time_passed, turned_at, write_events
+from apps.incidents.services.steady import FreshVote, advance_steady, lock_standings
 from apps.monitors.liveness import Liveness
 from apps.monitors.models import Check
 from apps.monitors.selectors import Plan, plans, region_liveness
@@ -42,19 +43,30 @@ class _Outcome:
 
 
 @transaction.atomic
-def evaluate_checks(*, check_ids: Collection[uuid.UUID], now: datetime) -> int:
+def evaluate_checks(
+    *, check_ids: Collection[uuid.UUID], now: datetime, fresh: Mapping[uuid.UUID, FreshVote] | None = None
+) -> int:
     """Step every named check through its rounds. Returns how many moved.
 
     Rows recorded by others while we waited for the locks are seen: they are read by a later statement (READ COMMITTED). A check
-    that fails becomes a dead letter, the others go on.
+    that fails becomes a dead letter, the others go on. Checks that only go on as before, by a `fresh` vote, are not read at all.
     """
-    rows = list(CheckState.objects.select_for_update().filter(check_row_id__in=check_ids).order_by("check_row_id"))
-    plan_of = plans([row.check_row_id for row in rows])
-    active = [row for row in rows if plan_of[row.check_row_id].is_active]
+    standings = lock_standings(check_ids)
+    plan_of = plans([standing.check_id for standing in standings])
+    liveness = region_liveness()
+    moved = advance_steady(standings=standings, plan_of=plan_of, liveness=liveness, fresh=fresh or {})
+    rest = [s.check_id for s in standings if plan_of[s.check_id].is_active and s.check_id not in moved]
+    return len(moved) + (_step(rest, plan_of, liveness, now) if rest else 0)
+
+
+def _step(
+    check_ids: Sequence[uuid.UUID], plan_of: Mapping[uuid.UUID, Plan], liveness: Mapping[int, Liveness], now: datetime
+) -> int:
+    """Those whose votes must be looked at, their rows locked."""
+    active = list(CheckState.objects.filter(check_row_id__in=check_ids))
     wanted = [UnsettledSince(row.check_row_id, row.slot, plan_of[row.check_row_id].revision) for row in active]
     now_ms = to_ms(now)
     votes = unsettled_votes(wanted=wanted, now_ms=now_ms)
-    liveness = region_liveness()
     together: list[CheckState] = []
     intervals: list[NewInterval] = []
     moved = 0
@@ -172,10 +184,10 @@ def letter(check_id: uuid.UUID, error: Exception, now: datetime) -> None:
         add_dead_letter(origin=DeadLetter.Origin.EVALUATION, error=repr(error), content="", now=now, check_id=check_id)
 
 
-def evaluate_apart(*, check_ids: Sequence[uuid.UUID], now: datetime) -> None:
+def evaluate_apart(*, check_ids: Sequence[uuid.UUID], now: datetime, fresh: Mapping[uuid.UUID, FreshVote] | None = None) -> None:
     """All at once; should their common statements fail on data, halves, down to the check that cannot be written."""
     try:
-        evaluate_checks(check_ids=check_ids, now=now)
+        evaluate_checks(check_ids=check_ids, now=now, fresh=fresh)
     except (OperationalError, InterfaceError):
         raise
     except DatabaseError as error:
