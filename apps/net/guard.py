@@ -91,6 +91,7 @@ def _networks(text: str) -> tuple[Network, ...]:
 _SAFE = "%/:?#[]@!$&'()*+,;=~"
 
 
+@lru_cache(maxsize=20_000)
 def sendable(url: str) -> str:
     """The URL in ASCII: the host canonical, path and query percent-encoded (RFC 3986), no fragment.
 

@@ -30,7 +30,6 @@ MIN_CURL = (8, 23)  # older ones join a hung resolver thread inside the loop
 _PROXY_ASKS = 407
 _SHARES = 2
 _HELD_BYTES = 256_000_000
-_BACKSTOP_S = 0.25  # libcurl's own deadline comes first: it leaves the phases readable
 
 
 @dataclass
@@ -217,11 +216,9 @@ class HttpEngine:
         curl.setopt(pycurl.OPENSOCKETFUNCTION, socket_opener(self._policy, intake.blocked))
         failure: tuple[int, str] | None = None
         try:
-            async with asyncio.timeout(left_s + _BACKSTOP_S):
-                try:
-                    await multi.perform(curl)
-                except pycurl.error as error:
-                    failure = (error.args[0], error.args[1])
+            await multi.perform(curl)
+        except pycurl.error as error:
+            failure = (error.args[0], error.args[1])
         finally:
             self._held["bytes"] -= len(intake.body)
         # A cancelled transfer leaves above: the multi still holds the handle, which must not be used again.

@@ -1,45 +1,43 @@
 """The one event loop of a probe worker: takes batches, starts each job at its slot, sends what was seen.
 
-Runs in a thread of its own; the Celery task only hands batches over. Everything that leaves is put together on the loop, so
-a heartbeat proves that the very loop that probes is alive.
+Runs in a thread of its own; the Celery task only hands batches over. What it saw goes to `Sender`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import threading
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
+import uvloop
 
 from apps.net.network import Network
 from apps.probes import runner, wire
 from apps.probes.canary import Canaries
 from apps.probes.clock import CoreClock
 from apps.probes.contract import Outcome
+from apps.probes.pulse import Pulse
 from apps.probes.reasons import Reason, Verdict
+from apps.probes.sender import Publish, Sender
 
 log = logging.getLogger(__name__)
 
-FLUSH_S, NEWS_S = 0.2, 0.02
-"""How long results wait for others to go with them: those that only say the same again, and those that say something new."""
 HEARTBEAT_S = 5.0
 LATEST_START_MS = 2_000
 _STARTED_EARLY_MS = 15_000
-_BUFFERED_RUNS = 200_000
 _STOP_S = 12.0
+_UNSENT_S = 3.0
 _REMEMBERED = 200_000
-
-Publish = Callable[[bytes], None]
-"""Sends one message; blocks until the broker has it, and retries for as long as that takes."""
+_TIMED = frozenset({Reason.CONNECT_TIMEOUT, Reason.READ_TIMEOUT, Reason.DNS_TIMEOUT, Reason.TOO_SLOW, Reason.TLS_HANDSHAKE})
+"""What a loop that stood still may have seen of a target that is well."""
 
 
 @dataclass(frozen=True)
@@ -82,16 +80,15 @@ class Engine:
     def __post_init__(self) -> None:
         self.worker_id = uuid.uuid4().hex[:12]
         self.dropped: Counter[str] = Counter()
-        self._loop = asyncio.new_event_loop()
-        self._accepted = 0
+        self._loop = uvloop.new_event_loop()
         self._running = 0
         self._room = threading.Semaphore(self.limits.accepted)
-        self._results: deque[bytes] = deque()
-        self._answers: deque[dict[str, Any]] = deque()
+        self._waiting: deque[wire.Job] = deque()
+        self.pulse = Pulse(self.limits.running)
+        self._sender = Sender(self.region, self.region_key, self.publish, self.clock.now_ms, self.dropped)
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._ending = asyncio.Event()
-        self._news = asyncio.Event()
         self._verdicts: dict[str, Verdict] = {}
         self._recent = Recent()
         self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
@@ -99,6 +96,7 @@ class Engine:
     # --- called from other threads
 
     def start(self) -> None:
+        self._sender.start()
         self._thread.start()
 
     def submit(self, jobs: Sequence[dict[str, Any]], sent_at: int) -> None:
@@ -119,7 +117,8 @@ class Engine:
     def stop(self) -> None:
         """Finish what runs, give up what waits, send everything; at most some twelve seconds."""
         self._loop.call_soon_threadsafe(self._begin_stop)
-        self._thread.join(_STOP_S + 3)
+        self._thread.join(_STOP_S)
+        self._sender.stop(_UNSENT_S)
 
     # --- the loop
 
@@ -131,21 +130,16 @@ class Engine:
             self._loop.close()
 
     async def _main(self) -> None:
-        flusher = self._loop.create_task(self._flush_forever())
-        heart = self._loop.create_task(self._beat_forever())
+        heart = self._loop.create_task(self._report_forever())
+        pulse = self._loop.create_task(self.pulse.beat_forever(lambda: self._running, self._start_waiting))
         await self._ending.wait()
         heart.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_STOP_S - 4)
         for task in self._tasks:
             task.cancel()
-        flusher.cancel()
-        await asyncio.gather(flusher, heart, *self._tasks, return_exceptions=True)
-        try:
-            async with asyncio.timeout(3):
-                await self._send_all()
-        except TimeoutError:
-            log.warning("stopped with %d results unsent: the broker is away", len(self._results))
+        pulse.cancel()
+        await asyncio.gather(heart, pulse, *self._tasks, return_exceptions=True)
         await self.canaries.close()
         await self.network.close()
 
@@ -173,14 +167,20 @@ class Engine:
                 self._loop.call_later(max(0, wait_ms) / 1000, self._begin, job)
 
     def _begin(self, job: wire.Job) -> None:
-        late_ms = 0 if job.trial else self.clock.now_ms() - job.slot
-        if self._stopping:
-            self._drop("stopping")
-        elif late_ms > LATEST_START_MS:
-            self._drop("late")
-        elif self._running >= self.limits.running:
-            self._loop.call_later(0.05, self._begin, job)  # full: tried again until it is too late
-        else:
+        self._waiting.append(job)
+        self._start_waiting()
+
+    def _start_waiting(self) -> None:
+        """The oldest first, as many as may run; what waits for too long is dropped, whether there is room or not."""
+        while self._waiting:
+            job = self._waiting[0]
+            is_late = not job.trial and self.clock.now_ms() - job.slot > LATEST_START_MS
+            if not (self._stopping or is_late) and self._running >= self.pulse.allowed:
+                return
+            self._waiting.popleft()
+            if self._stopping or is_late:
+                self._drop("stopping" if self._stopping else "late")
+                continue
             self._running += 1
             task = self._loop.create_task(self._run(job))
             self._tasks.add(task)
@@ -194,17 +194,22 @@ class Engine:
         self._tasks.discard(task)
         self._running -= 1
         self._room.release()
+        if self._waiting:
+            self._start_waiting()
 
     async def _run(self, job: wire.Job) -> None:
         started_at = self.clock.now_ms()
         began = self._loop.time()
         result = await runner.run(job, self.network, started_at)
-        if _speaks_against(result.outcome) and not await self.canaries.were_reachable(since=began):
-            result = replace(result, outcome=_unreachable(result.outcome))
+        if _speaks_against(result.outcome):
+            stood_still_s = self.pulse.worst_since(began)
+            if result.outcome.reason in _TIMED and stood_still_s:
+                result = replace(result, outcome=_too_busy(result.outcome, stood_still_s))
+            elif not await self.canaries.were_reachable(since=began):
+                result = replace(result, outcome=_unreachable(result.outcome))
         outcome = result.outcome
         if job.trial is not None:
-            self._answers.append({"type": "trial", "trial": job.trial, **_answer(result)})
-            self._news.set()
+            self._sender.add(msgspec.json.encode({"type": "trial", "trial": job.trial, **_answer(result)}))
             return
         run = wire.Run(
             check=uuid.UUID(job.check),
@@ -217,51 +222,18 @@ class Engine:
             message=outcome.message,
             facts=outcome.facts,
         )
-        if len(self._results) >= _BUFFERED_RUNS:
-            self._results.popleft()
-            self.dropped["unsent"] += 1
-        self._results.append(wire.encode_run(run))
-        if self._verdicts.get(job.check) != outcome.verdict:
+        is_news = self._verdicts.get(job.check) != outcome.verdict
+        if is_news:
             self._remember(job.check, outcome.verdict)
-            self._news.set()
+        self._sender.add_run(wire.encode_run(run), is_news=is_news)
 
     def _remember(self, check: str, verdict: Verdict) -> None:
         if len(self._verdicts) >= _REMEMBERED:
             self._verdicts.clear()
         self._verdicts[check] = verdict
 
-    # --- what leaves
-
-    async def _flush_forever(self) -> None:
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(FLUSH_S):
-                    await self._news.wait()
-            await asyncio.sleep(NEWS_S)
-            self._news.clear()
-            try:
-                await self._send_all()
-            except Exception:
-                log.exception("results could not be sent; the loop goes on with the next")
-
-    async def _send_all(self) -> None:
-        """What is there now: to go on with what comes meanwhile would make a message of every run.
-
-        What is not sent because of cancellation goes back in order.
-        """
-        left = len(self._results)
-        while left > 0:
-            taken = [self._results.popleft() for _ in range(min(wire.RUNS, left))]
-            left -= len(taken)
-            try:
-                await self._send(wire.runs_body(taken))
-            except asyncio.CancelledError:
-                self._results.extendleft(reversed(taken))
-                raise
-        while self._answers:
-            await self._send(msgspec.json.encode(self._answers.popleft()))
-
-    async def _beat_forever(self) -> None:
+    async def _report_forever(self) -> None:
+        """A heartbeat proves that the very loop that probes is alive."""
         while True:
             await self.canaries.reach_any(since=self._loop.time())
             report = {
@@ -272,15 +244,12 @@ class Engine:
                 "is_settled": self.clock.is_settled(),
                 "offset_ms": self.clock.measured_ms,
                 "in_flight": self._running,
+                "lag_ms": int(self.pulse.lag_s * 1000),
                 "dropped": dict(self.dropped),
                 "canaries": self.canaries.seen,
             }
-            await self._send(msgspec.json.encode(report))
+            self._sender.add(msgspec.json.encode(report))
             await asyncio.sleep(HEARTBEAT_S)
-
-    async def _send(self, body: bytes) -> None:
-        message = wire.sign(body, region=self.region, region_key=self.region_key, sent_at=self.clock.now_ms())
-        await self._loop.run_in_executor(None, self.publish, message)
 
 
 def _speaks_against(outcome: Outcome) -> bool:
@@ -293,6 +262,13 @@ def _unreachable(outcome: Outcome) -> Outcome:
     seen = {"reason": outcome.reason, "message": outcome.message}
     facts = {**outcome.facts, "seen_without_network": seen}
     return Outcome.because(Reason.INTERNAL, "this probe worker reaches none of its canaries: its own network is down", facts)
+
+
+def _too_busy(outcome: Outcome, stood_still_s: float) -> Outcome:
+    """What a loop timed that could not look at the clock is no news of the target."""
+    facts = {**outcome.facts, "seen_too_late": {"reason": outcome.reason, "message": outcome.message}}
+    words = f"this probe worker was too busy to tell: its loop stood still for {stood_still_s * 1000:.0f} ms"
+    return Outcome.because(Reason.INTERNAL, words, facts)
 
 
 def _answer(result: runner.Result) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The common case of `evaluate`: a check of one region that was up and is up again. Its rows are not read, and three columns written.
+"""The common case of `evaluate`: a check of one region that was up and is up again: no run is read, three columns are written.
 
 The state's row is locked and the revision was read after that, as for every other check: only what is looked at is less.
 """

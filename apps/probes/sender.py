@@ -1,0 +1,88 @@
+"""What leaves a worker: a thread that puts results together, signs them and hands them to the broker.
+
+A thread of its own, because a busy loop must hold up no result: what was seen is worth little when it is late.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+
+from apps.probes import wire
+
+log = logging.getLogger(__name__)
+
+FLUSH_S, NEWS_S = 0.2, 0.02
+"""How long results wait for others to go with them: those that only say the same again, and those that say something new."""
+_BUFFERED_RUNS, _BUFFERED_OTHERS = 200_000, 1_000
+
+Publish = Callable[[bytes], None]
+"""Sends one message; blocks until the broker has it, and retries for as long as that takes."""
+
+
+class Sender:
+    def __init__(self, region: str, region_key: str, publish: Publish, now_ms: Callable[[], int], dropped: Counter[str]) -> None:
+        self._region = region
+        self._region_key = region_key
+        self._publish = publish
+        self._now_ms = now_ms
+        self._dropped = dropped
+        self._runs: deque[bytes] = deque()
+        self._others: deque[bytes] = deque(maxlen=_BUFFERED_OTHERS)
+        self._news = threading.Event()
+        self._ending = False
+        self._thread = threading.Thread(target=self._send_forever, name="sender", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def add_run(self, encoded: bytes, *, is_news: bool) -> None:
+        """A run, as `wire.encode_run` made it. While the broker is away the newest are kept."""
+        if len(self._runs) >= _BUFFERED_RUNS:
+            self._runs.popleft()
+            self._dropped["unsent"] += 1
+        self._runs.append(encoded)
+        if is_news:
+            self._news.set()
+
+    def add(self, body: bytes) -> None:
+        """The body of a message of its own: a heartbeat, the answer to a trial."""
+        self._others.append(body)
+        self._news.set()
+
+    def stop(self, within_s: float) -> None:
+        """Send what is there; what the broker does not take in that time is given up, and said."""
+        self._ending = True
+        self._news.set()
+        self._thread.join(within_s)
+        if self._runs:
+            log.warning("stopped with %d results unsent: the broker is away", len(self._runs))
+
+    def _send_forever(self) -> None:
+        is_last = False
+        while not is_last:
+            self._news.wait(FLUSH_S)
+            is_last = self._ending
+            if not is_last:
+                time.sleep(NEWS_S)
+            self._news.clear()
+            try:
+                self._send_all()
+            except Exception:
+                log.exception("results could not be sent; the next ones are tried")
+
+    def _send_all(self) -> None:
+        """What is there now: to go on with what comes meanwhile would make a message of every run."""
+        while self._others:
+            self._send(self._others.popleft())
+        left = len(self._runs)
+        while left > 0:
+            taken = [self._runs.popleft() for _ in range(min(wire.RUNS, left, len(self._runs)))]
+            left -= wire.RUNS
+            self._send(wire.runs_body(taken))
+
+    def _send(self, body: bytes) -> None:
+        self._publish(wire.sign(body, region=self._region, region_key=self._region_key, sent_at=self._now_ms()))
