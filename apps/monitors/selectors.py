@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from apps.core.arrays import array_of
 from apps.core.crypto import DecryptionError, decrypt
 from apps.monitors.liveness import Liveness
-from apps.monitors.models import Check, Region, Resource
+from apps.monitors.models import CORE, Check, Region, Resource
 from apps.orgs.models import Organization, Project
 from apps.probes.clock import APPLIED_BEYOND_MS
 from apps.probes.registry import PASSIVE
@@ -61,8 +61,14 @@ def is_impaired(region: Region) -> bool:
 
 
 def region_liveness() -> dict[int, Liveness]:
-    columns = ("id", "last_sent_ms", "silent_from_ms", "silent_until_ms")
-    return {row[0]: Liveness(*row[1:]) for row in Region.objects.probing().values_list(*columns)}
+    with connection.cursor() as cursor:
+        cursor.execute(_LIVENESS, [CORE])
+        return {row[0]: Liveness(*row[1:]) for row in cursor.fetchall()}
+
+
+_LIVENESS = """
+    SELECT id, last_sent_ms, silent_from_ms, silent_until_ms FROM monitors_region WHERE is_enabled AND slug <> %s
+"""
 
 
 def dispatch_regions(*, now_ms: int) -> list[Region]:
@@ -178,9 +184,13 @@ class DueCheck:
     degraded_ms: int | None
     retries: int
     region_ids: tuple[int, ...]
+    tenant: str
+    """The organization, shortened: who takes turns."""
 
 
-_COLUMNS = "id, revision, {slot}, kind, target, options::text, secrets, timeout_s, degraded_ms, retries, region_ids"
+_COLUMNS = (
+    "id, revision, {slot}, kind, target, options::text, secrets, timeout_s, degraded_ms, retries, region_ids, organization_id"
+)
 _GRID = "(%(until)s - phase_ms) / (interval_s * 1000::bigint) * (interval_s * 1000) + phase_ms"
 _DUE = f"""
     SELECT {_COLUMNS.format(slot="slot")} FROM (SELECT *, {_GRID} AS slot FROM monitors_check
@@ -205,9 +215,14 @@ def due_now(*, check_id: uuid.UUID, revision: int, slot: int) -> DueCheck | None
     return _due(row) if row else None
 
 
+def tenant_of(organization_id: uuid.UUID) -> str:
+    """How a job names whose it is."""
+    return organization_id.hex[:8]
+
+
 def _due(row: Sequence[Any]) -> DueCheck | None:
     """None when its secrets cannot be opened: that check waits for its key, the others do not."""
-    check_id, revision, slot, kind, target, options, secrets, timeout_s, degraded_ms, retries, regions = row
+    check_id, revision, slot, kind, target, options, secrets, timeout_s, degraded_ms, retries, regions, organization = row
     try:
         opened = json.loads(decrypt(secrets)) if secrets is not None else {}
     except DecryptionError as error:
@@ -225,4 +240,5 @@ def _due(row: Sequence[Any]) -> DueCheck | None:
         degraded_ms,
         retries,
         tuple(regions),
+        tenant_of(organization),
     )

@@ -16,7 +16,7 @@ from kombu import Queue
 
 from apps.core.clock import to_ms
 from apps.monitors.models import Region
-from apps.monitors.selectors import DueCheck, dispatch_regions, due_checks
+from apps.monitors.selectors import DueCheck, dispatch_regions, due_checks, tenant_of
 from apps.monitors.services import advance_cursor
 from apps.probes import wire
 from apps.probes.registry import KINDS
@@ -83,6 +83,7 @@ def send_trial(trial: Trial, *, now_ms: int) -> int:
             "target": trial.target,
             "options": options,
             "timeout_ms": trial.timeout_s * 1000,
+            "tenant": tenant_of(trial.organization_id),
         }
         current_app.send_task(
             wire.TASK,
@@ -135,6 +136,7 @@ def _job(check: DueCheck, region: Region, baseline: dict[str, Any] | None) -> di
         "options": options,
         "baseline": baseline,
         "timeout_ms": check.timeout_ms,
+        "tenant": check.tenant,
     }
 
 

@@ -18,5 +18,6 @@ def worker_environment(region: Region) -> dict[str, str]:
         "GORUPTIME_CA_FILE": settings.CA_FILE,
         "GORUPTIME_CANARIES": settings.CANARIES,
         "GORUPTIME_PROBE_CONCURRENCY": str(settings.PROBE_CONCURRENCY),
+        "GORUPTIME_PROBE_PER_HOST": str(settings.PROBE_PER_HOST),
     }
     return {name: value for name, value in environment.items() if value}

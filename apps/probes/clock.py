@@ -25,13 +25,14 @@ class CoreClock:
     def __init__(self, wall_ms: Callable[[], int] | None = None) -> None:
         self._wall_ms = wall_ms or _anchored()
         self._minima: dict[int, int] = {}
+        self._least = 0
         self._moved_at: int | None = None
         self._settled = False
 
     @property
     def measured_ms(self) -> int:
         """How far this clock is ahead of the core's (negative: behind), the shortest way of a message included."""
-        return min(self._minima.values(), default=0)
+        return self._least
 
     @property
     def offset_ms(self) -> int:
@@ -50,6 +51,7 @@ class CoreClock:
         self._minima[minute] = min(difference, self._minima.get(minute, difference))
         for old in [kept for kept in self._minima if kept <= minute - _MINUTES_KEPT]:
             del self._minima[old]
+        self._least = min(self._minima.values())
         # A few milliseconds less is a luckier message, not another clock.
         if before is None or self.measured_ms < before - APPLIED_BEYOND_MS // 2:
             self._moved_at = arrived

@@ -11,9 +11,10 @@ import os
 import threading
 import time
 import uuid
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -27,6 +28,7 @@ from apps.probes.contract import Outcome
 from apps.probes.pulse import Pulse
 from apps.probes.reasons import Reason, Verdict
 from apps.probes.sender import Publish, Sender
+from apps.probes.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ class Limits:
 
     running: int = 5_000
     accepted: int = 20_000
+    per_host: int = 100
 
 
 class Recent:
@@ -81,9 +84,8 @@ class Engine:
         self.worker_id = uuid.uuid4().hex[:12]
         self.dropped: Counter[str] = Counter()
         self._loop = uvloop.new_event_loop()
-        self._running = 0
         self._room = threading.Semaphore(self.limits.accepted)
-        self._waiting: deque[wire.Job] = deque()
+        self._turns = Turns(self.limits.per_host)
         self.pulse = Pulse(self.limits.running)
         self._sender = Sender(self.region, self.region_key, self.publish, self.clock.now_ms, self.dropped)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -131,7 +133,7 @@ class Engine:
 
     async def _main(self) -> None:
         heart = self._loop.create_task(self._report_forever())
-        pulse = self._loop.create_task(self.pulse.beat_forever(lambda: self._running, self._start_waiting))
+        pulse = self._loop.create_task(self.pulse.beat_forever(lambda: self._turns.running, self._on_beat))
         await self._ending.wait()
         heart.cancel()
         if self._tasks:
@@ -145,6 +147,8 @@ class Engine:
 
     def _begin_stop(self) -> None:
         self._stopping = True
+        for _ in self._turns.expired(2**63):
+            self._drop("stopping")
         self._ending.set()
 
     def _accept(self, raws: list[dict[str, Any]]) -> None:
@@ -167,35 +171,37 @@ class Engine:
                 self._loop.call_later(max(0, wait_ms) / 1000, self._begin, job)
 
     def _begin(self, job: wire.Job) -> None:
-        self._waiting.append(job)
+        if self._stopping:
+            self._drop("stopping")
+            return
+        self._turns.add(job)
         self._start_waiting()
 
     def _start_waiting(self) -> None:
-        """The oldest first, as many as may run; what waits for too long is dropped, whether there is room or not."""
-        while self._waiting:
-            job = self._waiting[0]
-            is_late = not job.trial and self.clock.now_ms() - job.slot > LATEST_START_MS
-            if not (self._stopping or is_late) and self._running >= self.pulse.allowed:
-                return
-            self._waiting.popleft()
-            if self._stopping or is_late:
-                self._drop("stopping" if self._stopping else "late")
+        """As many as may run now; of the others, what waits for too long is dropped."""
+        while not self._stopping and (job := self._turns.take(self.pulse.allowed)) is not None:
+            if not job.trial and self.clock.now_ms() - job.slot > LATEST_START_MS:
+                self._turns.done(job)
+                self._drop("late")
                 continue
-            self._running += 1
             task = self._loop.create_task(self._run(job))
             self._tasks.add(task)
-            task.add_done_callback(self._done)
+            task.add_done_callback(partial(self._done, job))
+
+    def _on_beat(self) -> None:
+        for _ in self._turns.expired(self.clock.now_ms() - LATEST_START_MS):
+            self._drop("late")
+        self._start_waiting()
 
     def _drop(self, why: str) -> None:
         self.dropped[why] += 1
         self._room.release()
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _done(self, job: wire.Job, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._running -= 1
+        self._turns.done(job)
         self._room.release()
-        if self._waiting:
-            self._start_waiting()
+        self._start_waiting()
 
     async def _run(self, job: wire.Job) -> None:
         started_at = self.clock.now_ms()
@@ -243,7 +249,7 @@ class Engine:
                 "version": wire.VERSION,
                 "is_settled": self.clock.is_settled(),
                 "offset_ms": self.clock.measured_ms,
-                "in_flight": self._running,
+                "in_flight": self._turns.running,
                 "lag_ms": int(self.pulse.lag_s * 1000),
                 "dropped": dict(self.dropped),
                 "canaries": self.canaries.seen,

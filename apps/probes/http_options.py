@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from apps.net.dns import Server
 from apps.net.errors import BadHostError
 from apps.net.guard import canonical_host
-from apps.net.request import Proxy
+from apps.net.request import Proxy, Request
 from apps.net.resolver import Family
+from apps.net.stream import Trust
 from apps.probes import conditions
 from apps.probes.contract import IP_VERSION, OptionError, OptionField, RawOptions, grouped, stored_fields
 from apps.probes.targets import endpoint, url_host
@@ -66,6 +68,34 @@ class Options:
 
     def stored(self) -> dict[str, Any]:
         return stored_fields(self, without=("url", "host", "degraded_ms"))
+
+    @cached_property
+    def request(self) -> Request:
+        """The first request: of one revision it is always the same."""
+        headers = dict(self.headers)
+        names = {name.lower() for name in headers}
+        if self.auth == "bearer" and "authorization" not in names:
+            headers["Authorization"] = f"Bearer {self.token}"
+        if self.body and (kind := BODY_TYPES[self.body_type]) and "content-type" not in names:
+            headers["Content-Type"] = kind
+        looks_inside = (
+            self.keyword or self.forbidden or any(c.fact.startswith(("body", "json")) for c in conditions.of(self.assertions))
+        )
+        request = Request(
+            url=self.url,
+            method=self.method,
+            headers=tuple(headers.items()),
+            body=self.body.encode() if self.body else None,
+            login=(self.auth, self.username, self.password) if self.auth in ("basic", "digest") else None,
+            verify_tls=self.tls.verify_tls,
+            trust=Trust(self.tls.ca, self.tls.client_certificate, self.tls.client_key),
+            proxy=proxy_of(self.proxy) if self.proxy else None,
+            nameserver=nameserver_of(self.nameserver) if self.nameserver else None,
+            http_version=self.http_version,
+            family=self.ip_version,
+            max_bytes=self.max_body_bytes,
+        )
+        return replace(request, keep_bytes=request.max_bytes) if looks_inside else request
 
 
 def parse(target: str, raw: Mapping[str, Any]) -> Options:

@@ -6,12 +6,12 @@ import asyncio
 import base64
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from apps.net.network import Network
-from apps.probes.contract import Facts, Kind, OptionError, Outcome, Scene
+from apps.probes.contract import Facts, OptionError, Outcome, Scene
 from apps.probes.reasons import PASSING, Reason, Verdict
 from apps.probes.registry import KINDS
 from apps.probes.wire import Job
@@ -34,21 +34,23 @@ class Result:
     """The latency that is kept: how long it took, unless the kind says otherwise."""
 
 
+Value = TypeVar("Value")
 _REMEMBERED = 50_000
 _options: dict[tuple[str, int], Any] = {}
+_secrets: dict[tuple[str, int], Sequence[str]] = {}
 """By check and revision, whose options never change."""
 
 
-def _parsed(kind: Kind, job: Job) -> Any:
+def _remembered(kept: dict[tuple[str, int], Value], job: Job, made: Callable[[], Value]) -> Value:
+    """What does not change within a revision, made once; a trial has none."""
     if job.trial is not None:
-        return kind.parse(job.target, job.options)
+        return made()
     key = (job.check, job.revision)
-    options = _options.get(key)
-    if options is None:
-        if len(_options) >= _REMEMBERED:
-            _options.clear()
-        options = _options[key] = kind.parse(job.target, job.options)
-    return options
+    if key not in kept:
+        if len(kept) >= _REMEMBERED:
+            kept.clear()
+        kept[key] = made()
+    return kept[key]
 
 
 async def run(job: Job, network: Network, now_ms: int) -> Result:
@@ -71,12 +73,12 @@ async def run(job: Job, network: Network, now_ms: int) -> Result:
         await asyncio.sleep(pause_s)
     if len(attempts) > 1:
         outcome = outcome.seeing({**outcome.facts, "attempts": attempts})
-    outcome = scrubbed(outcome, _secrets(job))
+    outcome = scrubbed(outcome, _remembered(_secrets, job, lambda: secrets_of(job)))
     took_ms = (loop.time() - started) * 1000
     return Result(outcome, int(took_ms if outcome.latency_ms is None else outcome.latency_ms))
 
 
-def _secrets(job: Job) -> list[str]:
+def secrets_of(job: Job) -> list[str]:
     """Texts that must not be shown again, the longest first: secrets, their last words, and what is sent of them."""
     kind = KINDS.get(job.kind)
     found: set[str] = set()
@@ -124,7 +126,7 @@ async def _attempt(job: Job, network: Network, now_ms: int, deadline: float) -> 
         kind = KINDS[job.kind]
         if kind.run is None:
             raise KeyError(job.kind)
-        options = _parsed(kind, job)
+        options = _remembered(_options, job, lambda: kind.parse(job.target, job.options))
         # A kind ends by itself at its deadline, with what it saw; this is for one that does not.
         async with asyncio.timeout(deadline - loop.time() + _BACKSTOP_S):
             return await kind.run(options, deadline, Scene(network, now_ms, job.baseline or {}))

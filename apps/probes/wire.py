@@ -101,6 +101,8 @@ class Job:
     trial: str | None = None
     retries: int = 0
     """Further attempts within the run, where one may help."""
+    tenant: str = ""
+    """Whose it is: nothing but what takes turns."""
 
 
 def parse_job(raw: Mapping[str, Any], *, region_key: str, region: str) -> Job:
@@ -125,6 +127,7 @@ def parse_job(raw: Mapping[str, Any], *, region_key: str, region: str) -> Job:
             baseline=raw.get("baseline"),
             trial=trial,
             retries=retries,
+            tenant=str(raw.get("tenant", "")),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise WireError(f"a job cannot be read: {error!r}") from error

@@ -54,6 +54,7 @@ class Settings:
             canaries = tuple(text.strip() for text in environment.get("GORUPTIME_CANARIES", "").split(",") if text.strip())
             Canaries(canaries)
             running = int(environment.get("GORUPTIME_PROBE_CONCURRENCY", "5000"))
+            per_host = int(environment.get("GORUPTIME_PROBE_PER_HOST", "100"))
         except ValueError as error:
             raise SettingsError(str(error)) from error
         return cls(
@@ -61,7 +62,7 @@ class Settings:
             region=needed("GORUPTIME_REGION"),
             region_key=needed("GORUPTIME_REGION_KEY"),
             policy=policy,
-            limits=Limits(running=running, accepted=max(20_000, 4 * running)),
+            limits=Limits(running=running, accepted=max(20_000, 4 * running), per_host=per_host),
             ca_file=environment.get("GORUPTIME_CA_FILE", ""),
             canaries=canaries,
         )

@@ -168,6 +168,7 @@ except ValueError as _error:
     raise ImproperlyConfigured(f"GORUPTIME_ALLOWED_NETWORKS or GORUPTIME_DENIED_NETWORKS: {_error}") from _error
 CA_FILE = env.text("GORUPTIME_CA_FILE")
 PROBE_CONCURRENCY = env.whole("GORUPTIME_PROBE_CONCURRENCY", 5_000)
+PROBE_PER_HOST = env.whole("GORUPTIME_PROBE_PER_HOST", 100)
 CANARIES = env.text("GORUPTIME_CANARIES")
 MAX_RETRIES = env.whole("GORUPTIME_MAX_RETRIES", 3)
 

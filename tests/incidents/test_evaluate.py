@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import uuid
+from typing import Any
 
 import pytest
 from django.db import connection, connections
@@ -11,6 +13,7 @@ from apps.core.clock import from_ms, to_ms
 from apps.incidents import history, selectors
 from apps.incidents.models import CheckState, Incident, IncidentEvent
 from apps.incidents.services.evaluate import evaluate_checks, waiting_checks
+from apps.incidents.services.steady import FreshVote
 from apps.results.models import CheckRun, DeadLetter, StateInterval
 from tests.conftest import NOW, Cast, make_live
 from tests.incidents.world import World
@@ -170,11 +173,52 @@ def test_a_steady_check_costs_no_statement_of_its_own(cast: Cast, django_assert_
     def queries(some: list[World]) -> int:
         for world in some:
             world.vote(world.slots(2)[1], evaluate=False, eu="up")
-        with django_assert_num_queries(7):  # type: ignore[operator]  # pytest-django's fixture
+        with django_assert_num_queries(8):  # type: ignore[operator]  # pytest-django's fixture
             assert evaluate_checks(check_ids=[world.check.id for world in some], now=from_ms(late + 300)) == len(some)
-        return 7
+        return 8
 
     assert queries(worlds[:1]) == queries(worlds[1:])
+
+
+def _fresh(world: World, slot: int, /, **changes: Any) -> dict[uuid.UUID, FreshVote]:
+    given = {"slot": slot, "region_id": world.cast.regions["eu"].id, "revision": world.revision, "verdict": "up"}
+    return {world.check.id: FreshVote(**{**given, **changes})}
+
+
+def test_a_check_that_goes_on_is_stepped_without_its_runs_and_ends_as_the_long_way_would(
+    cast: Cast, django_assert_num_queries: Any
+) -> None:
+    short, long = World(cast, name="short"), World(cast, name="long")
+    for world in (short, long):
+        world.vote(world.first, eu="up")
+        slots = world.slots(4)
+        world.vote(slots[0], eu="up")
+        for slot in slots[1:]:
+            world.vote(slot, evaluate=world is long, eu="up")
+            if world is short:
+                with django_assert_num_queries(6):  # two of them the savepoint of a test
+                    evaluate_checks(check_ids=[world.check.id], now=from_ms(world.now), fresh=_fresh(world, slot))
+    rows = [world.row() for world in (short, long)]
+    offset = short.slots(1)[0] - long.slots(1)[0]
+    assert rows[0].slot - offset == rows[1].slot
+    assert (rows[0].due - rows[0].slot, rows[0].counted - rows[0].slot) == (10_000, 0)  # type: ignore[operator]  # counted
+    for name in ("status", "level", "told", "own", "shown", "reason"):
+        assert getattr(rows[0], name) == getattr(rows[1], name)
+    assert rows[0].streaks[::2] == rows[1].streaks[::2]
+    assert StateInterval.objects.filter(check_id=short.check.id).count() == 1
+
+
+@pytest.mark.parametrize("change", [{"verdict": "down"}, {"revision": 7}, {"region_id": 999}, {"slot": 1}])
+def test_a_vote_that_is_more_than_going_on_is_looked_at(cast: Cast, change: dict[str, Any]) -> None:
+    """What was recorded is read, and that alone counts."""
+    world = World(cast)
+    world.vote(world.first, eu="up")
+    slots = world.slots(2)
+    world.vote(slots[0], eu="up")
+    world.vote(slots[1], evaluate=False, eu="down" if change == {"verdict": "down"} else "up")
+    evaluate_checks(check_ids=[world.check.id], now=from_ms(world.now), fresh=_fresh(world, slots[1], **change))
+    assert world.row().slot == slots[1]
+    assert status(world) == ("down" if "verdict" in change else "up")
 
 
 @pytest.mark.django_db(transaction=True)

@@ -16,12 +16,11 @@ from urllib.parse import urlsplit
 from apps.net.errors import NetError
 from apps.net.http import Response
 from apps.net.request import Request
-from apps.net.stream import Trust
 from apps.probes import conditions, judge, oauth, redirects
 from apps.probes.certificates import describe
 from apps.probes.conditions import Condition
 from apps.probes.contract import Facts, Kind, OptionError, Outcome, Scene
-from apps.probes.http_options import BODY_TYPES, FIELDS, Options, nameserver_of, parse, propose, proxy_of
+from apps.probes.http_options import FIELDS, Options, parse, propose
 from apps.probes.reasons import Reason
 from apps.probes.trust import look_again
 
@@ -46,7 +45,7 @@ _SHOWN_WITH_BODY = frozenset(
 
 async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
     try:
-        request = await _signed(options, _request(options), deadline, scene)
+        request = await _signed(options, options.request, deadline, scene)
     except NetError as error:
         return Outcome.failed(error)  # the target was not looked at: nothing is turned
     outcome = await _looked(options, request, deadline, scene)
@@ -65,7 +64,7 @@ async def _looked(options: Options, request: Request, deadline: float, scene: Sc
         is_refused = response.status == _UNAUTHORIZED and options.auth == "oauth2" and not hops
         if is_refused and not is_renewed and oauth.forget(_grant(options)):
             try:  # a token that was taken back before its end
-                anew = await _signed(options, _request(options), deadline, scene)
+                anew = await _signed(options, options.request, deadline, scene)
             except NetError as error:
                 return Outcome.failed(error)
             return await _looked(options, anew, deadline, scene, is_renewed=True)
@@ -111,35 +110,6 @@ async def _signed(options: Options, request: Request, deadline: float, scene: Sc
         return request
     token = await oauth.token(_grant(options), request, scene.network, deadline)
     return replace(request, headers=(*request.headers, ("Authorization", f"Bearer {token}")))
-
-
-def _request(options: Options) -> Request:
-    headers = dict(options.headers)
-    names = {name.lower() for name in headers}
-    if options.auth == "bearer" and "authorization" not in names:
-        headers["Authorization"] = f"Bearer {options.token}"
-    if options.body and (kind := BODY_TYPES[options.body_type]) and "content-type" not in names:
-        headers["Content-Type"] = kind
-    looks_inside = (
-        options.keyword
-        or options.forbidden
-        or any(c.fact.startswith(("body", "json")) for c in conditions.of(options.assertions))
-    )
-    request = Request(
-        url=options.url,
-        method=options.method,
-        headers=tuple(headers.items()),
-        body=options.body.encode() if options.body else None,
-        login=(options.auth, options.username, options.password) if options.auth in ("basic", "digest") else None,
-        verify_tls=options.tls.verify_tls,
-        trust=Trust(options.tls.ca, options.tls.client_certificate, options.tls.client_key),
-        proxy=proxy_of(options.proxy) if options.proxy else None,
-        nameserver=nameserver_of(options.nameserver) if options.nameserver else None,
-        http_version=options.http_version,
-        family=options.ip_version,
-        max_bytes=options.max_body_bytes,
-    )
-    return replace(request, keep_bytes=request.max_bytes) if looks_inside else request
 
 
 def _failed(response: Response, error: NetError, hops: list[Facts]) -> Outcome:
