@@ -12,7 +12,8 @@ from apps.incidents.machine import unknown_from
 from apps.incidents.rows import policy_of, state_of
 from apps.monitors.models import Check, Pause
 from apps.probes.registry import PASSIVE
-from apps.results.selectors import DAY_MS, Wanted, shown_spans
+from apps.results.runs import DAY_MS
+from apps.results.selectors import Wanted, shown_spans
 from apps.results.uptime import Span, Uptime, add_up, overlay
 
 _RARE_MS = 90 * DAY_MS

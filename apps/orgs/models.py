@@ -85,6 +85,10 @@ class Membership(models.Model):
         return f"{self.user_id} as {self.role}"
 
 
+MIN_RETENTION, MAX_RETENTION = 3, 3_650
+"""Days."""
+
+
 def new_ping_key() -> str:
     return secrets.token_urlsafe(16)
 
@@ -95,10 +99,17 @@ class Project(models.Model):
     name = models.CharField(max_length=100)
     ping_key = models.CharField(max_length=22, unique=True, default=new_ping_key, editable=False)
     """Who knows it may ping the project's heartbeats by their slugs, and make new ones; nothing else."""
+    retention_days = models.IntegerField(default=90, db_default=90)
+    """How long runs are kept. Uptime and incidents stay."""
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["organization", "name"], name="project_name_unique")]
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "name"], name="project_name_unique"),
+            models.CheckConstraint(
+                condition=models.Q(retention_days__gte=MIN_RETENTION, retention_days__lte=MAX_RETENTION), name="project_retention"
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name

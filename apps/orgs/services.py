@@ -41,21 +41,23 @@ def set_up(*, email: str, password: str, organization: str, project: str) -> tup
     return user, Project.objects.create(organization=org, name=project)
 
 
-def create_project(*, organization: Organization, name: str) -> Project:
+def create_project(*, organization: Organization, name: str, retention_days: int = 90) -> Project:
     """Raises NameTakenError."""
-    project, is_new = Project.objects.get_or_create(organization=organization, name=name)
+    project, is_new = Project.objects.get_or_create(
+        organization=organization, name=name, defaults={"retention_days": retention_days}
+    )
     if not is_new:
         raise NameTakenError(f"A project {name!r} exists already.")
     return project
 
 
 @transaction.atomic
-def rename_project(*, project: Project, name: str) -> Project:
-    """Raises NameTakenError."""
+def change_project(*, project: Project, name: str, retention_days: int) -> Project:
+    """Raises NameTakenError. The days are within their bounds: the caller has judged them."""
     if Project.objects.filter(organization_id=project.organization_id, name=name).exclude(pk=project.pk).exists():
         raise NameTakenError(f"A project {name!r} exists already.")
-    project.name = name
-    project.save(update_fields=["name"])
+    project.name, project.retention_days = name, retention_days
+    project.save(update_fields=["name", "retention_days"])
     return project
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
 from apps.core.clock import to_ms
@@ -14,7 +15,7 @@ from apps.incidents.services.pings import settle_deadlines
 from apps.monitors.selectors import due_now
 from apps.notifications import services as notifications
 from apps.pipeline import dispatch
-from apps.results import rollups
+from apps.results import packer, retention, rollups
 from apps.results.models import Trial
 from apps.results.partitions import ensure_partitions
 from apps.results.rollups import prune_rollups
@@ -88,6 +89,18 @@ def make_partitions(**_newer: object) -> None:
     prune_dead_letters(now=now)
     prune_trials(now=now)
     prune_rollups(now=now)
+
+
+@shared_task(name="pipeline.pack_runs")
+def pack_runs(**_newer: object) -> None:
+    """The oldest partition, as far as one turn goes."""
+    packer.pack_next(now=timezone.now(), steps=20)
+
+
+@shared_task(name="pipeline.drop_old_runs")
+def drop_old_runs(**_newer: object) -> None:
+    """Packed runs that their projects keep no longer."""
+    retention.drop_old_runs(now=timezone.now(), days=200, export_to=settings.EXPORT_DIR)
 
 
 @shared_task(name="pipeline.roll_up")

@@ -14,7 +14,7 @@ from apps.core.clock import from_ms, to_ms
 from apps.monitors.models import Check, Region
 from apps.results.models import VERDICTS, Certificate, Trial
 from apps.results.rollups import oldest_run_day
-from apps.results.selectors import RunPage, run_page
+from apps.results.runs import RunPage, run_page
 
 _SHOWN = 200
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -11,8 +12,9 @@ from typing import Any
 from django.db import connection
 
 from apps.results.histogram import BUCKET_SQL, merged, percentiles
-from apps.results.models import VERDICTS, DayRollup, HourRollup
-from apps.results.rollups import DAY_MS, FROM_RUNS, HOUR_MS, done_until
+from apps.results.models import GOOD, VERDICTS, CheckRun, DayRollup, HourRollup
+from apps.results.rollups import FROM_RUNS, HOUR_MS, done_until
+from apps.results.runs import DAY_MS, Asked, packed_runs
 
 SHARES = (0.5, 0.95, 0.99)
 MAX_POINTS = 1_000
@@ -142,11 +144,34 @@ _EXACT = """
 
 
 def _exact(check_id: uuid.UUID, start: int, end: int, step: int, region_id: int | None) -> list[Point]:
+    """From the rows; of the days that are packed, from there. A day under way from the one to the other is taken once."""
     with connection.cursor() as cursor:
         cursor.execute(_EXACT, {"check": check_id, "start": start, "end": end, "step": step, "region": region_id})
         rows: list[Any] = cursor.fetchall()
-    points = []
+    points = {}
     for moment, *counts, found in rows:
         p50, p95, p99 = found or (None, None, None)
-        points.append(Point(moment, sum(counts), dict(zip(VERDICTS, counts, strict=True)), p50, p95, p99))
-    return points
+        points[moment] = Point(moment, sum(counts), dict(zip(VERDICTS, counts, strict=True)), p50, p95, p99)
+    regions = None if region_id is None else (region_id,)
+    grouped: dict[int, list[CheckRun]] = defaultdict(list)
+    for run in packed_runs(Asked(check_id, start, end, region_ids=regions)):
+        grouped[run.slot // step * step].append(run)
+    for moment in grouped.keys() - points.keys():
+        points[moment] = _exactly(moment, grouped[moment])
+    return [points[moment] for moment in sorted(points)]
+
+
+def _exactly(moment: int, runs: Sequence[CheckRun]) -> Point:
+    counts = Counter(VERDICTS[run.verdict] for run in runs)
+    good = sorted(run.duration_ms for run in runs if VERDICTS[run.verdict] in GOOD and run.duration_ms >= 0)
+    p50, p95, p99 = (_continuous(good, share) for share in SHARES)
+    return Point(moment, len(runs), {verdict: counts[verdict] for verdict in VERDICTS}, p50, p95, p99)
+
+
+def _continuous(ordered: Sequence[int], share: float) -> float | None:
+    """As PostgreSQL's `percentile_cont`: interpolated between the two around it."""
+    if not ordered:
+        return None
+    place = share * (len(ordered) - 1)
+    below, above = ordered[math.floor(place)], ordered[math.ceil(place)]
+    return below + (above - below) * (place - math.floor(place))

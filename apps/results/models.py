@@ -13,6 +13,8 @@ from apps.orgs.models import Organization, Project
 HEALTHS = ("unknown", "up", "degraded", "down")
 VERDICTS = ("unknown", "up", "degraded", "down")
 """Stored as their index."""
+GOOD = ("up", "degraded")
+"""Verdicts of runs whose latency counts."""
 UNTIMED = -1
 """The duration of a run that nobody timed: a ping without a start."""
 
@@ -44,6 +46,42 @@ class CheckRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.check_id} {self.slot} {self.region_id}"
+
+
+class PackedRuns(models.Model):
+    """The runs of a check in a region within an hour or a day, older than the partitions that are kept. See `packing`."""
+
+    pk = models.CompositePrimaryKey("check_id", "start", "region_id")
+    check_id = models.UUIDField()
+    start = models.BigIntegerField()
+    region_id = models.SmallIntegerField()
+    last = models.BigIntegerField()
+    """The slot of the last of them."""
+    count = models.IntegerField()
+    verdicts = models.SmallIntegerField()
+    """A bit for each verdict among them."""
+    data = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"{self.check_id} {self.start} {self.region_id}: {self.count}"
+
+
+class PackCursor(models.Model):
+    """How far the oldest partition has been packed: one row."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    day = models.BigIntegerField(null=True)
+    """The start of the partition under way."""
+    after = models.UUIDField(null=True)
+    """Its checks up to this one are packed."""
+    packed = models.BigIntegerField(default=0)
+    """Its runs that are packed: all of them must be before it is dropped."""
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(id=1), name="packcursor_single")]
+
+    def __str__(self) -> str:
+        return f"{self.day} after {self.after}"
 
 
 class Certificate(models.Model):

@@ -26,6 +26,11 @@ def partition_names() -> list[str]:
         return [row[0] for row in cursor.fetchall()]
 
 
+def day_of(name: str) -> int:
+    """The start of a partition's day, in epoch ms."""
+    return to_ms(datetime.strptime(f"{name[-8:]}+0000", "%Y%m%d%z"))
+
+
 def ensure_days(*, first: datetime, days: int) -> None:
     """Partitions of past days, for history that is written after the fact."""
     start = first.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

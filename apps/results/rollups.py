@@ -7,22 +7,26 @@ gives the same rows. Runs that arrive later mark their hour, which is then rolle
 from __future__ import annotations
 
 import uuid
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.db import connection, transaction
+from django.db.models import Min
 
 from apps.core.clock import to_ms
 from apps.monitors.models import Check
-from apps.results.histogram import BUCKET_SQL
-from apps.results.models import DayRollup, HourRollup, LateHour, RollupCursor
-from apps.results.partitions import partition_names
+from apps.results.histogram import BUCKET_SQL, bucket_of
+from apps.results.models import GOOD, VERDICTS, CheckRun, DayRollup, HourRollup, LateHour, PackedRuns, RollupCursor
+from apps.results.partitions import day_of, partition_names
+from apps.results.runs import DAY_MS, HOT_DAYS, Asked, runs_within
 
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+HOUR_MS = 3_600_000
 _SETTLE_MS = 120_000
 _LATE_MS = 60_000
 """Less than `_SETTLE_MS`: a run recorded just before its hour is rolled up has committed by then, or is marked."""
 _CHUNK = 1_000
+_ALL = 2**31
 HOURS_KEPT = timedelta(days=100)
 DAYS_KEPT = timedelta(days=800)
 
@@ -126,6 +130,10 @@ def _roll_late(now: datetime) -> bool:
         checks = [mark.check_id for mark in marks if mark.start == start]
         # Deleted before the runs are read: who records one meanwhile waits for us, and marks the hour again.
         LateHour.objects.filter(start=start, check_id__in=checks).delete()
+        if start < to_ms(now) // DAY_MS * DAY_MS - HOT_DAYS * DAY_MS:  # of a day that may be packed
+            for check_id in checks:
+                roll_again(check_id=check_id, start=start, end=start + HOUR_MS)
+            continue
         roll("hour", checks, start)
         if start < days + DAY_MS:  # the day under way may have this check behind it; an early row is replaced
             roll("day", checks, start // DAY_MS * DAY_MS)
@@ -140,9 +148,41 @@ def mark_late(*, runs: Sequence[tuple[uuid.UUID, int]], now_ms: int) -> None:
 
 
 def oldest_run_day() -> int:
-    """The start of the oldest partition: nothing was seen before it."""
+    """The start of the oldest day that holds runs, packed ones among them: nothing was seen before it."""
     names = partition_names()
-    return to_ms(datetime.strptime(f"{names[0][-8:]}+0000", "%Y%m%d%z")) if names else 0
+    packed = PackedRuns.objects.aggregate(oldest=Min("start"))["oldest"]
+    days = [day_of(name) for name in names[:1]] + [start // DAY_MS * DAY_MS for start in [packed] if start is not None]
+    return min(days, default=0)
+
+
+def has_late_hours(start: int, end: int) -> bool:
+    """Whether hours of a span are still to be rolled up again."""
+    return LateHour.objects.filter(start__gte=start, start__lt=end).exists()
+
+
+def roll_again(*, check_id: uuid.UUID, start: int, end: int) -> int:
+    """Roll up the hours of [start, end) from runs wherever they are, packed or not, and then their days. Returns the rows."""
+    hours: dict[tuple[int, int], list[CheckRun]] = defaultdict(list)
+    for run in runs_within(Asked(check_id, start, end), limit=_ALL):
+        hours[run.slot // HOUR_MS * HOUR_MS, run.region_id].append(run)
+    rows = [_rolled(check_id, hour, region_id, runs) for (hour, region_id), runs in hours.items()]
+    fields = ["unknown", "up", "degraded", "down", "buckets", "numbers"]
+    keys = ["check_id", "start", "region_id"]
+    HourRollup.objects.bulk_create(rows, update_conflicts=True, update_fields=fields, unique_fields=keys)
+    for day in range(start // DAY_MS * DAY_MS, end, DAY_MS):
+        if day < done_until("day") + DAY_MS:  # the day under way may have this check behind it; an early row is replaced
+            roll("day", [check_id], day)
+    return len(rows)
+
+
+def _rolled(check_id: uuid.UUID, start: int, region_id: int, runs: Sequence[CheckRun]) -> HourRollup:
+    counts = Counter(VERDICTS[run.verdict] for run in runs)
+    timed = Counter(bucket_of(run.duration_ms) for run in runs if VERDICTS[run.verdict] in GOOD and run.duration_ms >= 0)
+    buckets = sorted(timed)
+    return HourRollup(
+        check_id=check_id, start=start, region_id=region_id, buckets=buckets, numbers=[timed[bucket] for bucket in buckets],
+        **{verdict: counts[verdict] for verdict in VERDICTS},
+    )  # fmt: skip
 
 
 def prune_rollups(*, now: datetime) -> None:

@@ -5,17 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import connection
-from django.db.models import QuerySet
 
-from apps.core.clock import to_ms
 from apps.results.models import HEALTHS, UNTIMED, VERDICTS, CheckRun
+from apps.results.runs import DAY_MS, HOT_DAYS, newest_packed
 from apps.results.uptime import Span
-
-DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True)
@@ -66,39 +62,10 @@ def unsettled_votes(*, wanted: Sequence[UnsettledSince], now_ms: int) -> dict[uu
     return votes
 
 
-def runs_of(*, check_id: uuid.UUID) -> QuerySet[CheckRun]:
-    return CheckRun.objects.filter(check_id=check_id)
-
-
 def last_facts(*, check_id: uuid.UUID, now_ms: int) -> CheckRun | None:
     """The newest run within two hours whose facts are kept in full; they are hourly."""
     rows = CheckRun.objects.filter(check_id=check_id, slot__gt=now_ms - 7_200_000, slot__lt=now_ms + DAY_MS, facts__isnull=False)
     return rows.order_by("-slot").first()
-
-
-@dataclass(frozen=True)
-class RunPage:
-    """Whole rounds, newest first; `before` is where the next page goes on, None at the end."""
-
-    runs: list[CheckRun]
-    before: int | None
-
-
-def run_page(*, check_id: uuid.UUID, before: int, since: int, verdict: str | None, limit: int) -> RunPage:
-    """A page of a check's runs older than `before`. Of one verdict, a week is looked through at a time: it may hold none."""
-    rows = CheckRun.objects.filter(check_id=check_id, slot__lt=before).order_by("-slot", "region_id")
-    if verdict is None:
-        start = since
-    else:
-        start = max(since, before - 7 * DAY_MS)
-        rows = rows.filter(verdict=VERDICTS.index(verdict))
-    found = list(rows.filter(slot__gte=start)[:limit])
-    if len(found) == limit and found[0].slot != found[-1].slot:
-        last = found[-1].slot
-        found = [run for run in found if run.slot != last]  # the rest of its round would be lost between the pages
-    if len(found) >= limit // 2:
-        return RunPage(found, found[-1].slot)
-    return RunPage(found, start if start > since else None)
 
 
 @dataclass(frozen=True)
@@ -131,17 +98,16 @@ def last_runs(*, wanted: Sequence[Wanted], now_ms: int) -> dict[uuid.UUID, LastR
     with connection.cursor() as cursor:
         cursor.execute(statement, [[w.check_id for w in wanted], [now_ms - w.back_ms for w in wanted], now_ms + DAY_MS])
         rows: list[Any] = cursor.fetchall()
-    return {row[0]: LastRun(row[1], row[2], VERDICTS[row[3]], row[4], timed(row[5])) for row in rows}
+    found = {row[0]: LastRun(row[1], row[2], VERDICTS[row[3]], row[4], timed(row[5])) for row in rows}
+    for rare in (w for w in wanted if w.back_ms > HOT_DAYS * DAY_MS and w.check_id not in found):
+        for run in newest_packed(check_id=rare.check_id, after=now_ms - rare.back_ms, count=1):
+            found[rare.check_id] = LastRun(run.slot, run.region_id, VERDICTS[run.verdict], run.reason, timed(run.duration_ms))
+    return found
 
 
 def timed(duration_ms: int) -> int | None:
     """None of a run that nobody timed."""
     return None if duration_ms == UNTIMED else duration_ms
-
-
-def runs_around(*, check_id: uuid.UUID, at: datetime) -> list[CheckRun]:
-    """The runs of the slot at a moment: what the first failing round saw, in every region."""
-    return list(CheckRun.objects.filter(check_id=check_id, slot=to_ms(at)).order_by("region_id"))
 
 
 class SeenRun(NamedTuple):
@@ -172,7 +138,17 @@ def recent_runs(*, wanted: Sequence[Wanted], count: int, now_ms: int) -> dict[uu
     runs: list[list[SeenRun]] = [[] for _ in wanted]
     for place, slot, region, verdict, duration, reason, message in rows:
         runs[place - 1].append(SeenRun(slot, region, VERDICTS[verdict], timed(duration), reason, message))
+    for rare, seen in zip(wanted, runs, strict=True):
+        if rare.back_ms > HOT_DAYS * DAY_MS and len(seen) < count:
+            older = newest_packed(check_id=rare.check_id, after=now_ms - rare.back_ms, count=count)
+            known = {(run.slot, run.region_id) for run in seen}
+            seen[:0] = [_seen(run) for run in reversed(older) if (run.slot, run.region_id) not in known][-(count - len(seen)) :]
     return dict(zip((w.check_id for w in wanted), runs, strict=True))
+
+
+def _seen(run: CheckRun) -> SeenRun:
+    message = (run.facts or {}).get("message")
+    return SeenRun(run.slot, run.region_id, VERDICTS[run.verdict], timed(run.duration_ms), run.reason, message)
 
 
 _SPANS = """

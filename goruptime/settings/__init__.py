@@ -172,6 +172,11 @@ PROBE_PER_HOST = env.whole("GORUPTIME_PROBE_PER_HOST", 100)
 CANARIES = env.text("GORUPTIME_CANARIES")
 MAX_RETRIES = env.whole("GORUPTIME_MAX_RETRIES", 3)
 
+# --- what is kept
+
+EXPORT_DIR = Path(path) if (path := env.text("GORUPTIME_EXPORT_DIR")) else None
+"""Where runs are written before they go; nowhere by default."""
+
 # --- mail
 
 _EMAIL = email(env.secret("GORUPTIME_EMAIL_URL") or "console:")

@@ -14,11 +14,12 @@ from apps.results import latency, rollups
 from apps.results.histogram import BUCKET_SQL, bucket_of, merged, middle_of, percentiles
 from apps.results.models import DayRollup, HourRollup, LateHour, RollupCursor
 from apps.results.partitions import ensure_days
+from apps.results.runs import DAY_MS
 from apps.results.services import RecordedRun, record_runs
 from tests.conftest import NOW, Cast
 from tests.incidents.world import World
 
-HOUR, DAY = rollups.HOUR_MS, rollups.DAY_MS
+HOUR, DAY = rollups.HOUR_MS, DAY_MS
 START = to_ms(NOW) // DAY * DAY - DAY
 
 

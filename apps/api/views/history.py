@@ -14,7 +14,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.api.pagination import SlotCursor
+from apps.api.pagination import RunCursor
 from apps.api.scope import moment_parameter
 from apps.api.views.checks import OneCheck, ReasonSerializer
 from apps.core.clock import from_ms, to_ms
@@ -24,7 +24,8 @@ from apps.monitors.models import Region
 from apps.probes.reasons import MEANINGS, Reason
 from apps.results import latency
 from apps.results.models import VERDICTS, Certificate, CheckRun
-from apps.results.selectors import runs_of, timed
+from apps.results.runs import Asked
+from apps.results.selectors import timed
 
 
 class RunSerializer(serializers.Serializer[CheckRun]):
@@ -74,7 +75,7 @@ class RunSerializer(serializers.Serializer[CheckRun]):
 
 class CheckRuns(OneCheck):
     serializer_class = RunSerializer  # type: ignore[assignment]  # runs of a check, not checks
-    pagination_class = SlotCursor
+    pagination_class = RunCursor
 
     @extend_schema(
         parameters=[
@@ -85,21 +86,15 @@ class CheckRuns(OneCheck):
         ]
     )
     def get(self, request: Request, pk: uuid.UUID) -> Response:
-        now = timezone.now()
-        rows: Any = runs_of(check_id=self.check(pk).id).filter(
-            slot__lt=to_ms(moment_parameter(request, "to") or now + timedelta(seconds=10))
-        )
-        start = moment_parameter(request, "from")
-        verdict, region = request.query_params.get("verdict"), request.query_params.get("region")
+        check, now = self.check(pk), timezone.now()
+        end, start = moment_parameter(request, "to") or now + timedelta(seconds=10), moment_parameter(request, "from")
+        verdict, region = request.query_params.get("verdict") or None, request.query_params.get("region")
         slugs = dict(Region.objects.values_list("id", "slug"))
-        rows = rows.filter(slot__gte=to_ms(start)) if start else rows
-        if verdict:
-            if verdict not in VERDICTS:
-                raise ValidationError({"verdict": [f"Must be one of {', '.join(VERDICTS)}."]})
-            rows = rows.filter(verdict=VERDICTS.index(verdict))
-        if region:
-            rows = rows.filter(region_id__in=[key for key, slug in slugs.items() if slug == region])
-        page: Any = self.paginate_queryset(rows) or []
+        if verdict and verdict not in VERDICTS:
+            raise ValidationError({"verdict": [f"Must be one of {', '.join(VERDICTS)}."]})
+        regions = tuple(key for key, slug in slugs.items() if slug == region) if region else None
+        asked = Asked(check.id, to_ms(start) if start else 0, to_ms(end), verdict, regions)
+        page: Any = self.paginate_queryset(asked) or []  # type: ignore[arg-type]  # runs are no queryset
         seen = Certificate.objects.in_bulk({run.certificate_id for run in page if run.certificate_id})
         context = {"slugs": slugs, "certificates": {key: certificate.facts for key, certificate in seen.items()}}
         return self.get_paginated_response(RunSerializer(page, many=True, context=context).data)

@@ -23,14 +23,18 @@ from apps.api.scope import get_or_404, mine, project_named
 from apps.api.throttling import SignInThrottle
 from apps.monitors.models import Resource
 from apps.monitors.services import create_resource, rename_resource
-from apps.orgs.models import ApiKey, Project, Role
-from apps.orgs.services import create_api_key, create_project, rename_project, revoke_api_key
+from apps.orgs.models import MAX_RETENTION, MIN_RETENTION, ApiKey, Project, Role
+from apps.orgs.services import change_project, create_api_key, create_project, revoke_api_key
 
 
 class ProjectSerializer(serializers.ModelSerializer[Project]):
+    retention_days = serializers.IntegerField(
+        min_value=MIN_RETENTION, max_value=MAX_RETENTION, required=False, help_text="How long runs are kept."
+    )
+
     class Meta:
         model = Project
-        fields = ["id", "name", "created_at"]
+        fields = ["id", "name", "retention_days", "created_at"]
         read_only_fields = ["id", "created_at"]
 
 
@@ -50,7 +54,7 @@ class ProjectList(ListAPIView[Project]):
         caller = caller_of(request)
         if caller.project is not None:
             raise PermissionDenied("An API key belongs to one project and makes no other.")
-        project = create_project(organization=caller.organization, name=given.validated_data["name"])
+        project = create_project(organization=caller.organization, **given.validated_data)
         return Response(ProjectSerializer(project).data, status=status.HTTP_201_CREATED)
 
 
@@ -71,8 +75,8 @@ class ProjectDetail(GenericAPIView[Project]):
         project = self._project(pk)
         given = ProjectSerializer(project, data=request.data, partial=True)
         given.is_valid(raise_exception=True)
-        name = given.validated_data.get("name", project.name)
-        return Response(ProjectSerializer(rename_project(project=project, name=name)).data)
+        values = {"name": project.name, "retention_days": project.retention_days, **given.validated_data}
+        return Response(ProjectSerializer(change_project(project=project, **values)).data)
 
 
 class ResourceSerializer(serializers.ModelSerializer[Resource]):

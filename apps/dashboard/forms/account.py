@@ -8,7 +8,7 @@ from django import forms
 from django.contrib.auth import password_validation
 from django.core.exceptions import ValidationError
 
-from apps.orgs.models import Role, User
+from apps.orgs.models import MAX_RETENTION, MIN_RETENTION, Role, User
 
 
 class WelcomeForm(forms.Form):
@@ -45,6 +45,15 @@ class SignInForm(forms.Form):
 
 class NameForm(forms.Form):
     name = forms.CharField(max_length=100)
+
+
+class ProjectForm(NameForm):
+    retention_days = forms.IntegerField(
+        label="Runs are kept for (days)",
+        min_value=MIN_RETENTION,
+        max_value=MAX_RETENTION,
+        help_text="Older ones go. Uptime and incidents stay.",
+    )
 
 
 class KeyForm(forms.Form):

@@ -31,7 +31,8 @@ from apps.orgs.models import Role
 from apps.probes.registry import KINDS, PASSIVE
 from apps.results import latency
 from apps.results.models import VERDICTS, Certificate
-from apps.results.selectors import last_facts, recent_runs, run_page, runs_of, timed
+from apps.results.runs import Asked, run_page, runs_within
+from apps.results.selectors import last_facts, recent_runs, timed
 from apps.results.uptime import cells
 
 _COLUMNS = {"status": "rank|Status", "name": "name|Name", "kind": "kind|Kind", "interval": "interval_s|Every"}
@@ -150,11 +151,8 @@ def check(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     start = now - timedelta(days=90)
     spans = histories(checks=[found], start=start, end=now)[found.pk]
     today = to_ms(now) // DAY_MS * DAY_MS
-    last = list(
-        runs_of(check_id=found.pk)
-        .filter(slot__lt=to_ms(now) + DAY_MS, slot__gt=to_ms(now) - looked_back([found])[0].back_ms)
-        .order_by("-slot")[:_RUNS_SHOWN]
-    )
+    since = to_ms(now) - looked_back([found])[0].back_ms
+    last = runs_within(Asked(found.pk, since, to_ms(now) + DAY_MS), limit=_RUNS_SHOWN)
     by_region = latency.by_region(check_id=found.pk, start=to_ms(now) - DAY_MS, end=to_ms(now))
     chosen = _range(request, found, now)
     sight = None if found.kind in PASSIVE else last_facts(check_id=found.pk, now_ms=to_ms(now))

@@ -21,7 +21,7 @@ from apps.incidents.standing import standing
 from apps.incidents.timeline import moments
 from apps.notifications.selectors import deliveries_of_incident
 from apps.orgs.models import Role
-from apps.results.selectors import runs_around
+from apps.results.runs import runs_around
 
 _STATUS = {"open": "Open", "acknowledged": "Acknowledged", "resolved": "Resolved"}
 

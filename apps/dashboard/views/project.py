@@ -13,23 +13,24 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
 
 from apps.dashboard.access import enter_project, page, posted
-from apps.dashboard.forms.account import KeyForm, NameForm
+from apps.dashboard.forms.account import KeyForm, NameForm, ProjectForm
 from apps.dashboard.shell import show
 from apps.orgs.models import ApiKey, Membership, Role
-from apps.orgs.services import NameTakenError, create_api_key, create_project, rename_project, revoke_api_key
+from apps.orgs.services import NameTakenError, change_project, create_api_key, create_project, revoke_api_key
 
 
 @page("GET", "POST")
 def settings(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
-    """POST renames the project."""
+    """POST changes the project."""
     place, now = enter_project(request, project), timezone.now()
-    form = NameForm(posted(request), initial={"name": place.project.name})
+    project_now = {"name": place.project.name, "retention_days": place.project.retention_days}
+    form = ProjectForm(posted(request), initial=project_now)
     if request.method == "POST":
         if not place.may_manage:
             raise PermissionDenied
         if form.is_valid():
             try:
-                rename_project(project=place.project, name=form.cleaned_data["name"])
+                change_project(project=place.project, **form.cleaned_data)
             except NameTakenError as error:
                 form.add_error("name", str(error))
             else:

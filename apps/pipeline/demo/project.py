@@ -201,5 +201,6 @@ def remove_demo() -> int:
         for model in (StateInterval, HourRollup, DayRollup, LateHour, Ping, Baseline):
             model.objects.filter(check_id__in=ids).delete()
         cursor.execute("DELETE FROM check_runs WHERE check_id = ANY (%s)", [ids])
+        cursor.execute("DELETE FROM results_packedruns WHERE check_id = ANY (%s)", [ids])
     drop_empty_days()
     return len(ids)

@@ -1,0 +1,147 @@
+"""Packs the partitions of days gone by and drops them; drops what a project keeps no longer. Small steps, each restartable.
+
+A day is packed check by check with a cursor in the same transaction; packing again merges, so nothing is lost or doubled. A
+partition goes only under its own lock and only when as many of its runs are packed as it holds.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import OperationalError, connection, transaction
+
+from apps.core.clock import to_ms
+from apps.results.models import PackCursor, PackedRuns
+from apps.results.packing import StoredRun, pack, unpack
+from apps.results.partitions import day_of, partition_names
+from apps.results.rollups import HOUR_MS, done_until, has_late_hours
+from apps.results.runs import DAY_MS, HOT_DAYS
+
+log = logging.getLogger(__name__)
+
+_RUNS_A_STEP = 50_000
+_RUNS_A_ROW = 3_000
+"""More than that in a day, and each hour has a row of its own: a page of runs unpacks no more than it shows."""
+
+_NEXT_CHECKS = """
+    WITH RECURSIVE found (id) AS (
+        (SELECT check_id FROM {partition} WHERE check_id > %(after)s ORDER BY check_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT check_id FROM {partition} WHERE check_id > found.id ORDER BY check_id LIMIT 1)
+        FROM found WHERE id IS NOT NULL
+    ) SELECT id FROM found WHERE id IS NOT NULL LIMIT 200
+"""
+_NAMES = StoredRun.__slots__
+_ARRAYS = ", ".join(f"array_agg({'facts::text' if name == 'facts' else name} ORDER BY slot)" for name in _NAMES)
+_RUNS = f"SELECT region_id, {_ARRAYS} FROM {{partition}} WHERE check_id = %s GROUP BY region_id"  # noqa: S608  # literals
+
+
+def pack_next(*, now: datetime, steps: int) -> int:
+    """At most so many steps: checks of the oldest partition that is due, or its drop. Returns how many were made."""
+    made = 0
+    while made < steps and _pack_step(now):
+        made += 1
+    return made
+
+
+@transaction.atomic
+def _pack_step(now: datetime) -> bool:
+    PackCursor.objects.get_or_create(pk=1)
+    cursor = PackCursor.objects.select_for_update().get(pk=1)
+    name = next(iter(partition_names()), None)
+    if name is None or not _is_due(day_of(name), now):
+        return False
+    if cursor.day != day_of(name):
+        cursor.day, cursor.after, cursor.packed = day_of(name), None, 0
+    checks = _checks_of(name, cursor.after)
+    if not checks:
+        return _drop(name, cursor)
+    done = 0
+    for check_id in checks:
+        done += _pack_check(name, check_id, day_of(name))
+        cursor.after = check_id
+        if done >= _RUNS_A_STEP:
+            break
+    cursor.packed += done
+    cursor.save()
+    return True
+
+
+def _is_due(day: int, now: datetime) -> bool:
+    """Two days old, and rolled up: what is packed is rolled up no more."""
+    end = day + DAY_MS
+    return end <= to_ms(now - timedelta(days=HOT_DAYS)) and done_until("hour") >= end and not has_late_hours(day, end)
+
+
+def _checks_of(partition: str, after: uuid.UUID | None) -> list[uuid.UUID]:
+    with connection.cursor() as cursor:
+        cursor.execute(_NEXT_CHECKS.format(partition=partition), {"after": after or uuid.UUID(int=0)})
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _pack_check(partition: str, check_id: uuid.UUID, day: int) -> int:
+    """All of a check's runs in a partition. Returns how many."""
+    with connection.cursor() as cursor:
+        cursor.execute(_RUNS.format(partition=partition), [check_id])
+        rows: list[Any] = cursor.fetchall()
+    count = 0
+    for region_id, *columns in rows:
+        runs = [StoredRun(*values) for values in zip(*columns, strict=True)]
+        count += len(runs)
+        put_packed(check_id=check_id, region_id=region_id, day=day, runs=runs)
+    return count
+
+
+def put_packed(*, check_id: uuid.UUID, region_id: int, day: int, runs: Sequence[StoredRun]) -> None:
+    """Pack runs of a day together with what is packed of it already: a run is never packed anew."""
+    there = PackedRuns.objects.filter(check_id=check_id, region_id=region_id, start__gte=day, start__lt=day + DAY_MS)
+    before = {run.slot: run for row in there for run in unpack(bytes(row.data))}
+    merged = sorted({**{run.slot: run for run in runs}, **before}.values(), key=lambda run: run.slot)
+    if before:
+        there.delete()
+    PackedRuns.objects.bulk_create([_row(check_id, region_id, start, part) for start, part in _spans(merged, day)])
+
+
+def _spans(runs: Sequence[StoredRun], day: int) -> Iterable[tuple[int, list[StoredRun]]]:
+    if len(runs) <= _RUNS_A_ROW:
+        return [(day, list(runs))]
+    hours: dict[int, list[StoredRun]] = defaultdict(list)
+    for run in runs:
+        hours[run.slot // HOUR_MS * HOUR_MS].append(run)
+    return hours.items()
+
+
+def _row(check_id: uuid.UUID, region_id: int, start: int, runs: Sequence[StoredRun]) -> PackedRuns:
+    verdicts = 0
+    for verdict in {run.verdict for run in runs}:
+        verdicts |= 1 << verdict
+    return PackedRuns(
+        check_id=check_id, region_id=region_id, start=start, last=runs[-1].slot, count=len(runs), verdicts=verdicts,
+        data=pack(runs),
+    )  # fmt: skip
+
+
+def _drop(partition: str, cursor: PackCursor) -> bool:
+    """Whether it is gone. A run that came after its check was packed makes the day be packed again."""
+    try:
+        with transaction.atomic(), connection.cursor() as database:
+            # Counting takes a while and keeps writers of that old day away, nobody else. Behind the drop all wait, briefly.
+            database.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '2s'")
+            database.execute(f"LOCK TABLE {partition} IN SHARE MODE")
+            database.execute(f"SELECT count(*) FROM {partition}")  # noqa: S608  # a name made of a date
+            held = database.fetchone()[0]
+            if held == cursor.packed:
+                database.execute(f"DROP TABLE {partition}")
+    except OperationalError as error:
+        log.info("partition %s is in use, it is dropped later: %s", partition, str(error).splitlines()[0])
+        return False
+    if held != cursor.packed:
+        log.info("partition %s got runs while it was packed: once more", partition)
+    cursor.day, cursor.after, cursor.packed = None, None, 0
+    cursor.save()
+    return True

@@ -1,0 +1,101 @@
+"""What a project keeps no longer goes: packed runs older than its `retention_days`, where asked for to a file first."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import uuid
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from django.db import connection, transaction
+
+from apps.core.clock import from_ms, to_ms
+from apps.monitors.models import Region
+from apps.orgs.models import Project
+from apps.results.models import VERDICTS, Certificate, PackedRuns
+from apps.results.packing import StoredRun, unpack
+from apps.results.runs import DAY_MS
+
+_OLDEST = """
+    SELECT min(p.start) FROM monitors_check AS c
+    CROSS JOIN LATERAL (SELECT start FROM results_packedruns WHERE check_id = c.id ORDER BY start LIMIT 1) AS p
+    WHERE c.project_id = %s
+"""
+
+
+def drop_old_runs(*, now: datetime, days: int, export_to: Path | None) -> int:
+    """At most so many days of projects, the oldest of each first. Returns how many."""
+    dropped = 0
+    for project in Project.objects.order_by("pk"):
+        cutoff = to_ms(now - timedelta(days=project.retention_days)) // DAY_MS * DAY_MS
+        while dropped < days and (day := _oldest_day(project)) is not None and day < cutoff:
+            _drop_day(project, day, export_to)
+            dropped += 1
+    return dropped
+
+
+def _oldest_day(project: Project) -> int | None:
+    with connection.cursor() as cursor:
+        cursor.execute(_OLDEST, [project.pk])
+        oldest: int | None = cursor.fetchone()[0]
+    return None if oldest is None else oldest // DAY_MS * DAY_MS
+
+
+@transaction.atomic
+def _drop_day(project: Project, day: int, export_to: Path | None) -> None:
+    """The file is whole and on the disk before the rows go; a crash between the two writes the same file again."""
+    rows = PackedRuns.objects.filter(check_id__in=_check_ids(project), start__gte=day, start__lt=day + DAY_MS)
+    if export_to is not None:
+        _export(rows.order_by("check_id", "start", "region_id").iterator(chunk_size=200), _path(export_to, project, day))
+    rows.delete()
+
+
+def _check_ids(project: Project) -> Iterable[uuid.UUID]:
+    """Of deleted checks, too."""
+    return project.checks.values_list("pk", flat=True)
+
+
+def _path(folder: Path, project: Project, day: int) -> Path:
+    return folder / str(project.pk) / f"runs-{from_ms(day):%Y-%m-%d}.jsonl.gz"
+
+
+def _export(rows: Iterable[PackedRuns], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".draft")
+    slugs = dict(Region.objects.values_list("id", "slug"))
+    with draft.open("wb") as file:
+        with gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0) as packed:
+            for row in rows:
+                _write(packed, row, slugs)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.rename(path)
+
+
+def _write(file: gzip.GzipFile, row: PackedRuns, slugs: dict[int, str]) -> None:
+    runs = unpack(bytes(row.data))
+    seen = {run.certificate_id for run in runs if run.certificate_id}
+    prints = dict(Certificate.objects.filter(pk__in=seen).values_list("pk", "fingerprint"))
+    for run in runs:
+        line = {"check": str(row.check_id), "region": slugs.get(row.region_id, str(row.region_id)), **_told(run, prints)}
+        file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+
+
+def _told(run: StoredRun, prints: dict[int, str]) -> dict[str, Any]:
+    """What is known of it, by the names of the API."""
+    phases = {name.removesuffix("_ms"): getattr(run, name) for name in ("dns_ms", "connect_ms", "tls_ms", "first_byte_ms")}
+    return {
+        "slot": from_ms(run.slot).isoformat(),
+        "verdict": VERDICTS[run.verdict],
+        "reason": run.reason,
+        "started_at": from_ms(run.slot + run.started_after_ms).isoformat(),
+        "latency_ms": None if run.duration_ms < 0 else run.duration_ms,
+        "status": run.code,
+        "phases_ms": {name: value for name, value in phases.items() if value is not None},
+        "certificate": prints.get(run.certificate_id or 0),
+        "facts": None if run.facts is None else json.loads(run.facts),
+    }

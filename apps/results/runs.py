@@ -1,0 +1,108 @@
+"""Reads of runs, wherever they are: the last days' are rows, older ones are packed. While a day is packed it may be in both."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from apps.core.clock import to_ms
+from apps.results.models import VERDICTS, CheckRun, PackedRuns
+from apps.results.packing import StoredRun, unpack
+
+DAY_MS = 86_400_000
+HOT_DAYS = 2
+"""Days before today that are rows for certain."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Runs of a check with their slot in [start, end); of one verdict, of some regions."""
+
+    check_id: uuid.UUID
+    start: int
+    end: int
+    verdict: str | None = None
+    region_ids: tuple[int, ...] | None = None
+
+
+def runs_within(asked: Asked, *, limit: int, is_newest_first: bool = True) -> list[CheckRun]:
+    """At most so many, by slot and then by region; the oldest first is the very reverse."""
+    sign = "-" if is_newest_first else ""
+    rows = CheckRun.objects.filter(check_id=asked.check_id, slot__gte=asked.start, slot__lt=asked.end)
+    if asked.verdict is not None:
+        rows = rows.filter(verdict=VERDICTS.index(asked.verdict))
+    if asked.region_ids is not None:
+        rows = rows.filter(region_id__in=asked.region_ids)
+    hot = list(rows.order_by(f"{sign}slot", "region_id" if is_newest_first else "-region_id")[:limit])
+    if is_newest_first and len(hot) == limit:
+        return hot
+    found: dict[tuple[int, int], CheckRun] = {(run.slot, run.region_id): run for run in hot}
+    for run in packed_runs(asked, limit=limit, is_newest_first=is_newest_first):
+        found.setdefault((run.slot, run.region_id), run)
+    order = sorted(found, key=lambda key: (-key[0], key[1]), reverse=not is_newest_first)
+    return [found[key] for key in order[:limit]]
+
+
+def packed_runs(asked: Asked, *, limit: int = 2**62, is_newest_first: bool = True) -> Iterator[CheckRun]:
+    """Of the packed ones as many as can be among the first `limit` by slot, and some more."""
+    # What is in a span lies after its start, and a span is a day at the most.
+    rows = PackedRuns.objects.filter(
+        check_id=asked.check_id, start__gt=asked.start - DAY_MS, start__lt=asked.end, last__gte=asked.start
+    )
+    if asked.region_ids is not None:
+        rows = rows.filter(region_id__in=asked.region_ids)
+    if asked.verdict is not None:
+        rows = rows.extra(where=["verdicts & %s <> 0"], params=[1 << VERDICTS.index(asked.verdict)])
+    wanted = None if asked.verdict is None else VERDICTS.index(asked.verdict)
+    taken, turn = 0, None
+    for row in rows.order_by("-start" if is_newest_first else "start").iterator(chunk_size=8):
+        if taken >= limit and row.start != turn:
+            return
+        turn = row.start
+        for run in unpack(bytes(row.data)):
+            if asked.start <= run.slot < asked.end and wanted in (None, run.verdict):
+                taken += 1
+                yield as_row(run, row.check_id, row.region_id)
+
+
+def as_row(run: StoredRun, check_id: uuid.UUID, region_id: int) -> CheckRun:
+    """As readers know it; never saved."""
+    names = {name: getattr(run, name) for name in StoredRun.__slots__ if name != "facts"}
+    facts = None if run.facts is None else json.loads(run.facts)
+    return CheckRun(check_id=check_id, region_id=region_id, facts=facts, **names)
+
+
+def newest_packed(*, check_id: uuid.UUID, after: int, count: int) -> list[CheckRun]:
+    """The newest of a check that is rarely run."""
+    asked = Asked(check_id, after + 1, 2**62)
+    return heapq.nlargest(count, packed_runs(asked, limit=count), key=lambda run: run.slot)
+
+
+@dataclass(frozen=True)
+class RunPage:
+    """Whole rounds, newest first; `before` is where the next page goes on, None at the end."""
+
+    runs: list[CheckRun]
+    before: int | None
+
+
+def run_page(*, check_id: uuid.UUID, before: int, since: int, verdict: str | None, limit: int) -> RunPage:
+    """A page of a check's runs older than `before`. Of one verdict, a week is looked through at a time: it may hold none."""
+    start = since if verdict is None else max(since, before - 7 * DAY_MS)
+    found = runs_within(Asked(check_id, start, before, verdict), limit=limit)
+    if len(found) == limit and found[0].slot != found[-1].slot:
+        last = found[-1].slot
+        found = [run for run in found if run.slot != last]  # the rest of its round would be lost between the pages
+    if len(found) >= limit // 2:
+        return RunPage(found, found[-1].slot)
+    return RunPage(found, start if start > since else None)
+
+
+def runs_around(*, check_id: uuid.UUID, at: datetime) -> list[CheckRun]:
+    """The runs of the slot at a moment: what the first failing round saw, in every region."""
+    slot = to_ms(at)
+    return runs_within(Asked(check_id, slot, slot + 1), limit=1_000)
