@@ -17,7 +17,7 @@ from apps.notifications import services as notifications
 from apps.pipeline import dispatch
 from apps.results import packer, retention, rollups
 from apps.results.models import Trial
-from apps.results.partitions import ensure_partitions
+from apps.results.partitions import ensure_partitions, rebuild_closed_indexes
 from apps.results.rollups import prune_rollups
 from apps.results.services import prune_dead_letters
 from apps.results.trials import prune_trials
@@ -83,9 +83,10 @@ def sweep_deliveries(**_newer: object) -> None:
 
 @shared_task(name="pipeline.make_partitions")
 def make_partitions(**_newer: object) -> None:
-    """The partitions of the days to come; old dead letters, trials and rollups go."""
+    """The partitions of the days to come; indexes of days gone by; old dead letters, trials and rollups go."""
     now = timezone.now()
     ensure_partitions(now=now)
+    rebuild_closed_indexes(now=now)
     prune_dead_letters(now=now)
     prune_trials(now=now)
     prune_rollups(now=now)

@@ -10,6 +10,8 @@ from apps.core.clock import to_ms
 
 AHEAD_DAYS = 3
 PAST_DAYS = 1  # a run may arrive a day late
+_SETTLED = timedelta(minutes=10)
+_REBUILT = "rebuilt"
 
 
 def ensure_partitions(*, now: datetime) -> list[str]:
@@ -36,6 +38,30 @@ def ensure_days(*, first: datetime, days: int) -> None:
     start = first.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     for day in range(days):
         _ensure(start + timedelta(days=day))
+
+
+def rebuild_closed_indexes(*, now: datetime) -> list[str]:
+    """Once for each day that is over: its index grew by halves of pages and loses two fifths. Keeps nobody away.
+
+    Outside of a transaction. What an interrupted turn leaves behind goes with the partition.
+    """
+    rebuilt = []
+    for name in partition_names():
+        index = f"{name}_pkey"
+        if day_of(name) + 86_400_000 > to_ms(now - _SETTLED):
+            break
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT obj_description(%s::regclass, 'pg_class')", [index])
+            if cursor.fetchone()[0] == _REBUILT:
+                continue
+            cursor.execute("SET statement_timeout = 0")
+            try:
+                cursor.execute(f"REINDEX INDEX CONCURRENTLY {index}")
+                cursor.execute(f"COMMENT ON INDEX {index} IS '{_REBUILT}'")
+            finally:
+                cursor.execute("RESET statement_timeout")
+        rebuilt.append(name)
+    return rebuilt
 
 
 @transaction.atomic

@@ -23,7 +23,7 @@ from apps.probes.wire import Run
 from apps.results import latency, packer, retention, rollups
 from apps.results.models import CheckRun, DayRollup, HourRollup, PackCursor, PackedRuns
 from apps.results.packing import StoredRun, pack, unpack
-from apps.results.partitions import ensure_days, partition_names
+from apps.results.partitions import drop_empty_days, ensure_days, partition_names, rebuild_closed_indexes
 from apps.results.runs import DAY_MS, Asked, run_page, runs_within
 from apps.results.selectors import Wanted, last_runs, recent_runs
 from apps.results.services import RecordedRun, record_runs
@@ -293,3 +293,13 @@ def test_pages_of_the_api_go_on_through_packed_days_and_back(past: Past, api: Ap
     expected = [row for rows in forward for row in rows if row["verdict"] == "down" and row["region"] == "eu"]
     assert downs == expected
     assert api("GET", f"checks/{past.check.id}/runs/?cursor=nonsense").status_code == 400
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_index_of_a_day_gone_by_is_rebuilt_once() -> None:
+    ensure_days(first=from_ms(DAY), days=1)
+    day = f"check_runs_{from_ms(DAY):%Y%m%d}"
+    assert day not in rebuild_closed_indexes(now=from_ms(DAY + DAY_MS))
+    assert day in rebuild_closed_indexes(now=from_ms(DAY + DAY_MS + 700_000))
+    assert rebuild_closed_indexes(now=from_ms(DAY + DAY_MS + 700_000)) == []
+    drop_empty_days()
