@@ -1,0 +1,65 @@
+"""What may go wrong, drawn from a seed: messages are lost, doubled and late, regions and the core fall silent, processes die."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db.transaction import Atomic
+
+
+class Crash(BaseException):
+    """The process is gone: no `except Exception` of ours may see it."""
+
+
+class Fate:
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        wild = self.random.random() < 0.8
+        self.loss, self.doubling, self.delay, self.crash = (self.random.choice([0, 0.03, 0.1]) if wild else 0 for _ in range(4))
+        self.is_tame = not any((self.loss, self.delay, self.crash))
+        """Nothing that was seen is lost: every true outage must be told."""
+
+    def chance(self, share: float) -> bool:
+        return self.random.random() < share
+
+    def between(self, least: int, most: int) -> int:
+        return self.random.randint(least, most)
+
+    def span(self, start: int, end: int, share: float, longest_s: int) -> tuple[int, int]:
+        """A span of silence within [start, end), or none."""
+        if not self.chance(share):
+            return end, end
+        begin = self.between(start, end)
+        return begin, begin + self.between(3, longest_s) * 1000
+
+    @contextmanager
+    def dying(self) -> Iterator[None]:
+        """Whoever works inside may die at any of its commits, just before or just after."""
+        planned = self.between(1, 6) if self.chance(self.crash) else 0
+        is_after = self.chance(0.5)
+        commits = 0
+        leave = Atomic.__exit__
+
+        def leaving(atomic: Atomic, kind: Any, error: Any, trace: Any) -> None:
+            nonlocal commits
+            commits += kind is None
+            if kind is not None or commits != planned:
+                leave(atomic, kind, error, trace)
+            elif is_after:
+                leave(atomic, None, None, None)
+                raise Crash
+            else:
+                gone = Crash()
+                leave(atomic, Crash, gone, None)
+                raise gone
+
+        if not planned:
+            yield
+            return
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Atomic, "__exit__", leaving)
+            yield

@@ -1,0 +1,254 @@
+"""The real services on a virtual clock: dispatch, ingest, sweep, expand, claim and send, with a broker and workers of paper."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from apps.core.clock import from_ms
+from apps.incidents.machine import State, derive, is_of_sequence
+from apps.incidents.models import CheckState
+from apps.incidents.rows import policy_of, state_of
+from apps.incidents.services import acts
+from apps.incidents.services.evaluate import evaluate_apart, waiting_checks
+from apps.monitors.models import Check, Region
+from apps.monitors.selectors import due_now, region_liveness
+from apps.monitors.services import CheckSpec
+from apps.notifications import services as notifications
+from apps.notifications.contract import Message, SendError
+from apps.notifications.registry import CHANNEL_KINDS
+from apps.pipeline import dispatch
+from apps.pipeline.ingest import Memory, ingest
+from apps.probes import wire
+from apps.probes.reasons import Reason, Verdict
+from apps.results.models import VERDICTS, CheckRun
+from tests.conftest import NOW_MS, Cast
+from tests.simulation.fate import Crash, Fate
+
+LIVELY_S, QUIET_S = 45, 30
+"""How long things go wrong, and how long all is well afterwards."""
+
+
+@dataclass
+class Site:
+    """What is watched, and how it truly is: down within each of the spans."""
+
+    check: Check
+    outages: list[tuple[int, int]]
+    state: State
+
+    def is_down(self, at: int) -> bool:
+        return any(start <= at < end for start, end in self.outages)
+
+
+@dataclass
+class Worker:
+    region: Region
+    silent: tuple[int, int]
+    is_blind: bool
+    """It sees every target down."""
+    seen: set[tuple[str, int]] = field(default_factory=set)
+
+
+class World:
+    def __init__(self, cast: Cast, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.fate = fate = Fate(seed)
+        self.now, self.end = NOW_MS, NOW_MS + (LIVELY_S + QUIET_S) * 1000
+        self.calm_from = NOW_MS + LIVELY_S * 1000
+        self.memory = Memory()
+        self.letters: list[tuple[int, bytes]] = []
+        """Messages on their way to ingest, and when they arrive."""
+        self.batches: list[tuple[str, dict[str, Any]]] = []
+        self.told: list[Message] = []
+        self.may_repeat: set[str] = set()
+        """Keys of messages whose sender died between sending and marking."""
+        self.core_silent = fate.span(NOW_MS, self.calm_from, 0.15, 25)
+        slugs = ["eu", "us"][: fate.between(1, 2)]
+        self.workers = {
+            slug: Worker(
+                cast.regions[slug], fate.span(NOW_MS, self.calm_from, 0.15, 30), is_blind=len(slugs) > 1 and fate.chance(0.05)
+            )
+            for slug in slugs
+        }
+        monkeypatch.setattr(dispatch, "current_app", _Broker(self))
+        monkeypatch.setitem(CHANNEL_KINDS, "webhook", replace(CHANNEL_KINDS["webhook"], send=self._receive))
+        config = {"url": "http://127.0.0.1:9/", "secret": "0123456789abcdef"}
+        notifications.create_channel(project=cast.project, name="ops", kind="webhook", config=config)
+        self.sites = [self._site(cast, index, slugs) for index in range(fate.between(1, 2))]
+
+    def _site(self, cast: Cast, index: int, slugs: list[str]) -> Site:
+        fate = self.fate
+        spec = CheckSpec(
+            name=f"site {index}", kind="http", target="http://127.0.0.1:1/", options={}, interval_s=5, timeout_s=3,
+            regions=tuple(slugs), quorum=fate.random.choice([None, None, len(slugs)]),
+            fail_after=fate.between(1, 2), recover_after=fate.between(1, 2),
+        )  # fmt: skip
+        check = acts.create_check(project=cast.project, spec=spec, resource=None, now=from_ms(self.now))
+        outages, at = [], self.now + fate.between(0, 30) * 1000
+        while at < self.calm_from:
+            length = fate.between(2, 30) * 1000
+            outages.append((at, min(at + length, self.calm_from)))
+            at += length + fate.between(10, 40) * 1000
+        self.batches.clear()
+        dispatch.send([due] if (due := due_now(check_id=check.id, revision=1, slot=self.now)) else [], now_ms=self.now)
+        return Site(check, outages, state_of(CheckState.objects.get(pk=check.pk)))
+
+    # --- the course of things
+
+    def run(self) -> None:
+        for second in range(LIVELY_S + QUIET_S):
+            self.now = NOW_MS + second * 1000
+            self._beat(second)
+            if not self.core_silent[0] <= self.now < self.core_silent[1]:
+                if second % 2 == 0:
+                    self._alive(lambda: dispatch.send_due(now=from_ms(self.now)))
+                self._probe()
+                self._take_letters()
+                if second % 4 == 1:
+                    self._alive(self._sweep)
+                    self._follow()
+                if second % 6 == 1:
+                    self._alive(self._notify)
+            self.batches.clear()
+        self.now = self.end
+        self._sweep()
+        self._follow()
+        for _ in range(4):
+            self.now += 20_000
+            self._notify()
+
+    def _alive(self, work: Callable[[], Any]) -> bool:
+        """Whether the process lived through it."""
+        try:
+            with self.fate.dying() if self.now < self.calm_from else nullcontext():
+                work()
+        except Crash:
+            self.memory = Memory()
+            return False
+        return True
+
+    def _beat(self, second: int) -> None:
+        for slug, worker in self.workers.items():
+            if second % 5 == 0 and not worker.silent[0] <= self.now < worker.silent[1]:
+                report = {"type": "heartbeat", "is_settled": True, "offset_ms": 0, "in_flight": 0, "dropped": {}}
+                self._post(slug, json.dumps(report).encode(), self.now)
+
+    def _probe(self) -> None:
+        """The workers take their batches, run each slot once, and send what they saw."""
+        found: dict[tuple[str, int], list[bytes]] = defaultdict(list)
+        for queue, batch in self.batches:
+            slug = queue.removeprefix("probe.")
+            worker = self.workers.get(slug)
+            if worker is None or self.fate.chance(self._wild(self.fate.loss)):
+                continue
+            for job in batch["jobs"]:
+                name = (job["check"], job["slot"])
+                if name not in worker.seen and not worker.silent[0] <= job["slot"] < worker.silent[1]:
+                    worker.seen.add(name)
+                    found[slug, job["slot"]].append(self._seen(worker, job))
+        for (slug, slot), rows in found.items():
+            self._post(slug, wire.runs_body(rows), slot + self.fate.between(50, 2_900))
+
+    def _seen(self, worker: Worker, job: dict[str, Any]) -> bytes:
+        site = next(site for site in self.sites if str(site.check.id) == job["check"])
+        is_down = worker.is_blind or site.is_down(job["slot"])
+        verdict, reason = (Verdict.DOWN, Reason.CONNECT_REFUSED) if is_down else (Verdict.UP, None)
+        return wire.encode_run(
+            wire.Run(site.check.id, job["revision"], job["slot"], job["slot"], 40, verdict, reason, "no" if is_down else "", {})
+        )
+
+    def _post(self, slug: str, body: bytes, at: int) -> None:
+        raw = wire.sign(body, region=slug, region_key=self.workers[slug].region.key, sent_at=at)
+        if self.fate.chance(self._wild(self.fate.loss)):
+            return
+        late = self.fate.between(1, 20) * 1000 if self.fate.chance(self._wild(self.fate.delay)) else 0
+        self.letters.append((at + late, raw))
+        if self.fate.chance(self._wild(self.fate.doubling)):
+            self.letters.append((at + late + self.fate.between(0, 9_000), raw))
+
+    def _wild(self, share: float) -> float:
+        return share if self.now < self.calm_from else 0
+
+    def _take_letters(self) -> None:
+        arrived = [letter for letter in self.letters if letter[0] <= self.now]
+        self.letters = [letter for letter in self.letters if letter[0] > self.now]
+        self.fate.random.shuffle(arrived)
+        for at, raw in arrived:
+            if not self._alive(lambda raw=raw: ingest(raw, memory=self.memory, now=from_ms(self.now))):  # type: ignore[misc]
+                self.letters.append((at, raw))  # not acknowledged: it comes again
+            self._follow()
+
+    def _sweep(self) -> None:
+        moment = from_ms(self.now)
+        waiting = waiting_checks(now=moment)
+        if waiting:
+            evaluate_apart(check_ids=waiting, now=moment)
+
+    def _notify(self) -> None:
+        moment = from_ms(self.now)
+        notifications.expand_waiting(now=moment)
+        for delivery in notifications.waiting_deliveries(now=moment):
+            notifications.deliver(delivery_id=delivery, now=moment)
+
+    def _receive(self, _config: Any, message: Message) -> None:
+        if self.fate.chance(self._wild(0.1)):
+            raise SendError("not now", retry_after_s=2)
+        if self.fate.chance(self._wild(self.fate.crash)):
+            raise Crash  # before it was sent
+        self.told.append(message)
+        if self.fate.chance(self._wild(self.fate.crash)):
+            self.may_repeat.add(message.key)
+            raise Crash
+
+    # --- the law: after every step each state is one that the pure machine comes to by the recorded votes
+
+    def _follow(self) -> None:
+        for site in self.sites:
+            actual = state_of(CheckState.objects.get(pk=site.check.pk))
+            if actual != site.state:
+                assert actual in self._reachable(site), f"{actual} does not follow from {site.state}"
+                site.state = actual
+
+    def _reachable(self, site: Site) -> list[State]:
+        check, row = Check.objects.get(pk=site.check.pk), CheckState.objects.get(pk=site.check.pk)
+        policy, votes = policy_of(check), defaultdict[int, dict[int, str]](dict)
+        recorded: dict[int, int] = {}
+        for run in CheckRun.objects.filter(check_id=check.pk, slot__gt=site.state.slot, revision=check.revision):
+            if is_of_sequence(run.slot, policy, row.extras):
+                votes[run.slot][run.region_id] = VERDICTS[run.verdict]
+                recorded[run.slot] = min(recorded.get(run.slot, 2**62), run.slot + run.recorded_after_s * 1000)
+        liveness = region_liveness()
+
+        def live_at(slot: int) -> list[int]:
+            return [region for region in check.region_ids if liveness[region].is_live(slot)]
+
+        rows = {slot: (recorded[slot], sides) for slot, sides in votes.items()}
+        # As far as its rounds go; a fresh vote of a single region may be stepped alone.
+        parts = [{slot: row for slot, row in rows.items() if slot <= last} for last in sorted(rows)]
+        return [derive(site.state, part, policy, live_at=live_at, now=self.now, extras=row.extras)[0] for part in [rows, *parts]]
+
+
+class _Broker:
+    """Keeps batches instead of sending them."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.producer_pool = self
+        self.connection = self
+        self.channel = self
+        self.channel_errors = (LookupError,)
+
+    def acquire(self, **_: object) -> Any:
+        return nullcontext(self)
+
+    def queue_declare(self, queue: str, **_: object) -> Any:
+        raise LookupError(queue)
+
+    def send_task(self, _name: str, *, kwargs: dict[str, Any], queue: Any, **_: object) -> None:
+        self._world.batches.append((queue.name, kwargs))
