@@ -15,6 +15,7 @@ PROJECT ?= My project
 RATE ?= 100
 SECONDS ?= 60
 TLS ?= 0
+SEEDS ?= 10000
 
 .PHONY: help
 help: ## Show this help
@@ -103,6 +104,10 @@ test: dev assets ## The whole suite, on embedded engines of its own
 .PHONY: browser
 browser: dev assets ## The journeys in a real browser (Debian's chromium, or BROWSER=)
 	$(BIN)/python -m pytest tests/browser
+
+.PHONY: simulate
+simulate: dev ## Seeded histories of everything going wrong at once: SEEDS=10000, or SEEDS=4711-4711 for one again
+	GORUPTIME_SEEDS=$(SEEDS) $(BIN)/python -m pytest -n auto -q tests/simulation
 
 .PHONY: screenshots
 screenshots: dev assets ## The pictures of the README, from the demo

@@ -34,7 +34,7 @@ class Fate:
         if not self.chance(share):
             return end, end
         begin = self.between(start, end)
-        return begin, begin + self.between(3, longest_s) * 1000
+        return begin, min(begin + self.between(3, longest_s) * 1000, end)
 
     @contextmanager
     def dying(self) -> Iterator[None]:

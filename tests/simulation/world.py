@@ -13,7 +13,7 @@ import pytest
 
 from apps.core.clock import from_ms
 from apps.incidents.machine import State, derive, is_of_sequence
-from apps.incidents.models import CheckState
+from apps.incidents.models import CheckState, IncidentEvent
 from apps.incidents.rows import policy_of, state_of
 from apps.incidents.services import acts
 from apps.incidents.services.evaluate import evaluate_apart, waiting_checks
@@ -31,8 +31,8 @@ from apps.results.models import VERDICTS, CheckRun
 from tests.conftest import NOW_MS, Cast
 from tests.simulation.fate import Crash, Fate
 
-LIVELY_S, QUIET_S = 45, 30
-"""How long things go wrong, and how long all is well afterwards."""
+LIVELY_S, QUIET_S = (10, 40), 30
+"""How long things go wrong, at the least and at the most; and how long all is well afterwards."""
 
 
 @dataclass
@@ -59,8 +59,8 @@ class Worker:
 class World:
     def __init__(self, cast: Cast, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
         self.fate = fate = Fate(seed)
-        self.now, self.end = NOW_MS, NOW_MS + (LIVELY_S + QUIET_S) * 1000
-        self.calm_from = NOW_MS + LIVELY_S * 1000
+        self.now, self.calm_from = NOW_MS, NOW_MS + fate.between(*LIVELY_S) * 1000
+        self.end = self.calm_from + QUIET_S * 1000
         self.memory = Memory()
         self.letters: list[tuple[int, bytes]] = []
         """Messages on their way to ingest, and when they arrive."""
@@ -102,7 +102,7 @@ class World:
     # --- the course of things
 
     def run(self) -> None:
-        for second in range(LIVELY_S + QUIET_S):
+        for second in range((self.end - NOW_MS) // 1000):
             self.now = NOW_MS + second * 1000
             self._beat(second)
             if not self.core_silent[0] <= self.now < self.core_silent[1]:
@@ -192,6 +192,8 @@ class World:
 
     def _notify(self) -> None:
         moment = from_ms(self.now)
+        if not IncidentEvent.objects.exists():
+            return
         notifications.expand_waiting(now=moment)
         for delivery in notifications.waiting_deliveries(now=moment):
             notifications.deliver(delivery_id=delivery, now=moment)
@@ -243,6 +245,7 @@ class _Broker:
         self.connection = self
         self.channel = self
         self.channel_errors = (LookupError,)
+        self._sent: set[tuple[str, str, int]] = set()
 
     def acquire(self, **_: object) -> Any:
         return nullcontext(self)
@@ -251,4 +254,7 @@ class _Broker:
         raise LookupError(queue)
 
     def send_task(self, _name: str, *, kwargs: dict[str, Any], queue: Any, **_: object) -> None:
+        names = {(queue.name, job["check"], job["slot"]) for job in kwargs["jobs"]}
+        assert not names & self._sent, "a slot was sent twice"
+        self._sent |= names
         self._world.batches.append((queue.name, kwargs))
