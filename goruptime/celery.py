@@ -14,7 +14,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "goruptime.settings")
 # Its three lines at every start tell of pickle, which is not accepted here.
 warnings.filterwarnings("ignore", category=SecurityWarning)
 
-app = Celery("goruptime")
+app = Celery("goruptime", task_cls="apps.pipeline.timed:TimedTask")
+app.steps["worker"].add("apps.pipeline.timed:Turning")
 app.config_from_object("goruptime.settings.queues")
 app.autodiscover_tasks(["apps.pipeline"])
 

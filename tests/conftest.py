@@ -15,7 +15,7 @@ from django.test import Client
 
 from apps.core.clock import to_ms
 from apps.monitors.models import Region
-from apps.monitors.services import ensure_region
+from apps.monitors.regions import ensure_region
 from apps.orgs.models import Membership, Organization, Project, Role, User
 from apps.orgs.services import create_api_key
 from apps.results.partitions import ensure_partitions

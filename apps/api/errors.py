@@ -14,7 +14,7 @@ from rest_framework.views import exception_handler
 
 from apps.core.envelope import error_body
 from apps.incidents.services.acts import StateForbidsError
-from apps.monitors.services import FieldError
+from apps.monitors.errors import FieldError
 from apps.notifications.contract import ConfigError
 from apps.notifications.services import UnknownKindError
 from apps.orgs.services import NameTakenError

@@ -22,9 +22,11 @@ from apps.core.throttle import PING_CREATE, client_address, may_try
 from apps.incidents.passive import Signal
 from apps.incidents.services.acts import create_check
 from apps.incidents.services.pings import MethodRefusedError, Ping, receive_ping
+from apps.monitors.errors import FieldError
 from apps.monitors.models import Check
+from apps.monitors.regions import hear_core
 from apps.monitors.selectors import heartbeat_named
-from apps.monitors.services import CheckSpec, FieldError, hear_core
+from apps.monitors.services import CheckSpec
 from apps.orgs.models import Project
 from apps.probes.kinds.heartbeat import SLUG
 from apps.results.pings import BODY_BYTES

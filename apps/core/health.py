@@ -1,11 +1,17 @@
-"""`/healthz`: this process answers. `/readyz`: so do the database and the broker's cache."""
+"""`/healthz`: this process answers. `/readyz`: so do the database and the broker's cache. `/metrics`: what it counts."""
 
 from __future__ import annotations
 
+from hmac import compare_digest
+
+from django.conf import settings
 from django.core.cache import cache
 from django.db import DatabaseError, connection
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.exceptions import RedisError
+
+from apps.core.envelope import error_body
 
 
 def healthz(_request: HttpRequest) -> JsonResponse:
@@ -16,6 +22,16 @@ def readyz(_request: HttpRequest) -> JsonResponse:
     parts = {"database": _database(), "cache": _cache()}
     is_ready = all(state == "ok" for state in parts.values())
     return JsonResponse({"status": "ok" if is_ready else "unavailable", **parts}, status=200 if is_ready else 503)
+
+
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Prometheus' text format, for whoever has the token."""
+    token = settings.METRICS_TOKEN
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if not token or not compare_digest(given.encode(), token.encode()):
+        message = "Set GORUPTIME_METRICS_TOKEN, and send it as a Bearer token."
+        return JsonResponse(error_body("not_authenticated", message), status=401)
+    return HttpResponse(generate_latest(), CONTENT_TYPE_LATEST)
 
 
 def _database() -> str:

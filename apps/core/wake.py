@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 from celery import current_app
@@ -21,6 +22,6 @@ def wake(task: str, **kwargs: Any) -> None:
 
 def _send(task: str, kwargs: dict[str, Any]) -> None:
     try:
-        current_app.send_task(task, kwargs=kwargs, retry=False, expires=_WORTH_S)
+        current_app.send_task(task, kwargs=kwargs, retry=False, expires=_WORTH_S, headers={"sent_at": time.time()})
     except Exception as error:  # noqa: BLE001  # whatever the broker's library raises: the sweep finds the work
         log.warning("%s could not be woken, the sweep will find its work: %s", task, error)

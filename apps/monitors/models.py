@@ -47,6 +47,8 @@ class Region(models.Model):
     dropped = models.JSONField(default=dict)
     canaries = models.JSONField(default=dict)
     """Which of its canaries the worker that reported last reached."""
+    workers = models.JSONField(default=dict)
+    """What each of its living workers reported last; `in_flight` and `dropped` are their sums."""
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = RegionQuerySet.as_manager()
@@ -173,6 +175,20 @@ class Pause(models.Model):
 
     def __str__(self) -> str:
         return f"{self.from_ms}–{self.until_ms or ''}"
+
+
+class BeatLease(models.Model):
+    """One row: which of several beats gives the beat, and until when, by the database's clock."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    holder = models.CharField(max_length=40)
+    until = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="beatlease_single")]
+
+    def __str__(self) -> str:
+        return f"{self.holder} until {self.until}"
 
 
 class DispatchCursor(models.Model):

@@ -7,45 +7,39 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F
-from django.db.models.functions import Greatest
+from django.db.models import F, Q
+from django.db.models.functions import Greatest, Now
 
 from apps.core.clock import to_ms
+from apps.monitors.errors import FieldError
 from apps.monitors.models import (
-    CORE,
     MAX_INTERVAL_S,
     MAX_TIMEOUT_S,
     MIN_INTERVAL_S,
+    BeatLease,
     Check,
     DispatchCursor,
     Pause,
     Region,
     Resource,
 )
+from apps.monitors.regions import ensure_core_region
 from apps.monitors.schedule import due_span, phase_of
-from apps.monitors.selectors import liveness_of
 from apps.net.guard import AddressPolicy, literal
 from apps.orgs.models import Project
-from apps.probes import wire
 from apps.probes.contract import OptionError
 from apps.probes.registry import KINDS
 
 MASK = "••••••"
 """Stands for a secret that is kept; sent back, it keeps it."""
 
-
-class FieldError(ValueError):
-    """A value that cannot be used. `field` is its name in the API."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(f"{field}: {message}")
-        self.field = field
-        self.message = message
+BEAT_LEASE = timedelta(seconds=5)
+"""A beat that was killed is followed by the other after so long."""
 
 
 @dataclass(frozen=True)
@@ -333,62 +327,16 @@ def advance_cursor(*, now: datetime) -> tuple[int, int]:
     return after, until
 
 
+def hold_beat(*, holder: str) -> bool:
+    """Whether this beat may give the beat for the next seconds. Of several, one; by the database's clock, in one statement."""
+    until = Now() + BEAT_LEASE
+    taken = BeatLease.objects.filter(Q(holder=holder) | Q(until__lt=Now()), pk=1).update(holder=holder, until=until)
+    if taken:
+        return True
+    _, is_new = BeatLease.objects.get_or_create(pk=1, defaults={"holder": holder, "until": until})
+    return is_new
+
+
 def _locked_cursor(*, now: datetime) -> DispatchCursor:
     DispatchCursor.objects.get_or_create(id=1, defaults={"sent_until_ms": to_ms(now)})
     return DispatchCursor.objects.select_for_update().get(id=1)
-
-
-# --- regions
-
-
-def ensure_region(*, slug: str, name: str = "") -> Region:
-    """The region of that slug, made when it is new. Raises FieldError for the core's own."""
-    if slug == CORE:
-        raise FieldError("slug", f"{CORE!r} is where heartbeats are heard; no probe worker can be of it")
-    return _ensure_region(slug=slug, name=name)
-
-
-def ensure_core_region() -> Region:
-    return _ensure_region(slug=CORE, name="Core")
-
-
-def hear_core(*, now: datetime) -> None:
-    """The core can be reached by pings now: a deadline inside its silence is nobody's fault."""
-    hear_region(region_id=ensure_core_region().pk, sent_at=to_ms(now), report=None, now=now)
-
-
-@transaction.atomic
-def _ensure_region(*, slug: str, name: str) -> Region:
-    region = Region.objects.filter(slug=slug).first()
-    if region is None:
-        key = wire.new_region_key()
-        region = Region.objects.create(slug=slug, name=name or slug, key=key, key_id=wire.key_id(key))
-    return region
-
-
-@dataclass(frozen=True)
-class WorkerReport:
-    """What a heartbeat says."""
-
-    is_settled: bool
-    offset_ms: int
-    in_flight: int
-    dropped: dict[str, int]
-    canaries: dict[str, bool]
-
-
-@transaction.atomic
-def hear_region(*, region_id: int, sent_at: int, report: WorkerReport | None, now: datetime) -> None:
-    """A message of the region arrived. A worker that does not know the core's time yet keeps its region unheard for slots."""
-    region = Region.objects.select_for_update().get(pk=region_id)
-    region.heard_at_ms = to_ms(now)
-    fields = ["heard_at_ms"]
-    if report is None or report.is_settled:
-        life = liveness_of(region).heard(min(sent_at, to_ms(now)))
-        region.last_sent_ms, region.silent_from_ms, region.silent_until_ms = life.last_sent, life.silent_from, life.silent_until
-        fields += ["last_sent_ms", "silent_from_ms", "silent_until_ms"]
-    if report is not None:
-        region.clock_offset_ms, region.in_flight, region.dropped = report.offset_ms, report.in_flight, report.dropped
-        region.canaries = report.canaries
-        fields += ["clock_offset_ms", "in_flight", "dropped", "canaries"]
-    region.save(update_fields=fields)

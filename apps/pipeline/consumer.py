@@ -16,6 +16,7 @@ from kombu import Connection, Consumer, Queue
 from kombu.message import Message
 
 from apps.pipeline.ingest import Memory, ingest
+from apps.probes import vitals
 from apps.probes.publisher import EXCHANGE
 from apps.probes.wire import INGEST_ROUTING_KEY
 from apps.probes.worker import transport_options
@@ -53,6 +54,7 @@ class IngestConsumer:
         channel = connection.channel()
         with Consumer(channel, queues=[QUEUE], on_message=self._on_message, accept=["json"], prefetch_count=1):
             while not self._stop.is_set():
+                vitals.LOOPS.turned("ingest", within_s=30)
                 try:
                     connection.drain_events(timeout=1)
                 except TimeoutError:

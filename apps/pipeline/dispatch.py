@@ -18,7 +18,7 @@ from apps.core.clock import to_ms
 from apps.monitors.models import Region
 from apps.monitors.selectors import DueCheck, dispatch_regions, due_checks, tenant_of
 from apps.monitors.services import advance_cursor
-from apps.probes import wire
+from apps.probes import vitals, wire
 from apps.probes.registry import KINDS
 from apps.results.baselines import baselines
 from apps.results.models import Trial
@@ -65,6 +65,7 @@ def send(due: Sequence[DueCheck], *, now_ms: int) -> int:
                     retry_policy={"max_retries": 1, "interval_start": 0.05},
                 )
                 sent += len(batch)
+            vitals.SLOTS_SENT.labels(region.slug).inc(len(jobs))
     return sent
 
 

@@ -16,9 +16,9 @@ from apps.core.clock import to_ms
 from apps.incidents.services.evaluate import evaluate_apart
 from apps.incidents.services.steady import FreshVote
 from apps.monitors.models import Region
+from apps.monitors.regions import WorkerReport, hear_region
 from apps.monitors.selectors import regions_of_checks
-from apps.monitors.services import WorkerReport, hear_region
-from apps.probes import wire
+from apps.probes import vitals, wire
 from apps.probes.reasons import Verdict
 from apps.results.baselines import note_baselines
 from apps.results.models import DeadLetter
@@ -108,11 +108,14 @@ def ingest(raw: bytes, *, memory: Memory, now: datetime) -> None:
             content = raw.decode("utf-8", "backslashreplace")
             add_dead_letter(origin=DeadLetter.Origin.MESSAGE, error=str(error), content=content, now=now, region=named)
         return
+    vitals.QUEUE_LAG.labels("ingest").set(max(0, to_ms(now) - envelope.sent_at) / 1000)
     if report is not None or memory.is_news(region.id, envelope.sent_at):
         hear_region(region_id=region.id, sent_at=envelope.sent_at, report=report, now=now)
     runs = _judged(body.rows, region, memory, now)
     if not runs:
         return
+    vitals.BATCH_SIZE.observe(len(runs))
+    vitals.RUNS_RECORDED.labels(region.slug).inc(len(runs))
     are_new = _record(runs, region, now)
     note_baselines(rows=runs)
     evaluate_apart(check_ids=list({row.run.check for row in runs}), now=now, fresh=_fresh(runs) if are_new else None)
@@ -143,7 +146,16 @@ def _report(body: Mapping[str, Any]) -> WorkerReport:
     seen = (
         {str(name)[:200]: reached is True for name, reached in list(canaries.items())[:20]} if isinstance(canaries, dict) else {}
     )
-    return WorkerReport(body.get("is_settled") is True, numbers["offset_ms"] or 0, numbers["in_flight"] or 0, counts, seen)
+    lag = body.get("lag_ms")
+    return WorkerReport(
+        is_settled=body.get("is_settled") is True,
+        offset_ms=numbers["offset_ms"] or 0,
+        in_flight=numbers["in_flight"] or 0,
+        dropped=counts,
+        canaries=seen,
+        worker=str(body.get("worker", ""))[:40].replace("\x00", ""),
+        lag_ms=lag if isinstance(lag, int) and 0 <= lag < 2**31 else 0,
+    )
 
 
 def _judged(rows: Sequence[bytes], region: Region, memory: Memory, now: datetime) -> list[RecordedRun]:

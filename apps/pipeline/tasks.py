@@ -15,6 +15,7 @@ from apps.incidents.services.pings import settle_deadlines
 from apps.monitors.selectors import due_now
 from apps.notifications import services as notifications
 from apps.pipeline import dispatch
+from apps.probes.vitals import DELIVERIES
 from apps.results import packer, retention, rollups
 from apps.results.models import Trial
 from apps.results.partitions import ensure_partitions, rebuild_closed_indexes
@@ -69,7 +70,9 @@ def expand(**_newer: object) -> None:
 @shared_task(name="pipeline.deliver")
 def deliver(*, delivery: str, **_newer: object) -> None:
     """One try of one delivery."""
-    notifications.deliver(delivery_id=uuid.UUID(delivery), now=timezone.now())
+    outcome = notifications.deliver(delivery_id=uuid.UUID(delivery), now=timezone.now())
+    if outcome is not None:
+        DELIVERIES.labels("retry" if outcome == "pending" else str(outcome)).inc()
 
 
 @shared_task(name="pipeline.sweep_deliveries")

@@ -10,6 +10,7 @@ import warnings
 from celery.exceptions import SecurityWarning
 
 from apps.net.network import Network
+from apps.probes import vitals
 from apps.probes.canary import Canaries
 from apps.probes.engine import Engine
 from apps.probes.publisher import Publisher
@@ -27,6 +28,8 @@ def main() -> int:
         log.error("%s", error)
         return 2
     raise_file_limit()
+    if settings.health_port is not None:
+        vitals.serve(settings.health_port)
     # Its lines at every start as root tell of pickle, which is not accepted here.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     publisher = Publisher(settings.broker_url, transport_options("ingest"))

@@ -21,7 +21,7 @@ import msgspec
 import uvloop
 
 from apps.net.network import Network
-from apps.probes import runner, wire
+from apps.probes import runner, vitals, wire
 from apps.probes.canary import Canaries
 from apps.probes.clock import CoreClock
 from apps.probes.contract import Outcome
@@ -104,6 +104,7 @@ class Engine:
     def submit(self, jobs: Sequence[dict[str, Any]], sent_at: int) -> None:
         """Hand a batch over. Blocks while the process holds all it may: the batch stays in the queue's order."""
         self.clock.observe(sent_at)
+        vitals.QUEUE_LAG.labels(wire.queue_of(self.region)).set(max(0, self.clock.now_ms() - sent_at) / 1000)
         if not jobs:
             return
         if not self.clock.is_settled():
@@ -189,12 +190,16 @@ class Engine:
             task.add_done_callback(partial(self._done, job))
 
     def _on_beat(self) -> None:
+        vitals.LOOPS.turned("probe", within_s=5)
+        vitals.IN_FLIGHT.set(self._turns.running)
+        vitals.LOOP_LAG.set(self.pulse.lag_s)
         for _ in self._turns.expired(self.clock.now_ms() - LATEST_START_MS):
             self._drop("late")
         self._start_waiting()
 
     def _drop(self, why: str) -> None:
         self.dropped[why] += 1
+        vitals.SLOTS_DROPPED.labels(why).inc()
         self._room.release()
 
     def _done(self, job: wire.Job, task: asyncio.Task[None]) -> None:
@@ -232,6 +237,10 @@ class Engine:
         if is_news:
             self._remember(job.check, outcome.verdict)
         self._sender.add_run(wire.encode_run(run), is_news=is_news)
+        vitals.CHECKS_PROCESSED.labels(job.kind, outcome.verdict.value).inc()
+        vitals.LATENESS.observe((started_at - job.slot) / 1000)
+        if outcome.verdict == Verdict.DOWN and outcome.reason is not None:
+            vitals.CHECKS_FAILED.labels(job.kind, outcome.reason.value).inc()
 
     def _remember(self, check: str, verdict: Verdict) -> None:
         if len(self._verdicts) >= _REMEMBERED:

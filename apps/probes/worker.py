@@ -31,6 +31,7 @@ class Settings:
     limits: Limits
     ca_file: str
     canaries: tuple[str, ...]
+    health_port: int | None
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Settings:
@@ -55,6 +56,7 @@ class Settings:
             Canaries(canaries)
             running = int(environment.get("GORUPTIME_PROBE_CONCURRENCY", "5000"))
             per_host = int(environment.get("GORUPTIME_PROBE_PER_HOST", "100"))
+            health_port = int(port) if (port := environment.get("GORUPTIME_HEALTH_PORT")) else None
         except ValueError as error:
             raise SettingsError(str(error)) from error
         return cls(
@@ -65,6 +67,7 @@ class Settings:
             limits=Limits(running=running, accepted=max(20_000, 4 * running), per_host=per_host),
             ca_file=environment.get("GORUPTIME_CA_FILE", ""),
             canaries=canaries,
+            health_port=health_port,
         )
 
 

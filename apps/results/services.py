@@ -13,6 +13,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from apps.core.arrays import array_of
+from apps.probes.vitals import DEAD_LETTERS
 from apps.probes.wire import Run
 from apps.results.models import HEALTHS, VERDICTS, Certificate, DeadLetter
 from apps.results.rollups import mark_late
@@ -133,6 +134,7 @@ def add_dead_letter(
         text = content if isinstance(content, str) else json.dumps(content, default=repr)
     except RecursionError:
         text = "(nested too deeply to be kept)"
+    DEAD_LETTERS.labels(origin.value).inc()
     DeadLetter.objects.create(
         origin=origin,
         region=_storable(region)[:40],

@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from apps.core.wake import wake
+from apps.monitors.errors import FieldError
 from apps.monitors.models import Region
-from apps.monitors.services import CheckFields, FieldError
+from apps.monitors.services import CheckFields
 from apps.orgs.models import Project
 from apps.probes.registry import PASSIVE
 from apps.probes.wire import Run, WireError, parse_run

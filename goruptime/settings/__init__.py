@@ -191,6 +191,13 @@ EMAIL_TIMEOUT = 15
 ANYMAIL = _EMAIL.get("ANYMAIL", {})
 DEFAULT_FROM_EMAIL = env.text("GORUPTIME_EMAIL_FROM", "GoUpTime <goruptime@localhost>")
 
+# --- what it tells of itself
+
+HEALTH_PORT = env.whole("GORUPTIME_HEALTH_PORT", 0)
+"""Of a worker's `/healthz` and `/metrics`; none where it is 0."""
+METRICS_TOKEN = env.secret("GORUPTIME_METRICS_TOKEN")
+"""Who has it may read the web's `/metrics`; without one nobody may."""
+
 # --- API
 
 PROXIES = env.whole("GORUPTIME_PROXIES", 0)  # X-Forwarded-For is believed of that many and no more

@@ -77,7 +77,7 @@ def database(url: str) -> dict[str, object]:
     options = dict(parse_qsl(parts.query))
     host = options.pop("host", "") or unquote(parts.hostname or "")
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "apps.core.timed_postgres",
         "NAME": unquote(parts.path.lstrip("/")) or "goruptime",
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),

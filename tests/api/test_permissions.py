@@ -27,6 +27,7 @@ LIST, MAKE = (401, 200, 200, 200, 200), (401, 201, 403, 201, 201)
 TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "healthz"): OPEN,
     ("GET", "readyz"): OPEN,
+    ("GET", "metrics"): (401, 401, 401, 401, 401),
     ("GET", "schema"): OPEN,
     ("GET", "docs"): OPEN,
     ("GET", "check-latency"): READ,
@@ -97,7 +98,7 @@ BODIES: dict[str, Any] = {
     "incident-updates": {"text": "We look into it"},
     "session": {"email": "nobody@example.org", "password": "wrong"},
 }
-PREFIXES = ("api/", "ping/", "healthz", "readyz")
+PREFIXES = ("api/", "ping/", "healthz", "readyz", "metrics")
 """What is for programs; pages have a table of their own in `tests/dashboard`, the admin in `tests/core`."""
 ACTORS = ("nobody", "stranger", "viewer", "member", "owner")
 

@@ -18,7 +18,8 @@ from django.utils import timezone
 from apps.core.clock import to_ms
 from apps.incidents.models import Incident, IncidentUpdate
 from apps.monitors.models import Check, Region
-from apps.monitors.services import MASK, WorkerReport, hear_region
+from apps.monitors.regions import WorkerReport, hear_region
+from apps.monitors.services import MASK
 from apps.notifications.models import Channel, Delivery
 from apps.orgs.models import ApiKey, Membership, Organization, Project, User
 from apps.orgs.services import set_up

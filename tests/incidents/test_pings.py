@@ -13,8 +13,10 @@ from apps.incidents.passive import Signal
 from apps.incidents.selectors import shown_state
 from apps.incidents.services import acts, pings
 from apps.incidents.services.pings import Ping, receive_ping, settle_deadlines
+from apps.monitors.errors import FieldError
 from apps.monitors.models import Check, Region
-from apps.monitors.services import CheckSpec, FieldError, ensure_core_region, ensure_region, hear_core
+from apps.monitors.regions import ensure_core_region, ensure_region, hear_core
+from apps.monitors.services import CheckSpec
 from apps.results.models import CheckRun, DeadLetter
 from apps.results.models import Ping as KeptPing
 from apps.results.pings import KEPT

@@ -165,7 +165,7 @@ class Supervisor:
             return [sys.executable, "-m", "celery", "--quiet", "-A", "goruptime", *worker, *flags]
 
         web = ["--bind", f"127.0.0.1:{self._port}", "--workers", "1", "--config", "python:goruptime.gunicorn"]
-        beat = ["beat", "-S", "django_celery_beat.schedulers:DatabaseScheduler", "--pidfile=", "-l", "WARNING"]
+        beat = ["beat", "-S", "apps.pipeline.beat:PairScheduler", "--pidfile=", "-l", "WARNING"]
         commands = {
             "web": [sys.executable, "-m", "gunicorn", *web, "goruptime.wsgi"],
             "beat": [sys.executable, "-m", "celery", "--quiet", "-A", "goruptime", *beat],
@@ -177,7 +177,11 @@ class Supervisor:
         if self._with_demo:
             commands["demo"] = [sys.executable, "manage.py", "demo"]
         children = [Child(name, command, self._environment) for name, command in commands.items()]
-        return [*children, Child("probe", [sys.executable, "-m", "apps.probes"], {**self._environment, **region})]
+        children += [Child("probe", [sys.executable, "-m", "apps.probes"], {**self._environment, **region})]
+        first = int(self._environment.get("GORUPTIME_HEALTH_PORT") or 0)
+        for place, child in enumerate(child for child in children if first and child.name not in ("web", "demo")):
+            child.environment = {**child.environment, "GORUPTIME_HEALTH_PORT": str(first + place)}
+        return children
 
     def _start_all(self, children: list[Child]) -> None:
         for child in children:

@@ -8,8 +8,9 @@ from typing import Any
 
 from django import forms
 
+from apps.monitors.errors import FieldError
 from apps.monitors.models import Check, Region
-from apps.monitors.services import CheckSpec, FieldError, masked_options
+from apps.monitors.services import CheckSpec, masked_options
 from apps.probes.contract import Kind, OptionField
 from apps.probes.registry import KINDS
 

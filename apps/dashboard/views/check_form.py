@@ -20,8 +20,9 @@ from apps.dashboard.lists import is_uuid
 from apps.dashboard.shell import show
 from apps.incidents.selectors import due_times
 from apps.incidents.services import acts
+from apps.monitors.errors import FieldError
 from apps.monitors.models import Check, Region, Resource
-from apps.monitors.services import CheckSpec, FieldError, changed_spec, ensure_resource, judge_spec
+from apps.monitors.services import CheckSpec, changed_spec, ensure_resource, judge_spec
 from apps.orgs.models import Role
 from apps.probes.contract import Kind
 from apps.probes.registry import KINDS

@@ -36,7 +36,7 @@ class StateForbidsError(Exception):
 
 @transaction.atomic
 def create_check(*, project: Project, spec: monitors.CheckSpec, resource: Resource | None, now: datetime) -> Check:
-    """The check, its state row and its first extra slot; a passive one waits for its first signal. Raises monitors.FieldError."""
+    """The check, its state row and its first extra slot; a passive one waits for its first signal. Raises FieldError."""
     fields = monitors.judge_spec(spec)
     home = resource or monitors.ensure_resource(project=project, name=spec.name)
     since = monitors.next_revision_start(now=now)
@@ -57,7 +57,7 @@ def create_check(*, project: Project, spec: monitors.CheckSpec, resource: Resour
 
 @transaction.atomic
 def edit_check(*, check_id: uuid.UUID, changes: Mapping[str, Any], resource: Resource | None, now: datetime) -> Check:
-    """Fields of a spec over what is there, merged under the lock. Raises monitors.FieldError.
+    """Fields of a spec over what is there, merged under the lock. Raises FieldError.
 
     A new name or resource is written and no more; anything that the probe or the machine reads begins a revision.
     """

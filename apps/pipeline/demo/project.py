@@ -16,9 +16,10 @@ from apps.incidents.models import CheckState
 from apps.incidents.rows import NEVER_MS, policy_of, write_state
 from apps.incidents.services import acts
 from apps.monitors.models import Check, Region
+from apps.monitors.regions import ensure_region
 from apps.monitors.schedule import phase_of
 from apps.monitors.selectors import ping_url
-from apps.monitors.services import CheckSpec, ensure_region, ensure_resource, judge_spec, next_revision_start
+from apps.monitors.services import CheckSpec, ensure_resource, judge_spec, next_revision_start
 from apps.net.errors import NetError
 from apps.net.icmp import opened
 from apps.notifications.models import Channel

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from apps.pipeline.consumer import IngestConsumer
+from apps.probes.vitals import serve
 
 
 class Command(BaseCommand):
@@ -18,4 +19,6 @@ class Command(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
+        if settings.HEALTH_PORT:
+            serve(settings.HEALTH_PORT)
         IngestConsumer(settings.BROKER_URL, stop).run()

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand
 from django.db import connection
 from django.utils import timezone
 
-from apps.monitors.services import ensure_region
+from apps.monitors.regions import ensure_region
 from apps.pipeline.regions import worker_environment
 from apps.results.partitions import ensure_partitions
 

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_slug
 
-from apps.monitors.services import ensure_region
+from apps.monitors.regions import ensure_region
 from apps.pipeline.regions import worker_environment
 from apps.probes.wire import queue_of
 

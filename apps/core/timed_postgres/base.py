@@ -1,0 +1,29 @@
+"""Django's PostgreSQL backend, every statement timed for Prometheus. An ENGINE is named by its package, and is this module."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.db.backends.postgresql import base
+
+from apps.probes.vitals import DB_QUERY_DURATION
+
+_OPERATIONS = {name: DB_QUERY_DURATION.labels(name.lower()) for name in ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")}
+_OTHER = DB_QUERY_DURATION.labels("other")
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.execute_wrappers.append(_timed)
+
+
+def _timed(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+    began = time.perf_counter()
+    try:
+        return execute(sql, params, many, context)
+    finally:
+        first = str(sql[:40]).split(None, 1)[:1]
+        _OPERATIONS.get(first[0].upper() if first else "", _OTHER).observe(time.perf_counter() - began)

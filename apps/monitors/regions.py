@@ -1,0 +1,93 @@
+"""Regions: made, and heard of. What their workers report is kept as they said it last."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from apps.core.clock import to_ms
+from apps.monitors.errors import FieldError
+from apps.monitors.models import CORE, Region
+from apps.monitors.selectors import liveness_of
+from apps.probes import wire
+
+
+def ensure_region(*, slug: str, name: str = "") -> Region:
+    """The region of that slug, made when it is new. Raises FieldError for the core's own."""
+    if slug == CORE:
+        raise FieldError("slug", f"{CORE!r} is where heartbeats are heard; no probe worker can be of it")
+    return _ensure_region(slug=slug, name=name)
+
+
+def ensure_core_region() -> Region:
+    return _ensure_region(slug=CORE, name="Core")
+
+
+def hear_core(*, now: datetime) -> None:
+    """The core can be reached by pings now: a deadline inside its silence is nobody's fault."""
+    hear_region(region_id=ensure_core_region().pk, sent_at=to_ms(now), report=None, now=now)
+
+
+@transaction.atomic
+def _ensure_region(*, slug: str, name: str) -> Region:
+    region = Region.objects.filter(slug=slug).first()
+    if region is None:
+        key = wire.new_region_key()
+        region = Region.objects.create(slug=slug, name=name or slug, key=key, key_id=wire.key_id(key))
+    return region
+
+
+@dataclass(frozen=True)
+class WorkerReport:
+    """What a heartbeat says."""
+
+    is_settled: bool
+    offset_ms: int
+    in_flight: int
+    dropped: dict[str, int]
+    canaries: dict[str, bool]
+    worker: str = ""
+    lag_ms: int = 0
+
+
+_WORKER_LIVES_MS = 30_000
+
+
+def _heard_workers(before: Mapping[str, Any], report: WorkerReport, now_ms: int) -> dict[str, Any]:
+    """The region's workers that were heard of lately. Of each, when it last had to drop something."""
+    alive = {name: worker for name, worker in before.items() if worker["at_ms"] > now_ms - _WORKER_LIVES_MS}
+    known = alive.get(report.worker)
+    drops_more = sum(report.dropped.values()) > (sum(known["dropped"].values()) if known else 0)
+    alive[report.worker] = {
+        "at_ms": now_ms,
+        "in_flight": report.in_flight,
+        "dropped": report.dropped,
+        "dropped_at_ms": now_ms if drops_more else known and known["dropped_at_ms"],
+        "lag_ms": report.lag_ms,
+        "offset_ms": report.offset_ms,
+    }
+    return alive
+
+
+@transaction.atomic
+def hear_region(*, region_id: int, sent_at: int, report: WorkerReport | None, now: datetime) -> None:
+    """A message of the region arrived. A worker that does not know the core's time yet keeps its region unheard for slots."""
+    region = Region.objects.select_for_update().get(pk=region_id)
+    region.heard_at_ms = to_ms(now)
+    fields = ["heard_at_ms"]
+    if report is None or report.is_settled:
+        life = liveness_of(region).heard(min(sent_at, to_ms(now)))
+        region.last_sent_ms, region.silent_from_ms, region.silent_until_ms = life.last_sent, life.silent_from, life.silent_until
+        fields += ["last_sent_ms", "silent_from_ms", "silent_until_ms"]
+    if report is not None:
+        workers = region.workers = _heard_workers(region.workers, report, to_ms(now))
+        region.clock_offset_ms, region.canaries = report.offset_ms, report.canaries
+        region.in_flight = sum(worker["in_flight"] for worker in workers.values())
+        region.dropped = dict(sum((Counter(worker["dropped"]) for worker in workers.values()), Counter[str]()))
+        fields += ["clock_offset_ms", "in_flight", "dropped", "canaries", "workers"]
+    region.save(update_fields=fields)

@@ -1,0 +1,49 @@
+"""Beat as a pair, or as many as there are: one gives the beat, the others wait for its lease to end."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django_celery_beat.schedulers import DatabaseScheduler
+
+from apps.monitors.services import hold_beat
+from apps.probes.vitals import LOOPS, serve
+
+log = logging.getLogger(__name__)
+
+_ASK_AGAIN_S = 1.0
+
+
+class PairScheduler(DatabaseScheduler):  # type: ignore[misc]  # it comes without types
+    """Sends nothing without the lease, asked for at every turn: a beat that was stopped for a while asks before it sends."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._holder = uuid.uuid4().hex
+        self._is_leading = False
+        super().__init__(*arguments, **options)
+        if settings.HEALTH_PORT and not options.get("lazy"):
+            serve(settings.HEALTH_PORT)
+
+    def tick(self, *arguments: Any, **options: Any) -> float:
+        LOOPS.turned("beat", within_s=15)
+        if not self._may_send():
+            return _ASK_AGAIN_S
+        pause_s: float = super().tick(*arguments, **options)
+        return min(pause_s, _ASK_AGAIN_S)
+
+    def _may_send(self) -> bool:
+        try:
+            leads = hold_beat(holder=self._holder)
+        except DatabaseError as error:
+            if self._is_leading:
+                log.warning("no beat while the database is away: %s", str(error).strip())
+            connection.close()
+            leads = False
+        if leads and not self._is_leading:
+            log.info("this beat leads")
+        self._is_leading = leads
+        return leads

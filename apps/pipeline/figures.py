@@ -1,0 +1,134 @@
+"""How the installation does, in figures: read for the doctor and for Prometheus. Looks, decides nothing."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Count, Min
+from kombu import Connection
+
+from apps.core.clock import to_ms
+from apps.incidents.models import IncidentEvent
+from apps.monitors.models import DispatchCursor, Region
+from apps.monitors.selectors import liveness_of
+from apps.notifications.models import Delivery
+from apps.notifications.services import claimable
+from apps.probes import wire
+from apps.results.models import DeadLetter
+from apps.results.partitions import day_of, partition_names
+from apps.results.rollups import done_until
+
+log = logging.getLogger(__name__)
+
+QUEUES = ("tick", "core", "notify", "ingest")
+_RECENT_MS = 60_000
+
+
+@dataclass(frozen=True)
+class RegionFigures:
+    slug: str
+    is_live: bool
+    workers: int
+    in_flight: int
+    waiting: int | None
+    """Batches in its queue; None where the broker does not say."""
+    drops_lately: bool
+    """A worker of it had to drop slots within the last minute."""
+    lag_ms: int
+    """Of its worker that lags most."""
+    offset_ms: int
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Ages in seconds, None where there is nothing to be old."""
+
+    dispatch_behind_s: float | None
+    """How long ago the last slot that was sent is due; negative while all is well: slots are sent ahead."""
+    queues: Mapping[str, int | None]
+    regions: tuple[RegionFigures, ...]
+    dead_letters: Mapping[str, int]
+    oldest_letter_s: float | None
+    outbox: int
+    oldest_event_s: float | None
+    due_deliveries: int
+    oldest_delivery_s: float | None
+    database_ms: float
+    """A round trip with nothing to do."""
+    partition_days_ahead: int
+    oldest_partition_days: int
+    rolled_up_behind_s: float | None
+
+
+def figures(*, now: datetime) -> Figures:
+    now_ms = to_ms(now)
+    rows = Region.objects.probing().order_by("slug")
+    waiting = _queue_lengths([*QUEUES, *(wire.queue_of(region.slug) for region in rows)])
+    letters = DeadLetter.objects.values_list("origin").annotate(count=Count("pk"))
+    cursor = DispatchCursor.objects.values_list("sent_until_ms", flat=True).first()
+    events = IncidentEvent.objects.filter(expanded_at=None).aggregate(count=Count("pk"), oldest=Min("created_at"))
+    due = Delivery.objects.filter(claimable(now)).aggregate(count=Count("pk"), oldest=Min("next_attempt_at"))
+    days = [day_of(name) for name in partition_names()]
+    today = now_ms // 86_400_000 * 86_400_000
+    rolled = done_until("hour")
+    return Figures(
+        dispatch_behind_s=None if cursor is None else (now_ms - cursor) / 1000,
+        queues={name: waiting[name] for name in QUEUES},
+        regions=tuple(_region(region, waiting[wire.queue_of(region.slug)], now_ms) for region in rows),
+        dead_letters=dict(letters),
+        oldest_letter_s=_age(DeadLetter.objects.aggregate(oldest=Min("created_at"))["oldest"], now),
+        outbox=events["count"],
+        oldest_event_s=_age(events["oldest"], now),
+        due_deliveries=due["count"],
+        oldest_delivery_s=_age(due["oldest"], now),
+        database_ms=_round_trip_ms(),
+        partition_days_ahead=sum(day > today for day in days),
+        oldest_partition_days=(today - min(days, default=today)) // 86_400_000,
+        rolled_up_behind_s=(now_ms - rolled) / 1000 if rolled else None,
+    )
+
+
+def _region(region: Region, waiting: int | None, now_ms: int) -> RegionFigures:
+    workers = [worker for worker in region.workers.values() if worker["at_ms"] > now_ms - _RECENT_MS]
+    return RegionFigures(
+        slug=region.slug,
+        is_live=liveness_of(region).is_live(now_ms),
+        workers=len(workers),
+        in_flight=sum(worker["in_flight"] for worker in workers),
+        waiting=waiting,
+        drops_lately=any((worker["dropped_at_ms"] or 0) > now_ms - _RECENT_MS for worker in workers),
+        lag_ms=max((worker["lag_ms"] for worker in workers), default=0),
+        offset_ms=max((worker["offset_ms"] for worker in workers), key=abs, default=0),
+    )
+
+
+def _queue_lengths(names: list[str]) -> dict[str, int | None]:
+    """Messages that wait in each queue; None for one that is not there, or when the broker is away."""
+    lengths: dict[str, int | None] = dict.fromkeys(names)
+    try:
+        with Connection(settings.BROKER_URL, connect_timeout=2) as broker:
+            for name in names:
+                try:
+                    lengths[name] = broker.default_channel.queue_declare(queue=name, passive=True).message_count
+                except broker.channel_errors:
+                    continue
+    except Exception as error:  # noqa: BLE001  # each broker library has its own errors; all mean that it does not say
+        log.info("the broker does not tell of its queues: %s", error)
+    return lengths
+
+
+def _round_trip_ms() -> float:
+    began = time.perf_counter()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return (time.perf_counter() - began) * 1000
+
+
+def _age(moment: datetime | None, now: datetime) -> float | None:
+    return None if moment is None else (now - moment).total_seconds()

@@ -1,0 +1,90 @@
+"""What a process tells of itself: counters for Prometheus, and whether its loop still turns. Core processes use it, too.
+
+Served over HTTP where GORUPTIME_HEALTH_PORT is set: `/healthz` is 200 while every loop that was named has turned lately, else
+503; `/metrics` is Prometheus' text format.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
+
+log = logging.getLogger(__name__)
+
+_MILLISECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_SIZES = (1, 5, 10, 25, 50, 100, 200, 400)
+
+CHECKS_PROCESSED = Counter("checks_processed", "Runs that ended.", ["kind", "verdict"])
+CHECKS_FAILED = Counter("checks_failed", "Runs that ended down, by reason.", ["kind", "reason"])
+LATENESS = Histogram("check_lateness_seconds", "A run's start after its slot.", buckets=_MILLISECONDS)
+IN_FLIGHT = Gauge("checks_in_flight", "Runs under way.")
+LOOP_LAG = Gauge("probe_loop_lag_seconds", "How late the probe loop's last beat was.")
+SLOTS_DROPPED = Counter("slots_dropped", "Slots that a worker gave up.", ["why"])
+SLOTS_SENT = Counter("slots_sent", "Slots sent to regions.", ["region"])
+BATCH_SIZE = Histogram("results_batch_size", "Rows in a message of results, as it is taken.", buckets=_SIZES)
+RUNS_RECORDED = Counter("runs_recorded", "Rows taken of regions.", ["region"])
+DEAD_LETTERS = Counter("dead_letters", "Messages, rows and checks that could not be worked on.", ["origin"])
+DELIVERIES = Counter("deliveries", "Tries of deliveries, by what came of them.", ["outcome"])
+QUEUE_LAG = Gauge("worker_queue_lag_seconds", "How long the last message had been on its way.", ["queue"])
+TASK_DURATION = Histogram("task_duration_seconds", "How long a task ran.", ["task"], buckets=_MILLISECONDS)
+DB_QUERY_DURATION = Histogram("db_query_duration_seconds", "How long a statement took.", ["operation"], buckets=_MILLISECONDS)
+
+
+class Loops:
+    """When each named loop of this process last turned."""
+
+    def __init__(self) -> None:
+        self._turned: dict[str, tuple[float, float]] = {}
+
+    def turned(self, name: str, *, within_s: float) -> None:
+        """It turns; the next time is due within so long."""
+        self._turned[name] = (time.monotonic(), within_s)
+
+    def late(self) -> list[str]:
+        now = time.monotonic()
+        return [name for name, (at, within_s) in self._turned.items() if now - at > within_s]
+
+    def ages(self) -> Mapping[str, float]:
+        now = time.monotonic()
+        return {name: round(now - at, 1) for name, (at, _) in self._turned.items()}
+
+
+LOOPS = Loops()
+
+
+def serve(port: int, host: str = "0.0.0.0", before_metrics: Callable[[], None] = lambda: None) -> ThreadingHTTPServer:  # noqa: S104  # for whoever scrapes
+    """Answer from a thread of its own. Raises OSError where the port is taken."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            if path == "/healthz":
+                late = LOOPS.late()
+                body = json.dumps({"status": "stuck" if late else "ok", "late": late, "turned_s_ago": LOOPS.ages()}).encode()
+                self._answer(503 if late else 200, "application/json", body)
+            elif path == "/metrics":
+                before_metrics()
+                self._answer(200, CONTENT_TYPE_LATEST, generate_latest())
+            else:
+                self._answer(404, "text/plain", b"/healthz and /metrics\n")
+
+        def _answer(self, status: int, kind: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_arguments: object) -> None:
+            """Scrapes are no news."""
+
+    server = ThreadingHTTPServer((host, port), Answer)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, name="vitals", daemon=True).start()
+    return server
