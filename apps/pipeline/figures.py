@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -37,7 +38,7 @@ class RegionFigures:
     workers: int
     in_flight: int
     waiting: int | None
-    """Batches in its queue; None where the broker does not say."""
+    """Batches in its queue; None while the broker is away."""
     drops_lately: bool
     """A worker of it had to drop slots within the last minute."""
     lag_ms: int
@@ -109,18 +110,22 @@ def _region(region: Region, waiting: int | None, now_ms: int) -> RegionFigures:
 
 
 def _queue_lengths(names: list[str]) -> dict[str, int | None]:
-    """Messages that wait in each queue; None for one that is not there, or when the broker is away."""
-    lengths: dict[str, int | None] = dict.fromkeys(names)
+    """Messages that wait in each queue; None for all of them when the broker is away."""
     try:
         with Connection(settings.BROKER_URL, connect_timeout=2) as broker:
-            for name in names:
-                try:
-                    lengths[name] = broker.default_channel.queue_declare(queue=name, passive=True).message_count
-                except broker.channel_errors:
-                    continue
+            return {name: _length(broker, name) for name in names}
     except Exception as error:  # noqa: BLE001  # each broker library has its own errors; all mean that it does not say
         log.info("the broker does not tell of its queues: %s", error)
-    return lengths
+        return dict.fromkeys(names)
+
+
+def _length(broker: Connection, name: str) -> int:
+    """A queue that is empty is not there, on some brokers; asking for it closes the channel, on others."""
+    channel: Any = broker.channel()
+    try:
+        return int(channel.queue_declare(queue=name, passive=True).message_count)
+    except broker.channel_errors:
+        return 0
 
 
 def _round_trip_ms() -> float:
