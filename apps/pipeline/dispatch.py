@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 _WAITING_TICKS = 15
 _backed_up: set[str] = set()
 """Regions that this process has warned of."""
+_declared: set[str] = set()
+"""Regions whose queue this process has declared."""
 
 
 def send_due(*, now: datetime) -> int:
@@ -47,6 +49,7 @@ def send(due: Sequence[DueCheck], *, now_ms: int) -> int:
     known = baselines(check_ids=[check.id for check in due if check.options.get("notice_change")])
     sent = 0
     with current_app.producer_pool.acquire(block=True, timeout=5) as producer:
+        _declare_queues(producer)
         for region in dispatch_regions(now_ms=now_ms):
             jobs = [_job(check, region, known.get((check.id, check.revision, region.id))) for check in by_region[region.id]]
             if _is_backed_up(producer, region, len(jobs)):
@@ -94,6 +97,13 @@ def send_trial(trial: Trial, *, now_ms: int) -> int:
             expiration=wire.EXPIRES_MS / 1000,
         )
     return len(regions)
+
+
+def _declare_queues(producer: Any) -> None:
+    """Those of new regions: their workers may not, and say that they live before they are sent anything."""
+    for slug in Region.objects.probing().exclude(slug__in=_declared).values_list("slug", flat=True):
+        _queue(slug).bind(producer.channel).declare()
+        _declared.add(slug)
 
 
 def _is_backed_up(producer: Any, region: Region, jobs: int) -> bool:

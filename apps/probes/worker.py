@@ -93,7 +93,8 @@ def make_app(settings: Settings, engine: Engine) -> Celery:
     queue = wire.queue_of(settings.region)
     app = Celery("probes", broker=settings.broker_url, set_as_current=False)
     app.conf.update(
-        task_queues=[Queue(queue, routing_key=queue, durable=True)],
+        # The core declares it: a region's account may not.
+        task_queues=[Queue(queue, routing_key=queue, durable=True, no_declare=True)],
         task_default_queue=queue,
         task_serializer="json",
         accept_content=["json"],

@@ -9,12 +9,13 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_slug
 
 from apps.monitors.regions import ensure_region
+from apps.pipeline.access import rabbitmq_rules, valkey_rules
 from apps.pipeline.regions import worker_environment
 from apps.probes.wire import queue_of
 
 
 class Command(BaseCommand):
-    help = "region add SLUG: make a region (or show it again) and print as JSON what its probe workers need."
+    help = "region add SLUG: make a region (or show it again); print as JSON what its workers need, and may do at the broker."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("act", choices=["add"])
@@ -29,5 +30,12 @@ class Command(BaseCommand):
         if len(options["slug"]) > 40:
             raise CommandError("A slug has at most 40 characters.")
         region = ensure_region(slug=options["slug"], name=options["name"])
-        answer = {"slug": region.slug, "key": region.key, "queue": queue_of(region.slug), "env": worker_environment(region)}
+        answer = {
+            "slug": region.slug,
+            "key": region.key,
+            "queue": queue_of(region.slug),
+            "env": worker_environment(region),
+            "rabbitmq": ["set_permissions", *rabbitmq_rules(region.slug)],
+            "valkey": ["ACL", "SETUSER", f"region-{region.slug}", "on", ">PASSWORD", *valkey_rules(region.slug)],
+        }
         self.stdout.write(json.dumps(answer))
