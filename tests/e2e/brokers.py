@@ -81,7 +81,19 @@ def valkey() -> Iterator[int]:
     binary = next(Path(spec.origin).parent.glob("_binaries/*/valkey-server"))
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="goruptime-valkey-") as folder:
-        command = [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--loglevel", "warning"]
+        command = [
+            str(binary),
+            "--port",
+            str(port),
+            "--bind",
+            "127.0.0.1",
+            "--dir",
+            folder,
+            "--save",
+            "",
+            "--loglevel",
+            "warning",
+        ]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         try:
             eventually(lambda: _listens(port), 20)
