@@ -147,7 +147,7 @@ def _measured(stack: Stack, target: Target, receiver: Receiver, rate: int, secon
     flip_until(target, checks, start + seconds)
     after, end = usage(stack), time.time()
     time.sleep(DRAIN_S)
-    with psycopg.connect(_database_url(stack)) as database:
+    with psycopg.connect(database_url(stack)) as database:
         facts = _facts(database, int(start * 1000), int(end * 1000), target.twice(), _dropped(stack) - dropped)
         ends: dict[str, int] = dict(database.execute(_FAILED_ENDS).fetchall())
     messages = [
@@ -208,7 +208,7 @@ def _facts(database: Any, start: int, end: int, twice: int, dropped: int) -> dic
     }
 
 
-def _database_url(stack: Stack) -> str:
+def database_url(stack: Stack) -> str:
     code = "from django.conf import settings; print(settings.DATA_FOLDER.database_url)"
     done = subprocess.run(
         [sys.executable, "manage.py", "shell", "-v", "0", "-c", code],

@@ -102,7 +102,7 @@ def send_trial(trial: Trial, *, now_ms: int) -> int:
 def _declare_queues(producer: Any) -> None:
     """Those of new regions: their workers may not, and say that they live before they are sent anything."""
     for slug in Region.objects.probing().exclude(slug__in=_declared).values_list("slug", flat=True):
-        _queue(slug).bind(producer.channel).declare()
+        producer.channel.queue_declare(queue=wire.queue_of(slug), durable=True, exclusive=False, auto_delete=False)
         _declared.add(slug)
 
 

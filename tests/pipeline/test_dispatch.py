@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -17,9 +18,10 @@ from tests.conftest import NOW, NOW_MS, Cast
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
+def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, dict[str, Any]]]]:
     """Every batch by queue, instead of a broker."""
     batches: list[tuple[str, dict[str, Any]]] = []
+    declared: list[str] = []
 
     class Producer:
         class connection:
@@ -27,8 +29,10 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
 
         class channel:
             @staticmethod
-            def queue_declare(queue: str, passive: bool) -> Any:
-                raise LookupError(queue, passive)
+            def queue_declare(queue: str, passive: bool = False, **_: object) -> None:
+                if passive:
+                    raise LookupError(queue)
+                declared.append(queue)
 
     class Broker:
         class producer_pool:
@@ -44,7 +48,9 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
             batches.append((queue.name, kwargs))
 
     monkeypatch.setattr(dispatch, "current_app", Broker)
-    return batches
+    monkeypatch.setattr(dispatch, "_declared", set())
+    yield batches
+    assert sorted(set(declared)) == sorted(declared)
 
 
 def check(cast: Cast, **changes: Any) -> Check:

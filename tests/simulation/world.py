@@ -250,8 +250,9 @@ class _Broker:
     def acquire(self, **_: object) -> Any:
         return nullcontext(self)
 
-    def queue_declare(self, queue: str, **_: object) -> Any:
-        raise LookupError(queue)
+    def queue_declare(self, queue: str, *, passive: bool = False, **_: object) -> None:
+        if passive:
+            raise LookupError(queue)
 
     def send_task(self, _name: str, *, kwargs: dict[str, Any], queue: Any, **_: object) -> None:
         names = {(queue.name, job["check"], job["slot"]) for job in kwargs["jobs"]}

@@ -1,0 +1,211 @@
+"""One fate after another under load: `python -m benchmarks.chaos --rate 300`. Real processes, a target that flips, webhooks counted.
+
+After each fate every slot is accounted for (a run, or unknown time), none ran twice, every true outage has its incident and its two
+messages, none was invented; the time until all is as before is written down. One JSON object is the last line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import psycopg
+
+from benchmarks.machine import described
+from benchmarks.pipeline import INTERVAL_S, Target, database_url
+from tests.e2e.peers import Receiver
+from tests.e2e.stack import ROOT, Stack, eventually
+
+CALM_S, PAUSED_S, SETTLES_S = 10, 20, 120
+FLIPPED = 20
+
+
+@dataclass(frozen=True)
+class Fate:
+    name: str
+    recovered_s: float
+    """Until slots of all checks run again, on time."""
+    due: int
+    ran: int
+    twice: int
+    outages: int
+    incidents: int
+    invented: int
+    """Incidents of checks whose target was well."""
+    untold: int
+    """Messages that are missing."""
+    doubled: int
+
+
+class Course:
+    """A stack under load, and what was done to it."""
+
+    def __init__(self, stack: Stack, target: Target, receiver: Receiver, rate: int) -> None:
+        self.stack, self.target, self.receiver = stack, target, receiver
+        self.checks = rate * INTERVAL_S
+        self.database = psycopg.connect(database_url(stack), autocommit=True)
+
+    def suffer(self, name: str, fate: Callable[[], None]) -> Fate:
+        """The outages begin before it and end after it."""
+        start, heard, twice = time.time(), len(self.receiver.got), self.target.twice()
+        failing = random.sample(range(self.checks), FLIPPED)
+        for index in failing:
+            self.target.say(f"down /{index}")
+        time.sleep(CALM_S)
+        fate()
+        ended = time.time()
+        recovered = self._until(lambda: self._runs_on_time(), ended)
+        self._until(lambda: self._status("down") >= FLIPPED, time.time())
+        for index in failing:
+            self.target.say(f"up /{index}")
+        self._until(lambda: self._status("up") >= self.checks, time.time())
+        names = {f"bench {index}" for index in failing}
+        messages = Counter(
+            (message["check"]["name"], message["event"]) for _, message in self._messages(heard, 2 * FLIPPED) if message["check"]
+        )
+        wanted = {(name, event) for name in names for event in ("incident.opened", "incident.resolved")}
+        opened = [row[0] for row in self._query(_INCIDENTS, start)]
+        due, ran = self._slots(start, time.time() - 5)
+        return Fate(
+            name=name,
+            recovered_s=round(recovered, 1),
+            due=due,
+            ran=ran,
+            twice=self.target.twice() - twice,
+            outages=len(names),
+            incidents=len(opened),
+            invented=sum(check not in names for check in opened),
+            untold=len(wanted - messages.keys()),
+            doubled=sum(count - 1 for count in messages.values()),
+        )
+
+    def _messages(self, heard: int, count: int) -> list[tuple[float, Any]]:
+        until = time.time() + 60
+        while len(self.receiver.got) - heard < count and time.time() < until:
+            time.sleep(0.2)
+        time.sleep(2)  # one too many would come now
+        return self.receiver.got[heard:]
+
+    def _until(self, what: Callable[[], bool], since: float) -> float:
+        while True:
+            try:
+                if what():
+                    return time.time() - since
+            except psycopg.Error:
+                self._connect()
+            if time.time() - since > SETTLES_S:
+                raise SystemExit(
+                    f"not settled within {SETTLES_S} s: {self._query('SELECT status, count(*) FROM incidents_checkstate GROUP BY 1')}"
+                )
+            time.sleep(0.2)
+
+    def _connect(self) -> None:
+        try:
+            self.database = psycopg.connect(database_url(self.stack), autocommit=True)
+        except psycopg.Error:
+            time.sleep(0.5)
+
+    def _query(self, statement: str, *parameters: Any) -> list[Any]:
+        return self.database.execute(statement, parameters or None).fetchall()
+
+    def _runs_on_time(self) -> bool:
+        """Of the slots from four to two seconds ago nearly all have run."""
+        now = int(time.time() * 1000)
+        due, ran = self._slots((now - 4_000) / 1000, (now - 2_000) / 1000)
+        return ran >= 0.98 * due
+
+    def _slots(self, start: float, end: float) -> tuple[int, int]:
+        span = {"start": int(start * 1000), "end": int(end * 1000)}
+        due = self.database.execute(_DUE, span).fetchone()
+        ran = self.database.execute("SELECT count(*) FROM check_runs WHERE slot >= %(start)s AND slot < %(end)s", span).fetchone()
+        return int(due[0]) if due else 0, int(ran[0]) if ran else 0
+
+    def _status(self, name: str) -> int:
+        rows = self._query("SELECT count(*) FROM incidents_checkstate WHERE status = %s", name)
+        return int(rows[0][0])
+
+
+_DUE = "SELECT sum((%(end)s - 1 - phase_ms) / (interval_s * 1000) - (%(start)s - 1 - phase_ms) / (interval_s * 1000)) FROM monitors_check"
+_INCIDENTS = (
+    "SELECT c.name FROM incidents_incident i JOIN monitors_check c ON c.id = i.check_row_id WHERE i.started_at > to_timestamp(%s)"
+)
+
+
+def fates(stack: Stack) -> Iterator[tuple[str, Callable[[], None]]]:
+    for victim in ("probe", "ingest", "tick", "beat", "core", "notify", "web", "valkey", "postgres"):
+        yield f"kill -9 {victim}", lambda victim=victim: _killed(stack, victim)  # type: ignore[misc]  # a default argument
+    yield f"broker stopped for {PAUSED_S} s", lambda: _stopped(stack, "valkey", PAUSED_S)
+    yield f"database stopped for {PAUSED_S} s", lambda: _stopped(stack, "postgres", PAUSED_S)
+    yield "probe stopped for 30 s", lambda: _stopped(stack, "probe", 30)
+    yield "ingest stopped for 30 s", lambda: _stopped(stack, "ingest", 30)
+
+
+def _killed(stack: Stack, victim: str) -> None:
+    stack.kill(victim)
+
+
+def _stopped(stack: Stack, victim: str, seconds: float) -> None:
+    """The whole group: PostgreSQL has children."""
+    with _halted(stack.children()[victim]):
+        time.sleep(seconds)
+
+
+@contextmanager
+def _halted(pid: int) -> Iterator[None]:
+    os.killpg(pid, signal.SIGSTOP)  # each child leads a session of its own
+    try:
+        yield
+    finally:
+        os.killpg(pid, signal.SIGCONT)
+
+
+def measure(rate: int, only: str) -> dict[str, Any]:
+    stack, target, receiver = Stack(), Target(""), Receiver()
+    try:
+        stack.start()
+        stack.bootstrap()
+        eventually(stack.is_live, 60)
+        stack.post("channels/", {"name": "chaos", "kind": "webhook", "config": {"url": receiver.url, "secret": receiver.SECRET}})
+        course = Course(stack, target, receiver, rate)
+        seeding = [sys.executable, "-m", "benchmarks.seed", stack.project, target.url, str(course.checks), str(INTERVAL_S)]
+        subprocess.run(seeding, cwd=ROOT, env=stack.environment, check=True)
+        eventually(lambda: course._status("up") >= course.checks, 90)
+        suffered = []
+        for name, fate in fates(stack):
+            if only in name:
+                suffered.append(course.suffer(name, fate))
+                print(row(suffered[-1]), flush=True)
+        return {"rate": rate, **described(), "fates": [asdict(fate) for fate in suffered]}
+    finally:
+        target.close()
+        receiver.close()
+        stack.remove()
+
+
+def row(fate: Fate) -> str:
+    slots = f"slots {fate.ran} of {fate.due}, twice {fate.twice}"
+    told = f"incidents {fate.incidents} of {fate.outages}, invented {fate.invented}, untold {fate.untold}, doubled {fate.doubled}"
+    return f"{fate.name:<30} back after {fate.recovered_s:5.1f} s  {slots}  {told}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rate", type=int, default=300)
+    parser.add_argument("--only", default="", help="those fates whose name holds this")
+    arguments = parser.parse_args()
+    print(json.dumps(measure(arguments.rate, arguments.only)))
+
+
+if __name__ == "__main__":
+    main()
