@@ -55,14 +55,18 @@ class WorkerReport:
     lag_ms: int = 0
 
 
-_WORKER_LIVES_MS = 30_000
+_WORKER_LIVES_MS, _WORKERS_KEPT = 30_000, 50
+_BUSY = frozenset({"late", "unsent"})
+"""Drops that tell of more work than a worker can do; the others belong to a start or a stop."""
 
 
 def _heard_workers(before: Mapping[str, Any], report: WorkerReport, now_ms: int) -> dict[str, Any]:
     """The region's workers that were heard of lately. Of each, when it last had to drop something."""
     alive = {name: worker for name, worker in before.items() if worker["at_ms"] > now_ms - _WORKER_LIVES_MS}
     known = alive.get(report.worker)
-    drops_more = sum(report.dropped.values()) > (sum(known["dropped"].values()) if known else 0)
+    drops_more = _busy_drops(report.dropped) > (_busy_drops(known["dropped"]) if known else 0)
+    newest = sorted(alive, key=lambda name: alive[name]["at_ms"], reverse=True)[: _WORKERS_KEPT - 1]
+    alive = {name: alive[name] for name in newest}  # regions are not trusted: they may name as many as they like
     alive[report.worker] = {
         "at_ms": now_ms,
         "in_flight": report.in_flight,
@@ -72,6 +76,10 @@ def _heard_workers(before: Mapping[str, Any], report: WorkerReport, now_ms: int)
         "offset_ms": report.offset_ms,
     }
     return alive
+
+
+def _busy_drops(dropped: Mapping[str, int]) -> int:
+    return sum(count for why, count in dropped.items() if why in _BUSY)
 
 
 @transaction.atomic

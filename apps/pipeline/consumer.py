@@ -52,13 +52,31 @@ class IngestConsumer:
 
     def _consume(self, connection: Connection) -> None:
         channel = connection.channel()
-        with Consumer(channel, queues=[QUEUE], on_message=self._on_message, accept=["json"], prefetch_count=1):
+        with Consumer(
+            channel,
+            queues=[QUEUE],
+            on_message=self._on_message,
+            on_decode_error=self._on_undecodable,
+            accept=["json"],
+            prefetch_count=1,
+        ):
             while not self._stop.is_set():
                 vitals.LOOPS.turned("ingest", within_s=30)
                 try:
                     connection.drain_events(timeout=1)
                 except TimeoutError:
                     continue
+
+    def _on_undecodable(self, message: Message, error: Exception) -> None:
+        """What the library itself cannot open, by its headers: one letter, and it does not come again."""
+        now = timezone.now()
+        self._until_done(
+            lambda: add_dead_letter(
+                origin=DeadLetter.Origin.MESSAGE, error=f"it cannot be opened: {error!r}", content="", now=now
+            )
+        )
+        if not self._stop.is_set():
+            message.ack()
 
     def _on_message(self, message: Message) -> None:
         # The body as it came: what is no JSON is a dead letter, not an exception.
@@ -81,6 +99,7 @@ class IngestConsumer:
         """A deadlock, a statement's timeout and a database that is away pass; anything else must not stop the queue."""
         attempt = 0
         while not self._stop.is_set():
+            vitals.LOOPS.turned("ingest", within_s=30)
             try:
                 work()
             except (OperationalError, InterfaceError) as error:

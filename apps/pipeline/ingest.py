@@ -101,6 +101,8 @@ def ingest(raw: bytes, *, memory: Memory, now: datetime) -> None:
         region = _region(envelope, memory, now)
         body = wire.parse_body(envelope.body)
         report = _report(body.fields) if body.type == "heartbeat" else None
+        if len(body.rows) > wire.RUNS:
+            raise wire.WireError(f"{len(body.rows)} rows are more than the {wire.RUNS} that a message may have")
         if body.type == "trial":
             note_answer(body=body.fields, region=region)
     except wire.WireError as error:
@@ -141,7 +143,7 @@ def _report(body: Mapping[str, Any]) -> WorkerReport:
     is_sound = all(isinstance(n, int) and abs(n) < bounds[name] for name, n in numbers.items())
     if not is_sound or not isinstance(dropped, dict):
         raise wire.WireError("the heartbeat is malformed")
-    counts = {str(name)[:40]: count for name, count in list(dropped.items())[:20] if isinstance(count, int)}
+    counts = {str(name)[:40]: count for name, count in list(dropped.items())[:20] if _is_count(count)}
     canaries = body.get("canaries")
     seen = (
         {str(name)[:200]: reached is True for name, reached in list(canaries.items())[:20]} if isinstance(canaries, dict) else {}
@@ -156,6 +158,10 @@ def _report(body: Mapping[str, Any]) -> WorkerReport:
         worker=str(body.get("worker", ""))[:40].replace("\x00", ""),
         lag_ms=lag if isinstance(lag, int) and 0 <= lag < 2**31 else 0,
     )
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
 
 
 def _judged(rows: Sequence[bytes], region: Region, memory: Memory, now: datetime) -> list[RecordedRun]:

@@ -6,12 +6,13 @@ from datetime import datetime
 
 from django.db import transaction
 
-from apps.core.clock import to_ms
+from apps.core.clock import from_ms, to_ms
 from apps.incidents.services.evaluate import evaluate_apart
 from apps.monitors.models import Check, Region
 from apps.pipeline.ingest import Memory, ingest
 from apps.probes import wire
 from apps.results.models import DeadLetter
+from apps.results.partitions import ensure_days
 from apps.results.services import RecordedRun, record_runs
 
 
@@ -53,6 +54,7 @@ def _record(letter: DeadLetter, now: datetime) -> None:
     check = Check.objects.filter(pk=run.check).first()
     if region is None or check is None or region.pk not in check.region_ids or run.slot > to_ms(now):
         raise _FailedAgainError
+    ensure_days(first=from_ms(run.slot), days=1)  # its day may be packed: it joins it
     record_runs(rows=[RecordedRun(run, region.pk, keeps_facts=True)], now_ms=to_ms(now))
     evaluate_apart(check_ids=[run.check], now=now)
 

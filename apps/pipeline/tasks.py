@@ -89,10 +89,10 @@ def make_partitions(**_newer: object) -> None:
     """The partitions of the days to come; indexes of days gone by; old dead letters, trials and rollups go."""
     now = timezone.now()
     ensure_partitions(now=now)
-    rebuild_closed_indexes(now=now)
     prune_dead_letters(now=now)
     prune_trials(now=now)
     prune_rollups(now=now)
+    rebuild_closed_indexes(now=now)
 
 
 @shared_task(name="pipeline.pack_runs")

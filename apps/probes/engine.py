@@ -40,6 +40,8 @@ _UNSENT_S = 3.0
 _REMEMBERED = 200_000
 _TIMED = frozenset({Reason.CONNECT_TIMEOUT, Reason.READ_TIMEOUT, Reason.DNS_TIMEOUT, Reason.TOO_SLOW, Reason.TLS_HANDSHAKE})
 """What a loop that stood still may have seen of a target that is well."""
+_SHARE_STOOD = 0.2
+"""Of a run: a shorter standstill does not explain what was timed."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +216,7 @@ class Engine:
         result = await runner.run(job, self.network, started_at)
         if _speaks_against(result.outcome):
             stood_still_s = self.pulse.worst_since(began)
-            if result.outcome.reason in _TIMED and stood_still_s:
+            if result.outcome.reason in _TIMED and stood_still_s > _SHARE_STOOD * result.duration_ms / 1000:
                 result = replace(result, outcome=_too_busy(result.outcome, stood_still_s))
             elif not await self.canaries.were_reachable(since=began):
                 result = replace(result, outcome=_unreachable(result.outcome))

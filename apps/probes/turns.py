@@ -35,19 +35,23 @@ class Turns:
         """By host: its limit is reached."""
         self._of_tenant: Counter[str] = Counter()
         self._of_host: Counter[str] = Counter()
+        self._only: str | None = ""
+        """The only tenant that was ever seen, who may take everything; None once there were two."""
         self.running = 0
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values())) + sum(map(len, self._held.values()))
 
     def add(self, job: Job) -> None:
+        if self._only != job.tenant:
+            self._only = job.tenant if self._only == "" else None
         self._waiting.setdefault(job.tenant, deque()).append(job)
 
     def take(self, allowed: int) -> Job | None:
         """The next that may run while so many may; it counts as running until `done`."""
         if self.running >= allowed:
             return None
-        most = max(1, int(allowed * TENANT_SHARE))
+        most = allowed if self._only is not None else max(1, int(allowed * TENANT_SHARE))
         for tenant in list(self._waiting):
             if self._of_tenant[tenant] >= most:
                 continue

@@ -62,6 +62,8 @@ def serve(port: int, host: str = "0.0.0.0", before_metrics: Callable[[], None] =
     """Answer from a thread of its own. Raises OSError where the port is taken."""
 
     class Answer(BaseHTTPRequestHandler):
+        timeout = 5
+
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             if path == "/healthz":

@@ -28,7 +28,7 @@ class CheckRun(models.Model):
     revision = models.IntegerField()
     started_after_ms = models.SmallIntegerField()
     duration_ms = models.IntegerField()
-    recorded_after_s = models.SmallIntegerField()
+    recorded_after_s = models.IntegerField()
     certificate_id = models.IntegerField(null=True)
     dns_ms = models.FloatField(null=True)
     connect_ms = models.FloatField(null=True)

@@ -43,7 +43,7 @@ def ensure_days(*, first: datetime, days: int) -> None:
 def rebuild_closed_indexes(*, now: datetime) -> list[str]:
     """Once for each day that is over: its index grew by halves of pages and loses two fifths. Keeps nobody away.
 
-    Outside of a transaction. What an interrupted turn leaves behind goes with the partition.
+    Outside of a transaction.
     """
     rebuilt = []
     for name in partition_names():
@@ -54,12 +54,13 @@ def rebuild_closed_indexes(*, now: datetime) -> list[str]:
             cursor.execute("SELECT obj_description(%s::regclass, 'pg_class')", [index])
             if cursor.fetchone()[0] == _REBUILT:
                 continue
-            cursor.execute("SET statement_timeout = 0")
+            cursor.execute("SET statement_timeout = 0; SET lock_timeout = 0")  # it waits for whoever reads
+            cursor.execute(f"DROP INDEX IF EXISTS {index}_ccnew")  # of a turn that was interrupted
             try:
                 cursor.execute(f"REINDEX INDEX CONCURRENTLY {index}")
                 cursor.execute(f"COMMENT ON INDEX {index} IS '{_REBUILT}'")
             finally:
-                cursor.execute("RESET statement_timeout")
+                cursor.execute("RESET statement_timeout; RESET lock_timeout")
         rebuilt.append(name)
     return rebuilt
 

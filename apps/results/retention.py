@@ -8,6 +8,7 @@ import os
 import uuid
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from apps.monitors.models import Region
 from apps.orgs.models import Project
 from apps.results.models import VERDICTS, Certificate, PackedRuns
 from apps.results.packing import StoredRun, unpack
+from apps.results.partitions import day_of, partition_names
 from apps.results.runs import DAY_MS
 
 _OLDEST = """
@@ -30,8 +32,10 @@ _OLDEST = """
 def drop_old_runs(*, now: datetime, days: int, export_to: Path | None) -> int:
     """At most so many days of projects, the oldest of each first. Returns how many."""
     dropped = 0
+    # Of a day that is still being packed more may come: it would not be in its file.
+    packed_until = min((day_of(name) for name in partition_names()), default=to_ms(now))
     for project in Project.objects.order_by("pk"):
-        cutoff = to_ms(now - timedelta(days=project.retention_days)) // DAY_MS * DAY_MS
+        cutoff = min(to_ms(now - timedelta(days=project.retention_days)) // DAY_MS * DAY_MS, packed_until)
         while dropped < days and (day := _oldest_day(project)) is not None and day < cutoff:
             _drop_day(project, day, export_to)
             dropped += 1
@@ -47,7 +51,7 @@ def _oldest_day(project: Project) -> int | None:
 
 @transaction.atomic
 def _drop_day(project: Project, day: int, export_to: Path | None) -> None:
-    """The file is whole and on the disk before the rows go; a crash between the two writes the same file again."""
+    """The file is whole and on the disk before the rows go; a crash between the two writes the same runs into another."""
     rows = PackedRuns.objects.filter(check_id__in=_check_ids(project), start__gte=day, start__lt=day + DAY_MS)
     if export_to is not None:
         _export(rows.order_by("check_id", "start", "region_id").iterator(chunk_size=200), _path(export_to, project, day))
@@ -60,7 +64,10 @@ def _check_ids(project: Project) -> Iterable[uuid.UUID]:
 
 
 def _path(folder: Path, project: Project, day: int) -> Path:
-    return folder / str(project.pk) / f"runs-{from_ms(day):%Y-%m-%d}.jsonl.gz"
+    """One that is there stays: runs of its day that came after it was written have a file of their own."""
+    day_named = f"runs-{from_ms(day):%Y-%m-%d}"
+    paths = (folder / str(project.pk) / f"{day_named}{part}.jsonl.gz" for part in chain([""], (f"-{n}" for n in count(2))))
+    return next(path for path in paths if not path.exists())
 
 
 def _export(rows: Iterable[PackedRuns], path: Path) -> None:

@@ -14,6 +14,8 @@ from apps.results.models import VERDICTS, CheckRun, PackedRuns
 from apps.results.packing import StoredRun, unpack
 
 DAY_MS = 86_400_000
+_ROWS = 8
+"""Read at a time."""
 HOT_DAYS = 2
 """Days before today that are rows for certain."""
 
@@ -58,15 +60,20 @@ def packed_runs(asked: Asked, *, limit: int = 2**62, is_newest_first: bool = Tru
     if asked.verdict is not None:
         rows = rows.extra(where=["verdicts & %s <> 0"], params=[1 << VERDICTS.index(asked.verdict)])
     wanted = None if asked.verdict is None else VERDICTS.index(asked.verdict)
-    taken, turn = 0, None
-    for row in rows.order_by("-start" if is_newest_first else "start").iterator(chunk_size=8):
-        if taken >= limit and row.start != turn:
-            return
-        turn = row.start
-        for run in unpack(bytes(row.data)):
-            if asked.start <= run.slot < asked.end and wanted in (None, run.verdict):
-                taken += 1
-                yield as_row(run, row.check_id, row.region_id)
+    order, offset = ("-last" if is_newest_first else "start", "region_id", "start"), 0
+    slots: list[int] = []
+    while some := list(rows.order_by(*order)[offset : offset + _ROWS]):
+        offset += len(some)
+        for row in some:
+            if len(slots) >= limit:
+                # Regions differ in how long their rows are: all that is left must lie beyond what is asked for.
+                edge = heapq.nlargest(limit, slots)[-1] if is_newest_first else heapq.nsmallest(limit, slots)[-1]
+                if row.last < edge if is_newest_first else row.start > edge:
+                    return
+            for run in unpack(bytes(row.data)):
+                if asked.start <= run.slot < asked.end and wanted in (None, run.verdict):
+                    slots.append(run.slot)
+                    yield as_row(run, row.check_id, row.region_id)
 
 
 def as_row(run: StoredRun, check_id: uuid.UUID, region_id: int) -> CheckRun:

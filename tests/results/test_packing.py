@@ -170,6 +170,22 @@ def test_a_fast_check_is_packed_by_the_hour(past: Past, monkeypatch: pytest.Monk
     assert past.seen()["all"] == before
 
 
+def test_pages_hold_every_region_where_one_is_packed_by_the_hour_and_one_by_the_day(
+    past: Past, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packer, "_RUNS_A_ROW", 100)
+    eu = past.regions.pop("eu")
+    past.record(DAY, DAY + 10_800_000)
+    past.regions = {"eu": eu}
+    past.record(DAY + 9_000_000, DAY + 10_800_000)
+    asked = Asked(past.check.id, DAY, DAY + DAY_MS)
+    before = {ways: [_plain(run) for run in runs_within(asked, limit=50, is_newest_first=ways)] for ways in (True, False)}
+    pack_all()
+    after = {ways: [_plain(run) for run in runs_within(asked, limit=50, is_newest_first=ways)] for ways in (True, False)}
+    assert after == before
+    assert len({region_id for _, region_id, *_ in after[True]}) == 2
+
+
 def test_a_run_that_comes_while_its_day_is_packed_is_not_lost(past: Past) -> None:
     past.record(DAY, DAY + 3_600_000)
     pack_all(steps=1)

@@ -54,7 +54,7 @@ def evaluate_checks(
     standings = lock_standings(check_ids)
     plan_of = plans([standing.check_id for standing in standings])
     liveness = region_liveness()
-    moved = advance_steady(standings=standings, plan_of=plan_of, liveness=liveness, fresh=fresh or {})
+    moved = advance_steady(standings=standings, plan_of=plan_of, liveness=liveness, fresh=fresh or {}, now_ms=to_ms(now))
     rest = [s.check_id for s in standings if plan_of[s.check_id].is_active and s.check_id not in moved]
     return len(moved) + (_step(rest, plan_of, liveness, now) if rest else 0)
 

@@ -74,13 +74,16 @@ def advance_steady(
     plan_of: Mapping[uuid.UUID, Plan],
     liveness: Mapping[int, Liveness],
     fresh: Mapping[uuid.UUID, FreshVote],
+    now_ms: int,
 ) -> set[uuid.UUID]:
-    """Step the checks that only go on. Returns which."""
+    """Step the checks that only go on. Returns which. Where the next slot is past, its vote may be there: it is read."""
     steps = []
     for standing in standings:
         vote, plan = fresh.get(standing.check_id), plan_of[standing.check_id]
         if vote is not None and plan.is_active and _only_goes_on(standing, vote, plan, liveness):
-            steps.append((standing.check_id, vote.slot, next_slot(vote.slot, policy_of(plan))))
+            due = next_slot(vote.slot, policy_of(plan))
+            if due > now_ms:
+                steps.append((standing.check_id, vote.slot, due))
     if steps:
         with connection.cursor() as cursor:
             cursor.execute(_ADVANCE, [array_of(column) for column in zip(*steps, strict=True)])

@@ -11,13 +11,13 @@ CREATE TABLE narrow_runs (
     slot bigint NOT NULL,
     revision integer NOT NULL,
     duration_ms integer NOT NULL,
+    recorded_after_s integer NOT NULL,
     certificate_id integer,
     dns_ms real,
     connect_ms real,
     tls_ms real,
     first_byte_ms real,
     started_after_ms smallint NOT NULL,
-    recorded_after_s smallint NOT NULL,
     region_id smallint NOT NULL,
     verdict smallint NOT NULL CHECK (verdict BETWEEN 0 AND 3),
     code smallint,
@@ -39,7 +39,7 @@ BEGIN
         EXECUTE format('CREATE TABLE %I PARTITION OF narrow_runs FOR VALUES FROM (%s) TO (%s)', part, starts, starts + 86400000);
         EXECUTE format(
             'INSERT INTO %I ({COLUMNS}) SELECT check_id, slot, revision, duration_ms, certificate_id, dns_ms, connect_ms, '
-            'tls_ms, first_byte_ms, greatest(-32768, least(started_after_ms, 32767)), least(recorded_after_s, 32767), '
+            'tls_ms, first_byte_ms, greatest(-32768, least(started_after_ms, 32767)), recorded_after_s, '
             'region_id, verdict, code, reason, facts FROM %I', part, part || '_wide');
     END LOOP;
     DROP TABLE check_runs;
