@@ -29,6 +29,7 @@ from tests.e2e.stack import ROOT, Stack, eventually
 
 CALM_S, PAUSED_S, SETTLES_S = 10, 20, 120
 FLIPPED = 20
+_WINDOW_S = 4.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Course:
         time.sleep(CALM_S)
         fate()
         ended = time.time()
-        recovered = self._until(lambda: self._runs_on_time(), ended)
+        recovered = self._until(lambda: self._runs_on_time(ended), ended) - _WINDOW_S
         self._until(lambda: self._status("down") >= FLIPPED, time.time())
         for index in failing:
             self.target.say(f"up /{index}")
@@ -119,10 +120,12 @@ class Course:
     def _query(self, statement: str, *parameters: Any) -> list[Any]:
         return self.database.execute(statement, parameters or None).fetchall()
 
-    def _runs_on_time(self) -> bool:
-        """Of the slots from four to two seconds ago nearly all have run."""
-        now = int(time.time() * 1000)
-        due, ran = self._slots((now - 4_000) / 1000, (now - 2_000) / 1000)
+    def _runs_on_time(self, since: float) -> bool:
+        """Of the slots of two seconds that lie behind a fate, and two before now, nearly all have run."""
+        now = time.time()
+        if now - _WINDOW_S < since:
+            return False
+        due, ran = self._slots(now - _WINDOW_S, now - _WINDOW_S / 2)
         return ran >= 0.98 * due
 
     def _slots(self, start: float, end: float) -> tuple[int, int]:
