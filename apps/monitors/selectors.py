@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,9 +70,9 @@ _LIVENESS = """
 """
 
 
-def dispatch_regions(*, now_ms: int) -> list[Region]:
-    """Enabled regions heard from lately: a backlog of ingest must not stop the probing."""
-    return list(Region.objects.probing().filter(heard_at_ms__gt=now_ms - HEARD_WITHIN_MS))
+def heard_lately(regions: Iterable[Region], *, now_ms: int) -> list[Region]:
+    """Those that jobs are sent to: a backlog of ingest must not stop the probing."""
+    return [region for region in regions if (region.heard_at_ms or 0) > now_ms - HEARD_WITHIN_MS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,7 @@ class Plan:
     region_ids: Sequence[int]
 
 
-_plans: OrderedDict[tuple[uuid.UUID, int], Plan] = OrderedDict()
+_plans: dict[tuple[uuid.UUID, int], Plan] = {}
 _PLANS_KEPT = 200_000
 
 
@@ -102,17 +101,16 @@ def plans(check_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Plan]:
     """Of checks whose state is locked. Only revisions are read of those seen before: nothing of a plan changes without one."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT id, revision FROM monitors_check WHERE id = ANY (%s::uuid[])", [array_of(check_ids)])
-        keys: list[Any] = cursor.fetchall()
-        missing = [key[0] for key in keys if key not in _plans]
+        found = {key[0]: _plans.get(key) for key in cursor.fetchall()}
+        missing = [check_id for check_id, plan in found.items() if plan is None]
         if missing:
             cursor.execute(_PLANS, [list(PASSIVE), array_of(missing)])
-            for row in cursor.fetchall():
-                plan = Plan(*row)
-                _plans[plan.id, plan.revision] = plan
-    found = {key[0]: _plans[key] for key in keys}
-    while len(_plans) > _PLANS_KEPT:
-        _plans.popitem(last=False)
-    return found
+            read = [Plan(*row) for row in cursor.fetchall()]
+            if len(_plans) > _PLANS_KEPT:
+                _plans.clear()
+            _plans.update({(plan.id, plan.revision): plan for plan in read})
+            found |= {plan.id: plan for plan in read}
+    return {check_id: plan for check_id, plan in found.items() if plan is not None}
 
 
 _PLANS = """

@@ -32,7 +32,7 @@ from apps.monitors.regions import ensure_core_region
 from apps.monitors.schedule import due_span, phase_of
 from apps.net.guard import AddressPolicy, literal
 from apps.orgs.models import Project
-from apps.probes.contract import OptionError
+from apps.probes.contract import Kind, OptionError
 from apps.probes.registry import KINDS
 
 MASK = "••••••"
@@ -152,17 +152,7 @@ def judge_spec(
             raise FieldError(name, "must be from 1 to 100")
     if not 0 <= spec.retries <= settings.MAX_RETRIES:
         raise FieldError("retries", f"must be from 0 to {settings.MAX_RETRIES}")
-    for name in ("degraded_ms", "retries"):
-        if name in spec.options:
-            raise FieldError(f"options.{name}", f"is a field of the check itself: {name}")
-    try:
-        options = kind.parse(
-            spec.target, {**spec.options, "degraded_ms": spec.degraded_ms} if spec.degraded_ms is not None else spec.options
-        )
-    except OptionError as error:
-        raise FieldError(
-            error.field.removeprefix("options.") if error.field == "options.degraded_ms" else error.field, error.message
-        ) from error
+    options = _parsed_options(kind, spec)
     address = literal(options.host)
     if address is not None and not (policy or settings.ADDRESS_POLICY).permits(address):
         raise FieldError("target", f"{address} is an address that this deployment does not probe")
@@ -191,6 +181,20 @@ def judge_spec(
         quorum=spec.quorum,
         region_ids=region_ids,
     )
+
+
+def _parsed_options(kind: Kind, spec: CheckSpec) -> Any:
+    """As the kind reads them, with what the check itself says of them."""
+    for name in ("degraded_ms", "retries"):
+        if name in spec.options:
+            raise FieldError(f"options.{name}", f"is a field of the check itself: {name}")
+    try:
+        return kind.parse(
+            spec.target, {**spec.options, "degraded_ms": spec.degraded_ms} if spec.degraded_ms is not None else spec.options
+        )
+    except OptionError as error:
+        field = "degraded_ms" if error.field == "options.degraded_ms" else error.field
+        raise FieldError(field, error.message) from error
 
 
 def _region_ids(slugs: tuple[str, ...] | None) -> list[int]:

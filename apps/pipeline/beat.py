@@ -26,7 +26,7 @@ class PairScheduler(DatabaseScheduler):  # type: ignore[misc]  # it comes withou
         self._is_leading = False
         super().__init__(*arguments, **options)
         if settings.HEALTH_PORT and not options.get("lazy"):
-            serve(settings.HEALTH_PORT)
+            serve(settings.HEALTH_HOST, settings.HEALTH_PORT)
 
     def tick(self, *arguments: Any, **options: Any) -> float:
         LOOPS.turned("beat", within_s=15)

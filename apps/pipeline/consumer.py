@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import InterfaceError, OperationalError, connections
 from django.utils import timezone
-from kombu import Connection, Consumer, Queue
+from kombu import Connection, Consumer, Queue, compression
 from kombu.message import Message
 
 from apps.pipeline.ingest import Memory, ingest
@@ -29,8 +29,14 @@ QUEUE = Queue("ingest", exchange=EXCHANGE, routing_key=INGEST_ROUTING_KEY, durab
 _PAUSES_S = (0.1, 0.3, 1.0, 2.0, 5.0)
 
 
+def _refuse_packed(_body: bytes) -> bytes:
+    raise ValueError("packed messages are not taken: they would be opened before their signature is judged")
+
+
 class IngestConsumer:
     def __init__(self, broker_url: str, stop: threading.Event) -> None:
+        for kind in compression.encoders():  # a few bytes may unpack to gigabytes
+            compression.register(_refuse_packed, _refuse_packed, kind)
         self._url = broker_url
         self._stop = stop
         self._memory = Memory()
@@ -69,19 +75,15 @@ class IngestConsumer:
 
     def _on_undecodable(self, message: Message, error: Exception) -> None:
         """What the library itself cannot open, by its headers: one letter, and it does not come again."""
-        now = timezone.now()
-        self._until_done(
-            lambda: add_dead_letter(
-                origin=DeadLetter.Origin.MESSAGE, error=f"it cannot be opened: {error!r}", content="", now=now
-            )
-        )
+        words, now = f"it cannot be opened: {error!r}", timezone.now()
+        self._until_done(lambda: add_dead_letter(origin=DeadLetter.Origin.MESSAGE, error=words, content="", now=now))
         if not self._stop.is_set():
             message.ack()
 
     def _on_message(self, message: Message) -> None:
         # The body as it came: what is no JSON is a dead letter, not an exception.
         body = message.body or b""
-        raw = body.encode("utf-8", "surrogateescape") if isinstance(body, str) else bytes(body)
+        raw = body.encode("utf-8", "replace") if isinstance(body, str) else bytes(body)
         self._until_done(lambda: self._work_off(raw))
         if not self._stop.is_set():
             message.ack()

@@ -16,7 +16,7 @@ from kombu import Queue
 
 from apps.core.clock import to_ms
 from apps.monitors.models import Region
-from apps.monitors.selectors import DueCheck, dispatch_regions, due_checks, tenant_of
+from apps.monitors.selectors import DueCheck, due_checks, heard_lately, tenant_of
 from apps.monitors.services import advance_cursor
 from apps.probes import vitals, wire
 from apps.probes.registry import KINDS
@@ -49,8 +49,9 @@ def send(due: Sequence[DueCheck], *, now_ms: int) -> int:
     known = baselines(check_ids=[check.id for check in due if check.options.get("notice_change")])
     sent = 0
     with current_app.producer_pool.acquire(block=True, timeout=5) as producer:
-        _declare_queues(producer)
-        for region in dispatch_regions(now_ms=now_ms):
+        regions = list(Region.objects.probing())
+        _declare_queues(producer, regions)
+        for region in heard_lately(regions, now_ms=now_ms):
             jobs = [_job(check, region, known.get((check.id, check.revision, region.id))) for check in by_region[region.id]]
             if _is_backed_up(producer, region, len(jobs)):
                 continue
@@ -74,7 +75,7 @@ def send(due: Sequence[DueCheck], *, now_ms: int) -> int:
 
 def send_trial(trial: Trial, *, now_ms: int) -> int:
     """A trial's job to each of its regions that was heard from lately. Returns to how many."""
-    regions = [region for region in dispatch_regions(now_ms=now_ms) if region.id in trial.region_ids]
+    regions = heard_lately(Region.objects.probing().filter(pk__in=trial.region_ids), now_ms=now_ms)
     secret_names = KINDS[trial.kind].secret_options
     for region in regions:
         options = {name: value for name, value in trial.options.items() if name not in secret_names}
@@ -99,9 +100,9 @@ def send_trial(trial: Trial, *, now_ms: int) -> int:
     return len(regions)
 
 
-def _declare_queues(producer: Any) -> None:
+def _declare_queues(producer: Any, regions: Sequence[Region]) -> None:
     """Those of new regions: their workers may not, and say that they live before they are sent anything."""
-    for slug in Region.objects.probing().exclude(slug__in=_declared).values_list("slug", flat=True):
+    for slug in {region.slug for region in regions} - _declared:
         producer.channel.queue_declare(queue=wire.queue_of(slug), durable=True, exclusive=False, auto_delete=False)
         _declared.add(slug)
 

@@ -38,6 +38,6 @@ class Turning(bootsteps.StartStopStep):
 
     def start(self, worker: Any) -> None:
         if settings.HEALTH_PORT:
-            serve(settings.HEALTH_PORT)
+            serve(settings.HEALTH_HOST, settings.HEALTH_PORT)
         LOOPS.turned("consumer", within_s=30)
         worker.timer.call_repeatedly(_TURN_S, LOOPS.turned, ("consumer",), {"within_s": 10})

@@ -28,8 +28,8 @@ def main() -> int:
         log.error("%s", error)
         return 2
     raise_file_limit()
-    if settings.health_port is not None:
-        vitals.serve(settings.health_port)
+    if settings.health is not None:
+        vitals.serve(*settings.health)
     # Its lines at every start as root tell of pickle, which is not accepted here.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     publisher = Publisher(settings.broker_url, transport_options("ingest"))

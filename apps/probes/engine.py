@@ -89,7 +89,7 @@ class Engine:
         self._room = threading.Semaphore(self.limits.accepted)
         self._turns = Turns(self.limits.per_host)
         self.pulse = Pulse(self.limits.running)
-        self._sender = Sender(self.region, self.region_key, self.publish, self.clock.now_ms, self.dropped)
+        self._sender = Sender(self.region, self.region_key, self.publish, self.clock.now_ms, self.count_dropped)
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._ending = asyncio.Event()
@@ -110,10 +110,10 @@ class Engine:
         if not jobs:
             return
         if not self.clock.is_settled():
-            self.dropped["clock"] += len(jobs)
+            self.count_dropped("clock", len(jobs))
             return
         if self.clock.now_ms() - sent_at > wire.EXPIRES_MS:
-            self.dropped["expired"] += len(jobs)
+            self.count_dropped("expired", len(jobs))
             return
         for _ in jobs:
             self._room.acquire()
@@ -200,9 +200,13 @@ class Engine:
         self._start_waiting()
 
     def _drop(self, why: str) -> None:
-        self.dropped[why] += 1
-        vitals.SLOTS_DROPPED.labels(why).inc()
+        self.count_dropped(why)
         self._room.release()
+
+    def count_dropped(self, why: str, number: int = 1) -> None:
+        """Slots that were given up."""
+        self.dropped[why] += number
+        vitals.SLOTS_DROPPED.labels(why).inc(number)
 
     def _done(self, job: wire.Job, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

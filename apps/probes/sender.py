@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 
 from apps.probes import wire
@@ -24,12 +24,14 @@ Publish = Callable[[bytes], None]
 
 
 class Sender:
-    def __init__(self, region: str, region_key: str, publish: Publish, now_ms: Callable[[], int], dropped: Counter[str]) -> None:
+    def __init__(
+        self, region: str, region_key: str, publish: Publish, now_ms: Callable[[], int], on_drop: Callable[[str], None]
+    ) -> None:
         self._region = region
         self._region_key = region_key
         self._publish = publish
         self._now_ms = now_ms
-        self._dropped = dropped
+        self._on_drop = on_drop
         self._runs: deque[bytes] = deque()
         self._others: deque[bytes] = deque(maxlen=_BUFFERED_OTHERS)
         self._news = threading.Event()
@@ -43,7 +45,7 @@ class Sender:
         """A run, as `wire.encode_run` made it. While the broker is away the newest are kept."""
         if len(self._runs) >= _BUFFERED_RUNS:
             self._runs.popleft()
-            self._dropped["unsent"] += 1
+            self._on_drop("unsent")
         self._runs.append(encoded)
         if is_news:
             self._news.set()

@@ -10,7 +10,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
@@ -58,7 +58,7 @@ class Loops:
 LOOPS = Loops()
 
 
-def serve(port: int, host: str = "0.0.0.0", before_metrics: Callable[[], None] = lambda: None) -> ThreadingHTTPServer:  # noqa: S104  # for whoever scrapes
+def serve(host: str, port: int) -> ThreadingHTTPServer:
     """Answer from a thread of its own. Raises OSError where the port is taken."""
 
     class Answer(BaseHTTPRequestHandler):
@@ -71,7 +71,6 @@ def serve(port: int, host: str = "0.0.0.0", before_metrics: Callable[[], None] =
                 body = json.dumps({"status": "stuck" if late else "ok", "late": late, "turned_s_ago": LOOPS.ages()}).encode()
                 self._answer(503 if late else 200, "application/json", body)
             elif path == "/metrics":
-                before_metrics()
                 self._answer(200, CONTENT_TYPE_LATEST, generate_latest())
             else:
                 self._answer(404, "text/plain", b"/healthz and /metrics\n")

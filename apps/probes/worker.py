@@ -31,7 +31,8 @@ class Settings:
     limits: Limits
     ca_file: str
     canaries: tuple[str, ...]
-    health_port: int | None
+    health: tuple[str, int] | None
+    """Where it tells of itself."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Settings:
@@ -56,7 +57,7 @@ class Settings:
             Canaries(canaries)
             running = int(environment.get("GORUPTIME_PROBE_CONCURRENCY", "5000"))
             per_host = int(environment.get("GORUPTIME_PROBE_PER_HOST", "100"))
-            health_port = int(port) if (port := environment.get("GORUPTIME_HEALTH_PORT")) else None
+            health_port = int(environment.get("GORUPTIME_HEALTH_PORT") or 0)
         except ValueError as error:
             raise SettingsError(str(error)) from error
         return cls(
@@ -67,7 +68,7 @@ class Settings:
             limits=Limits(running=running, accepted=max(20_000, 4 * running), per_host=per_host),
             ca_file=environment.get("GORUPTIME_CA_FILE", ""),
             canaries=canaries,
-            health_port=health_port,
+            health=(environment.get("GORUPTIME_HEALTH_HOST") or "127.0.0.1", health_port) if health_port else None,
         )
 
 
@@ -113,7 +114,7 @@ def make_app(settings: Settings, engine: Engine) -> Celery:
     @app.task(name=wire.TASK, ignore_result=True)
     def run(*, v: int, sent_at: int, jobs: list[dict[str, Any]], **_newer: object) -> None:
         if v != wire.VERSION:
-            engine.dropped["version"] += len(jobs)
+            engine.count_dropped("version", len(jobs))
             return
         engine.submit(jobs, sent_at)
 

@@ -125,7 +125,6 @@ def _roll_late(now: datetime) -> bool:
     until = (to_ms(now) - _SETTLE_MS) // HOUR_MS * HOUR_MS
     late = LateHour.objects.filter(start__lt=min(until, done_until("hour"))).select_for_update(skip_locked=True)
     marks = list(late.order_by("start")[:_CHUNK])
-    days = done_until("day")
     for start in sorted({mark.start for mark in marks}):
         checks = [mark.check_id for mark in marks if mark.start == start]
         # Deleted before the runs are read: who records one meanwhile waits for us, and marks the hour again.
@@ -135,9 +134,15 @@ def _roll_late(now: datetime) -> bool:
                 roll_again(check_id=check_id, start=start, end=start + HOUR_MS)
             continue
         roll("hour", checks, start)
-        if start < days + DAY_MS:  # the day under way may have this check behind it; an early row is replaced
-            roll("day", checks, start // DAY_MS * DAY_MS)
+        _roll_days_again(checks, start, start + HOUR_MS)
     return bool(marks)
+
+
+def _roll_days_again(checks: Sequence[uuid.UUID], start: int, end: int) -> None:
+    """The days that a span touches, from their hours."""
+    until = done_until("day") + DAY_MS  # the day under way may have these checks behind it; an early row is replaced
+    for day in range(start // DAY_MS * DAY_MS, min(end, until), DAY_MS):
+        roll("day", checks, day)
 
 
 def mark_late(*, runs: Sequence[tuple[uuid.UUID, int]], now_ms: int) -> None:
@@ -169,9 +174,7 @@ def roll_again(*, check_id: uuid.UUID, start: int, end: int) -> int:
     fields = ["unknown", "up", "degraded", "down", "buckets", "numbers"]
     keys = ["check_id", "start", "region_id"]
     HourRollup.objects.bulk_create(rows, update_conflicts=True, update_fields=fields, unique_fields=keys)
-    for day in range(start // DAY_MS * DAY_MS, end, DAY_MS):
-        if day < done_until("day") + DAY_MS:  # the day under way may have this check behind it; an early row is replaced
-            roll("day", [check_id], day)
+    _roll_days_again([check_id], start, end)
     return len(rows)
 
 

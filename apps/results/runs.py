@@ -51,15 +51,15 @@ def runs_within(asked: Asked, *, limit: int, is_newest_first: bool = True) -> li
 
 def packed_runs(asked: Asked, *, limit: int = 2**62, is_newest_first: bool = True) -> Iterator[CheckRun]:
     """Of the packed ones as many as can be among the first `limit` by slot, and some more."""
+    wanted = None if asked.verdict is None else VERDICTS.index(asked.verdict)
     # What is in a span lies after its start, and a span is a day at the most.
     rows = PackedRuns.objects.filter(
         check_id=asked.check_id, start__gt=asked.start - DAY_MS, start__lt=asked.end, last__gte=asked.start
     )
     if asked.region_ids is not None:
         rows = rows.filter(region_id__in=asked.region_ids)
-    if asked.verdict is not None:
-        rows = rows.extra(where=["verdicts & %s <> 0"], params=[1 << VERDICTS.index(asked.verdict)])
-    wanted = None if asked.verdict is None else VERDICTS.index(asked.verdict)
+    if wanted is not None:
+        rows = rows.extra(where=["verdicts & %s <> 0"], params=[1 << wanted])
     order, offset = ("-last" if is_newest_first else "start", "region_id", "start"), 0
     slots: list[int] = []
     while some := list(rows.order_by(*order)[offset : offset + _ROWS]):

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
-from django.core import mail
 from django.core.cache import cache
 from django.db import OperationalError
 from django.test import Client
@@ -21,8 +20,7 @@ from apps.monitors.models import Check, Region
 from apps.monitors.regions import WorkerReport, hear_region
 from apps.monitors.services import MASK
 from apps.notifications.models import Channel, Delivery
-from apps.orgs.models import ApiKey, Membership, Organization, Project, User
-from apps.orgs.services import set_up
+from apps.orgs.models import ApiKey, User
 from apps.probes.reasons import Verdict
 from apps.probes.wire import Run
 from apps.results.models import Trial
@@ -44,57 +42,6 @@ def alice(cast: Cast) -> Client:
     client = Client()
     client.force_login(cast.alice)
     return client
-
-
-def test_the_first_visit_makes_an_owner_who_operates_the_installation(db: None) -> None:
-    client = Client()
-    assert client.get("/").headers["Location"] == "/welcome/"
-    values = {"email": "me@example.org", "password": "short", "organization": "Mine", "project": "Web"}
-    refused = client.post("/welcome/", values)
-    assert refused.status_code == 422
-    assert b"too short" in refused.content
-    made = client.post("/welcome/", {**values, "password": "correct horse battery"})
-    project = Project.objects.get()
-    assert made.headers["Location"] == f"/projects/{project.pk}/checks/new/"
-    assert User.objects.get().is_superuser
-    assert Membership.objects.get().role == "owner"
-    assert Client().get("/welcome/").status_code == 302
-    assert Client().get("/").headers["Location"] == "/sign-in/"
-
-
-def test_the_demo_does_not_take_the_first_account(db: None) -> None:
-    demo = Organization.objects.create(name="Demo", is_demo=True)
-    Membership.objects.create(organization=demo, user=User.objects.create_user("demo@example.org", "x" * 12), role="owner")
-    assert Client().get("/").headers["Location"] == "/welcome/"
-    set_up(email="me@example.org", password="correct horse", organization="Mine", project="Web")
-    assert Client().get("/").headers["Location"] == "/sign-in/"
-
-
-def test_guesses_are_throttled_on_both_doors_together(cast: Cast) -> None:
-    cache.clear()
-    body = {"email": "alice@example.org", "password": "wrong"}
-    page = [Client().post("/sign-in/", body).status_code for _ in range(6)]
-    api = [Client().post("/api/v1/session/", body, content_type="application/json").status_code for _ in range(5)]
-    assert page == [422] * 6
-    assert api == [401] * 4 + [429]
-    right = {**body, "password": "correct horse"}
-    assert Client().post("/sign-in/", right).status_code == 429
-    cache.clear()
-    assert Client().post("/sign-in/", right).status_code == 302
-
-
-def test_a_forgotten_password_is_chosen_anew_by_mail(cast: Cast) -> None:
-    cache.clear()
-    for address in ("alice@example.org", "nobody@example.org"):
-        assert Client().post("/password/reset/", {"email": address}).headers["Location"] == "/password/reset/sent/"
-    assert len(mail.outbox) == 1
-    link = re.search(r"http://127\.0\.0\.1:8000(/password/choose/\S+)", str(mail.outbox[0].body))
-    assert link is not None
-    client = Client()
-    there = client.get(link[1]).headers["Location"]
-    assert client.post(there, {"new_password1": "another long one", "new_password2": "another long one"}).status_code == 302
-    assert Client().post("/sign-in/", {"email": "alice@example.org", "password": "another long one"}).status_code == 302
-    assert b"has been used" in Client().get(link[1], follow=True).content
 
 
 def test_what_was_typed_becomes_a_form_with_proposals(cast: Cast, alice: Client) -> None:

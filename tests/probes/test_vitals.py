@@ -15,7 +15,7 @@ from apps.probes import vitals
 @pytest.fixture
 def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(vitals, "LOOPS", vitals.Loops())
-    server = vitals.serve(0, "127.0.0.1")
+    server = vitals.serve("127.0.0.1", 0)
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
     server.server_close()

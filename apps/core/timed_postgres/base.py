@@ -20,10 +20,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self.execute_wrappers.append(_timed)
 
 
-def _timed(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+def _timed(execute: Callable[..., Any], sql: object, params: Any, many: bool, context: Any) -> Any:
     began = time.perf_counter()
     try:
         return execute(sql, params, many, context)
     finally:
-        first = str(sql[:40]).split(None, 1)[:1]
-        _OPERATIONS.get(first[0].upper() if first else "", _OTHER).observe(time.perf_counter() - began)
+        # A statement that was composed is no text; those are Django's own and rare.
+        first = sql.split(None, 1)[:1] if isinstance(sql, str) else []
+        _OPERATIONS.get("".join(first).upper(), _OTHER).observe(time.perf_counter() - began)

@@ -20,5 +20,5 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         if settings.HEALTH_PORT:
-            serve(settings.HEALTH_PORT)
+            serve(settings.HEALTH_HOST, settings.HEALTH_PORT)
         IngestConsumer(settings.BROKER_URL, stop).run()
