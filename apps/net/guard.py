@@ -89,20 +89,28 @@ def _networks(text: str) -> tuple[Network, ...]:
 
 
 _SAFE = "%/:?#[]@!$&'()*+,;=~"
+_LONGEST_KEPT, _LONGEST_HOST = 500, 1_000
+"""Characters: what redirects name is not ours to keep at any length."""
 
 
-@lru_cache(maxsize=20_000)
 def sendable(url: str) -> str:
     """The URL in ASCII: the host canonical, path and query percent-encoded (RFC 3986), no fragment.
 
     Raises BadHostError; ValueError when it is no URL at all.
     """
+    return _kept_sendable(url) if len(url) <= _LONGEST_KEPT else _sendable(url)
+
+
+def _sendable(url: str) -> str:
     parts = urlsplit(url)
     host = canonical_host(parts.hostname or "")
     authority = f"[{host}]" if ":" in host else host
     port = f":{parts.port}" if parts.port is not None else ""
     query = f"?{quote(parts.query, safe=_SAFE)}" if parts.query else ""
     return f"{parts.scheme}://{authority}{port}{quote(parts.path, safe=_SAFE) or '/'}{query}"
+
+
+_kept_sendable = lru_cache(maxsize=20_000)(_sendable)
 
 
 @lru_cache(maxsize=20_000)
@@ -120,6 +128,8 @@ def canonical_host(host: str) -> str:
 
     Raises BadHostError for names that no resolver could answer and for addresses in disguise (`0x7f.1`, `2130706433`).
     """
+    if len(host) > _LONGEST_HOST:
+        raise BadHostError("the host is longer than a name may be")
     address = literal(host)
     if address is not None:
         return address

@@ -35,6 +35,13 @@ class PairScheduler(DatabaseScheduler):  # type: ignore[misc]  # it comes withou
         pause_s: float = super().tick(*arguments, **options)
         return min(pause_s, _ASK_AGAIN_S)
 
+    def close(self) -> None:
+        """Celery calls it in a signal's handler, where a query would wait for ever for the one under way.
+
+        What is to be saved is saved at the process's exit, on a connection of its own.
+        """
+        connection.close()
+
     def _may_send(self) -> bool:
         try:
             leads = hold_beat(holder=self._holder)

@@ -104,7 +104,7 @@ def pack_runs(**_newer: object) -> None:
 @shared_task(name="pipeline.drop_old_runs")
 def drop_old_runs(**_newer: object) -> None:
     """Packed runs that their projects keep no longer."""
-    retention.drop_old_runs(now=timezone.now(), days=200, export_to=settings.EXPORT_DIR)
+    retention.drop_old_runs(now=timezone.now(), steps=200, export_to=settings.EXPORT_DIR)
 
 
 @shared_task(name="pipeline.roll_up")

@@ -13,11 +13,15 @@ from django.db import connection
 
 from apps.results.histogram import BUCKET_SQL, merged, percentiles
 from apps.results.models import GOOD, VERDICTS, CheckRun, DayRollup, HourRollup
+from apps.results.packing import StoredRun
 from apps.results.rollups import FROM_RUNS, HOUR_MS, done_until
-from apps.results.runs import DAY_MS, Asked, packed_runs
+from apps.results.runs import DAY_MS, Asked, packed_runs, runs_within
 
 SHARES = (0.5, 0.95, 0.99)
+_ALL = 2**31
 MAX_POINTS = 1_000
+EXACT_MS = 7 * DAY_MS
+"""The longest span that is read run by run."""
 
 
 @dataclass(frozen=True)
@@ -153,15 +157,19 @@ def _exact(check_id: uuid.UUID, start: int, end: int, step: int, region_id: int 
         p50, p95, p99 = found or (None, None, None)
         points[moment] = Point(moment, sum(counts), dict(zip(VERDICTS, counts, strict=True)), p50, p95, p99)
     regions = None if region_id is None else (region_id,)
-    grouped: dict[int, list[CheckRun]] = defaultdict(list)
-    for run in packed_runs(Asked(check_id, start, end, region_ids=regions)):
+    grouped: dict[int, list[StoredRun]] = defaultdict(list)
+    for _, run in packed_runs(Asked(check_id, start, end, region_ids=regions)):
         grouped[run.slot // step * step].append(run)
-    for moment in grouped.keys() - points.keys():
-        points[moment] = _exactly(moment, grouped[moment])
+    for moment, runs in grouped.items():
+        if moment not in points:
+            points[moment] = _exactly(moment, runs)
+        elif moment // DAY_MS != (moment + step - 1) // DAY_MS:  # of two days, one packed and one not
+            asked = Asked(check_id, max(start, moment), min(end, moment + step), region_ids=regions)
+            points[moment] = _exactly(moment, runs_within(asked, limit=_ALL))
     return [points[moment] for moment in sorted(points)]
 
 
-def _exactly(moment: int, runs: Sequence[CheckRun]) -> Point:
+def _exactly(moment: int, runs: Sequence[CheckRun | StoredRun]) -> Point:
     counts = Counter(VERDICTS[run.verdict] for run in runs)
     good = sorted(run.duration_ms for run in runs if VERDICTS[run.verdict] in GOOD and run.duration_ms >= 0)
     p50, p95, p99 = (_continuous(good, share) for share in SHARES)

@@ -25,8 +25,9 @@ from apps.results.runs import DAY_MS, HOT_DAYS
 log = logging.getLogger(__name__)
 
 _RUNS_A_STEP = 50_000
-_RUNS_A_ROW = 3_000
-"""More than that in a day, and each hour has a row of its own: a page of runs unpacks no more than it shows."""
+_RUNS_A_ROW, _FACTS_A_ROW = 3_000, 4_000_000
+"""More runs than that in a day, or bytes of facts, and each hour is read and packed by itself: memory has a bound, and a page
+of runs unpacks no more than it shows."""
 
 _NEXT_CHECKS = """
     WITH RECURSIVE found (id) AS (
@@ -38,7 +39,12 @@ _NEXT_CHECKS = """
 """
 _NAMES = StoredRun.__slots__
 _ARRAYS = ", ".join(f"array_agg({'facts::text' if name == 'facts' else name} ORDER BY slot)" for name in _NAMES)
-_RUNS = f"SELECT region_id, {_ARRAYS} FROM {{partition}} WHERE check_id = %s GROUP BY region_id"  # noqa: S608  # literals
+_RUNS = f"""
+    SELECT region_id, {_ARRAYS} FROM {{partition}} WHERE check_id = %s AND slot >= %s AND slot < %s GROUP BY region_id
+"""  # noqa: S608  # literals
+_WEIGHT = """
+    SELECT count(*), coalesce(sum(pg_column_size(facts)), 0) FROM {partition} WHERE check_id = %s GROUP BY region_id
+"""
 
 
 def pack_next(*, now: datetime, steps: int) -> int:
@@ -87,29 +93,38 @@ def _checks_of(partition: str, after: uuid.UUID | None) -> list[uuid.UUID]:
 def _pack_check(partition: str, check_id: uuid.UUID, day: int) -> int:
     """All of a check's runs in a partition. Returns how many."""
     with connection.cursor() as cursor:
-        cursor.execute(_RUNS.format(partition=partition), [check_id])
+        cursor.execute(_WEIGHT.format(partition=partition), [check_id])
+        is_heavy = any(runs > _RUNS_A_ROW or facts > _FACTS_A_ROW for runs, facts in cursor.fetchall())
+    width = HOUR_MS if is_heavy else DAY_MS
+    return sum(_pack_span(partition, check_id, start, width) for start in range(day, day + DAY_MS, width))
+
+
+def _pack_span(partition: str, check_id: uuid.UUID, start: int, width: int) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(_RUNS.format(partition=partition), [check_id, start, start + width])
         rows: list[Any] = cursor.fetchall()
     count = 0
     for region_id, *columns in rows:
         runs = [StoredRun(*values) for values in zip(*columns, strict=True)]
         count += len(runs)
-        put_packed(check_id=check_id, region_id=region_id, day=day, runs=runs)
+        _put_packed(check_id, region_id, start, width, runs)
     return count
 
 
-def put_packed(*, check_id: uuid.UUID, region_id: int, day: int, runs: Sequence[StoredRun]) -> None:
-    """Pack runs of a day together with what is packed of it already: a run is never packed anew."""
-    there = PackedRuns.objects.filter(check_id=check_id, region_id=region_id, start__gte=day, start__lt=day + DAY_MS)
+def _put_packed(check_id: uuid.UUID, region_id: int, start: int, width: int, runs: Sequence[StoredRun]) -> None:
+    """Pack runs of an hour or a day together with what is packed of it already: a run is never packed anew."""
+    day = start // DAY_MS * DAY_MS
+    of_day = PackedRuns.objects.filter(check_id=check_id, region_id=region_id, start__gte=day, start__lt=start + width)
+    there = list(of_day.filter(last__gte=start))  # the row of a whole day reaches into its hours
     before = {run.slot: run for row in there for run in unpack(bytes(row.data))}
     merged = sorted({**{run.slot: run for run in runs}, **before}.values(), key=lambda run: run.slot)
-    if before:
-        there.delete()
-    PackedRuns.objects.bulk_create([_row(check_id, region_id, start, part) for start, part in _spans(merged, day)])
+    if there:
+        of_day.filter(last__gte=start).delete()
+    spans = _hours(merged) if width == HOUR_MS or len(merged) > _RUNS_A_ROW else [(day, merged)]
+    PackedRuns.objects.bulk_create([_row(check_id, region_id, first, part) for first, part in spans])
 
 
-def _spans(runs: Sequence[StoredRun], day: int) -> Iterable[tuple[int, list[StoredRun]]]:
-    if len(runs) <= _RUNS_A_ROW:
-        return [(day, list(runs))]
+def _hours(runs: Sequence[StoredRun]) -> Iterable[tuple[int, list[StoredRun]]]:
     hours: dict[int, list[StoredRun]] = defaultdict(list)
     for run in runs:
         hours[run.slot // HOUR_MS * HOUR_MS].append(run)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import os
-import uuid
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
+from django.db.models import Exists, OuterRef
 
 from apps.core.clock import from_ms, to_ms
 from apps.monitors.models import Region
@@ -22,6 +23,10 @@ from apps.results.packing import StoredRun, unpack
 from apps.results.partitions import day_of, partition_names
 from apps.results.runs import DAY_MS
 
+log = logging.getLogger(__name__)
+
+_CHECKS = 500
+"""In a step."""
 _OLDEST = """
     SELECT min(p.start) FROM monitors_check AS c
     CROSS JOIN LATERAL (SELECT start FROM results_packedruns WHERE check_id = c.id ORDER BY start LIMIT 1) AS p
@@ -29,17 +34,23 @@ _OLDEST = """
 """
 
 
-def drop_old_runs(*, now: datetime, days: int, export_to: Path | None) -> int:
-    """At most so many days of projects, the oldest of each first. Returns how many."""
-    dropped = 0
+def drop_old_runs(*, now: datetime, steps: int, export_to: Path | None) -> int:
+    """At most so many steps, each some checks of a project's oldest day, in a transaction. Returns how many were made.
+
+    A project that fails keeps its runs until the next time, and does not hold up the others.
+    """
+    made = 0
     # Of a day that is still being packed more may come: it would not be in its file.
     packed_until = min((day_of(name) for name in partition_names()), default=to_ms(now))
     for project in Project.objects.order_by("pk"):
         cutoff = min(to_ms(now - timedelta(days=project.retention_days)) // DAY_MS * DAY_MS, packed_until)
-        while dropped < days and (day := _oldest_day(project)) is not None and day < cutoff:
-            _drop_day(project, day, export_to)
-            dropped += 1
-    return dropped
+        try:
+            while made < steps and (day := _oldest_day(project)) is not None and day < cutoff:
+                _drop_some(project, day, export_to)
+                made += 1
+        except (DatabaseError, OSError):
+            log.exception("runs of project %s that are kept no longer could not be dropped", project.pk)
+    return made
 
 
 def _oldest_day(project: Project) -> int | None:
@@ -50,17 +61,14 @@ def _oldest_day(project: Project) -> int | None:
 
 
 @transaction.atomic
-def _drop_day(project: Project, day: int, export_to: Path | None) -> None:
+def _drop_some(project: Project, day: int, export_to: Path | None) -> None:
     """The file is whole and on the disk before the rows go; a crash between the two writes the same runs into another."""
-    rows = PackedRuns.objects.filter(check_id__in=_check_ids(project), start__gte=day, start__lt=day + DAY_MS)
+    of_day = PackedRuns.objects.filter(start__gte=day, start__lt=day + DAY_MS)
+    checks = project.checks.filter(Exists(of_day.filter(check_id=OuterRef("pk"))))  # deleted ones among them
+    rows = of_day.filter(check_id__in=list(checks.order_by("pk").values_list("pk", flat=True)[:_CHECKS]))
     if export_to is not None:
         _export(rows.order_by("check_id", "start", "region_id").iterator(chunk_size=200), _path(export_to, project, day))
     rows.delete()
-
-
-def _check_ids(project: Project) -> Iterable[uuid.UUID]:
-    """Of deleted checks, too."""
-    return project.checks.values_list("pk", flat=True)
 
 
 def _path(folder: Path, project: Project, day: int) -> Path:

@@ -43,14 +43,15 @@ def runs_within(asked: Asked, *, limit: int, is_newest_first: bool = True) -> li
     if is_newest_first and len(hot) == limit:
         return hot
     found: dict[tuple[int, int], CheckRun] = {(run.slot, run.region_id): run for run in hot}
-    for run in packed_runs(asked, limit=limit, is_newest_first=is_newest_first):
-        found.setdefault((run.slot, run.region_id), run)
+    for region_id, packed in packed_runs(asked, limit=limit, is_newest_first=is_newest_first):
+        if (packed.slot, region_id) not in found:
+            found[packed.slot, region_id] = as_row(packed, asked.check_id, region_id)
     order = sorted(found, key=lambda key: (-key[0], key[1]), reverse=not is_newest_first)
     return [found[key] for key in order[:limit]]
 
 
-def packed_runs(asked: Asked, *, limit: int = 2**62, is_newest_first: bool = True) -> Iterator[CheckRun]:
-    """Of the packed ones as many as can be among the first `limit` by slot, and some more."""
+def packed_runs(asked: Asked, *, limit: int = 2**62, is_newest_first: bool = True) -> Iterator[tuple[int, StoredRun]]:
+    """Of the packed ones, with their region, as many as can be among the first `limit` by slot, and some more."""
     wanted = None if asked.verdict is None else VERDICTS.index(asked.verdict)
     # What is in a span lies after its start, and a span is a day at the most.
     rows = PackedRuns.objects.filter(
@@ -73,7 +74,7 @@ def packed_runs(asked: Asked, *, limit: int = 2**62, is_newest_first: bool = Tru
             for run in unpack(bytes(row.data)):
                 if asked.start <= run.slot < asked.end and wanted in (None, run.verdict):
                     slots.append(run.slot)
-                    yield as_row(run, row.check_id, row.region_id)
+                    yield row.region_id, run
 
 
 def as_row(run: StoredRun, check_id: uuid.UUID, region_id: int) -> CheckRun:
@@ -86,7 +87,8 @@ def as_row(run: StoredRun, check_id: uuid.UUID, region_id: int) -> CheckRun:
 def newest_packed(*, check_id: uuid.UUID, after: int, count: int) -> list[CheckRun]:
     """The newest of a check that is rarely run."""
     asked = Asked(check_id, after + 1, 2**62)
-    return heapq.nlargest(count, packed_runs(asked, limit=count), key=lambda run: run.slot)
+    newest = heapq.nlargest(count, packed_runs(asked, limit=count), key=lambda found: found[1].slot)
+    return [as_row(run, check_id, region_id) for region_id, run in newest]
 
 
 @dataclass(frozen=True)

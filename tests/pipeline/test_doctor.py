@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from celery import current_app
+from celery.beat import Service
 from django.test import Client, override_settings
 
 from apps.monitors.models import BeatLease, DispatchCursor, Region
@@ -130,3 +132,12 @@ def test_a_beat_without_the_lease_sends_nothing(db: None, monkeypatch: pytest.Mo
     for beat in (first, second, first, second):
         assert beat.tick() <= 1
     assert sent == [first._holder] * 2
+
+
+def test_a_beat_that_is_told_to_end_asks_the_database_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signal may come amid a query, whose connection is locked by the very thread that handles the signal."""
+    saved: list[object] = []
+    monkeypatch.setattr("django_celery_beat.schedulers.DatabaseScheduler.sync", lambda beat: saved.append(beat))
+    beat = PairScheduler(app=current_app, lazy=True)
+    Service(app=current_app, scheduler_cls=lambda **_: beat).sync()  # what Celery's handler of SIGTERM calls
+    assert saved == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from apps.results import latency, packer, retention, rollups
 from apps.results.models import CheckRun, DayRollup, HourRollup, PackCursor, PackedRuns
 from apps.results.packing import StoredRun, pack, unpack
 from apps.results.partitions import drop_empty_days, ensure_days, partition_names, rebuild_closed_indexes
-from apps.results.runs import DAY_MS, Asked, run_page, runs_within
+from apps.results.runs import DAY_MS, Asked, as_row, run_page, runs_within
 from apps.results.selectors import Wanted, last_runs, recent_runs
 from apps.results.services import RecordedRun, record_runs
 from tests.conftest import NOW, Api, Cast
@@ -142,6 +143,10 @@ def pack_all(steps: int = 1_000) -> int:
     return packer.pack_next(now=LATER, steps=steps)
 
 
+def unpack_row(row: PackedRuns) -> list[CheckRun]:
+    return [as_row(run, row.check_id, row.region_id) for run in unpack(bytes(row.data))]
+
+
 def hot_days() -> list[str]:
     return [name[-8:] for name in partition_names() if name[-8:] <= f"{from_ms(DAY + 2 * DAY_MS):%Y%m%d}"]
 
@@ -168,6 +173,35 @@ def test_a_fast_check_is_packed_by_the_hour(past: Past, monkeypatch: pytest.Monk
     starts = PackedRuns.objects.filter(check_id=past.check.id).values_list("start", flat=True)
     assert sorted(set(starts)) == [DAY, DAY + 3_600_000, DAY + 7_200_000]
     assert past.seen()["all"] == before
+
+
+def test_facts_that_weigh_much_are_packed_by_the_hour_and_join_what_was_packed_by_the_day(
+    past: Past, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    past.record(DAY, DAY + 7_200_000)
+    before = list(CheckRun.objects.filter(check_id=past.check.id))
+    pack_all()
+    ensure_days(first=from_ms(DAY), days=1)
+    past.step = 59_000
+    past.record(DAY, DAY + 7_200_000, now_ms=to_ms(LATER))
+    hot = {(run.slot, run.region_id) for run in CheckRun.objects.filter(check_id=past.check.id)}
+    monkeypatch.setattr(packer, "_FACTS_A_ROW", 10)
+    pack_all()
+    assert hot_days() == []
+    rows = PackedRuns.objects.filter(check_id=past.check.id)
+    assert {row.start for row in rows} == {DAY, DAY + 3_600_000}
+    found = [(run.slot, run.region_id) for row in rows for run in unpack_row(row)]
+    assert len(found) == len(set(found)) == sum(row.count for row in rows)
+    assert set(found) == {(run.slot, run.region_id) for run in before} | hot
+
+
+def test_a_point_over_midnight_counts_the_packed_day_and_the_one_after(past: Past) -> None:
+    past.record(DAY, DAY + DAY_MS + 7_200_000)
+    span = {"check_id": past.check.id, "start": DAY, "end": DAY + DAY_MS + 7_200_000, "step": 3_599_000}
+    before = latency.series(**span)  # type: ignore[arg-type]
+    pack_all(steps=2)
+    assert len(hot_days()) == 2
+    assert latency.series(**span) == before  # type: ignore[arg-type]
 
 
 def test_pages_hold_every_region_where_one_is_packed_by_the_hour_and_one_by_the_day(
@@ -252,9 +286,9 @@ def test_a_project_keeps_runs_as_long_as_it_says_and_they_are_written_first(past
     project = past.check.project
     project.retention_days = 3
     project.save()
-    assert retention.drop_old_runs(now=from_ms(DAY + 3 * DAY_MS + 1), days=10, export_to=tmp_path) == 0
+    assert retention.drop_old_runs(now=from_ms(DAY + 3 * DAY_MS + 1), steps=10, export_to=tmp_path) == 0
     moment = from_ms(DAY + 4 * DAY_MS + 1)
-    assert retention.drop_old_runs(now=moment, days=10, export_to=tmp_path) == 1
+    assert retention.drop_old_runs(now=moment, steps=10, export_to=tmp_path) == 1
     left = [run.slot for run in runs_within(Asked(past.check.id, 0, to_ms(NOW)), limit=1_000)]
     assert left == [row[0] for row in shown if row[0] >= DAY + DAY_MS]
     (file,) = tmp_path.rglob("*.jsonl.gz")
@@ -264,6 +298,43 @@ def test_a_project_keeps_runs_as_long_as_it_says_and_they_are_written_first(past
     assert {line["check"] for line in lines} == {str(past.check.id)}
     assert {line["region"] for line in lines} == {"eu", "us"}
     assert all(line["phases_ms"].keys() == {"dns", "connect", "first_byte"} for line in lines)
+
+
+def test_a_project_whose_file_cannot_be_written_keeps_its_runs_and_holds_up_no_other(
+    past: Past, cast: Cast, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    past.record(DAY, DAY + 3_600_000)
+    pack_all()
+    first, other = sorted([cast.project, cast.others_project], key=lambda project: project.pk)
+    strange = World(replace(cast, project=cast.others_project)).check
+    kept = PackedRuns.objects.filter(check_id=past.check.id)
+    for row in kept:
+        row.check_id = strange.pk
+        row.save(force_insert=True)
+    for project in (first, other):
+        project.retention_days = 3
+        project.save()
+    (tmp_path / str(first.pk)).write_text("a file where its folder should be")
+    assert retention.drop_old_runs(now=LATER, steps=10, export_to=tmp_path) == 1
+    left = set(PackedRuns.objects.values_list("check_id", flat=True))
+    assert left == set(first.checks.values_list("pk", flat=True)) & {past.check.pk, strange.pk}
+    assert f"project {first.pk}" in caplog.text
+
+
+def test_a_day_of_many_checks_goes_in_slices(past: Past, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(retention, "_CHECKS", 1)
+    past.record(DAY, DAY + 3_600_000)
+    second = World(past.world.cast, regions=("eu", "us"), interval_s=60)
+    past.check = second.check
+    past.record(DAY, DAY + 3_600_000)
+    pack_all()
+    project = past.check.project
+    project.retention_days = 3
+    project.save()
+    assert retention.drop_old_runs(now=LATER, steps=1, export_to=tmp_path) == 1
+    assert PackedRuns.objects.values("check_id").distinct().count() == 1
+    assert retention.drop_old_runs(now=LATER, steps=9, export_to=tmp_path) == 1
+    assert len(list(tmp_path.rglob("*.jsonl.gz"))) == 2
 
 
 def test_rollups_are_made_anew_from_packed_runs(past: Past, capsys: pytest.CaptureFixture[str]) -> None:
@@ -284,7 +355,7 @@ def test_a_strangers_project_keeps_its_own(past: Past, cast: Cast) -> None:
     pack_all()
     cast.others_project.retention_days = 3
     cast.others_project.save()
-    assert retention.drop_old_runs(now=NOW + timedelta(days=30), days=10, export_to=None) == 0
+    assert retention.drop_old_runs(now=NOW + timedelta(days=30), steps=10, export_to=None) == 0
 
 
 def test_pages_of_the_api_go_on_through_packed_days_and_back(past: Past, api: Api) -> None:

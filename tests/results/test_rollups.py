@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter, defaultdict
 from datetime import timedelta
 
 import pytest
@@ -10,9 +11,9 @@ from hypothesis import strategies as st
 from apps.core.clock import from_ms, to_ms
 from apps.probes.reasons import Reason, Verdict
 from apps.probes.wire import Run
-from apps.results import latency, rollups
+from apps.results import latency, packer, rollups
 from apps.results.histogram import BUCKET_SQL, bucket_of, merged, middle_of, percentiles
-from apps.results.models import DayRollup, HourRollup, LateHour, RollupCursor
+from apps.results.models import VERDICTS, DayRollup, HourRollup, LateHour, RollupCursor
 from apps.results.partitions import ensure_days
 from apps.results.runs import DAY_MS
 from apps.results.services import RecordedRun, record_runs
@@ -124,6 +125,43 @@ def test_a_series_is_the_same_whether_or_not_it_is_rolled_up(world: World) -> No
     assert whole[0].p50 == pytest.approx(90, rel=0.06)
     exact = latency.series(check_id=world.check.id, start=START, end=START + DAY, step=HOUR // 2)
     assert sum(point.runs for point in exact) == 300
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_rollups_are_the_sums_of_all_runs_whenever_they_came(world: World, cast: Cast, seed: int) -> None:
+    """Late, out of order, again; rolled up and packed in between, by workers that may stop at any step."""
+    chance, now = random.Random(seed), START - DAY
+    known: dict[tuple[int, int], tuple[Verdict, int]] = {}
+    regions = [cast.regions[slug].id for slug in ("eu", "us")]
+    while now < START + 3 * DAY:
+        now += chance.choice([30_000, 10 * 60_000, HOUR, 5 * HOUR])
+        first = max(START - DAY, now - chance.choice([60_000, HOUR, DAY - 1]))
+        rows = []
+        for _ in range(chance.randrange(30)):
+            slot, region, ms = chance.randrange(first, now) // 1_000 * 1_000, chance.choice(regions), chance.randrange(-1, 9_000)
+            verdict = chance.choice([Verdict.UP, Verdict.UP, Verdict.DEGRADED, Verdict.DOWN, Verdict.UNKNOWN])
+            if slot >= START + 2 * DAY or (slot, region) in {(row.run.slot, row.region_id) for row in rows}:
+                continue
+            reason = None if verdict == Verdict.UP else Reason.INTERNAL
+            rows.append(RecordedRun(Run(world.check.id, 1, slot, slot, ms, verdict, reason, "", {}), region, keeps_facts=False))
+            known.setdefault((slot, region), (verdict, ms))
+        record_runs(rows=rows, now_ms=now)
+        rollups.roll_up(now=from_ms(now), steps=chance.choice([0, 1, 3, 100]))
+        packer.pack_next(now=from_ms(now), steps=chance.choice([0, 1, 5]))
+    roll_all(START + 4 * DAY)
+    for model, width in ((HourRollup, HOUR), (DayRollup, DAY)):
+        counts: dict[tuple[int, int], Counter[str]] = defaultdict(Counter)
+        timed: dict[tuple[int, int], Counter[int]] = defaultdict(Counter)
+        for (slot, region), (verdict, ms) in known.items():
+            key = slot // width * width, region
+            counts[key][verdict.value] += 1
+            if verdict in (Verdict.UP, Verdict.DEGRADED) and ms >= 0:
+                timed[key][bucket_of(ms)] += 1
+        found = {(row.start, row.region_id): row for row in model.objects.filter(check_id=world.check.id)}
+        assert found.keys() == counts.keys()
+        for key, row in found.items():
+            assert {name: getattr(row, name) for name in VERDICTS} == {name: counts[key][name] for name in VERDICTS}
+            assert merged([(row.buckets, row.numbers)]) == timed[key]
 
 
 def test_old_rollups_go(world: World) -> None:

@@ -24,6 +24,7 @@ from apps.monitors.models import Region
 from apps.probes.reasons import MEANINGS, Reason
 from apps.results import latency
 from apps.results.models import VERDICTS, Certificate, CheckRun
+from apps.results.rollups import HOUR_MS
 from apps.results.runs import Asked
 from apps.results.selectors import timed
 
@@ -158,6 +159,9 @@ class LatencyPointSerializer(serializers.Serializer[Any]):
     p99_ms = serializers.FloatField(allow_null=True)
 
 
+_STEP_WORDS = "Seconds of a point; 60 to 604800. Whole hours from 3600 on; below, a week at the most is answered."
+
+
 class CheckLatency(OneCheck):
     serializer_class = LatencyPointSerializer  # type: ignore[assignment]  # points of a check, not checks
 
@@ -167,7 +171,7 @@ class CheckLatency(OneCheck):
         parameters=[
             OpenApiParameter("from", OpenApiTypes.DATETIME, description="A day ago by default."),
             OpenApiParameter("to", OpenApiTypes.DATETIME),
-            OpenApiParameter("step", OpenApiTypes.INT, description="Seconds of a point; 60 to 604800, whole hours from 3600 on."),
+            OpenApiParameter("step", OpenApiTypes.INT, description=_STEP_WORDS),
             OpenApiParameter("region", OpenApiTypes.STR),
         ],
     )
@@ -180,6 +184,8 @@ class CheckLatency(OneCheck):
         first = to_ms(start) // step * step
         if not 0 < to_ms(end) - first <= latency.MAX_POINTS * step:
             raise ValidationError({"from": [f"Must be before `to`, and no more than {latency.MAX_POINTS} steps."]})
+        if step < HOUR_MS and to_ms(end) - first > latency.EXACT_MS + step:
+            raise ValidationError({"step": ["Must be an hour or more where more than a week is asked for."]})
         slug = request.query_params.get("region")
         region = Region.objects.filter(slug=slug).first() if slug else None
         if slug and region is None:
