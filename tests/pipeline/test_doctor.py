@@ -139,5 +139,7 @@ def test_a_beat_that_is_told_to_end_asks_the_database_nothing(monkeypatch: pytes
     saved: list[object] = []
     monkeypatch.setattr("django_celery_beat.schedulers.DatabaseScheduler.sync", lambda beat: saved.append(beat))
     beat = PairScheduler(app=current_app, lazy=True)
-    Service(app=current_app, scheduler_cls=lambda **_: beat).sync()  # what Celery's handler of SIGTERM calls
+    service = Service(app=current_app)
+    service.scheduler = beat
+    service.sync()  # what Celery's handler of SIGTERM calls
     assert saved == []

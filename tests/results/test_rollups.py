@@ -136,7 +136,7 @@ def test_rollups_are_the_sums_of_all_runs_whenever_they_came(world: World, cast:
     while now < START + 3 * DAY:
         now += chance.choice([30_000, 10 * 60_000, HOUR, 5 * HOUR])
         first = max(START - DAY, now - chance.choice([60_000, HOUR, DAY - 1]))
-        rows = []
+        rows: list[RecordedRun] = []
         for _ in range(chance.randrange(30)):
             slot, region, ms = chance.randrange(first, now) // 1_000 * 1_000, chance.choice(regions), chance.randrange(-1, 9_000)
             verdict = chance.choice([Verdict.UP, Verdict.UP, Verdict.DEGRADED, Verdict.DOWN, Verdict.UNKNOWN])
