@@ -140,6 +140,6 @@ def test_a_beat_that_is_told_to_end_asks_the_database_nothing(monkeypatch: pytes
     monkeypatch.setattr("django_celery_beat.schedulers.DatabaseScheduler.sync", lambda beat: saved.append(beat))
     beat = PairScheduler(app=current_app, lazy=True)
     service = Service(app=current_app)
-    service.scheduler = beat
+    service.__dict__["scheduler"] = beat
     service.sync()  # what Celery's handler of SIGTERM calls
     assert saved == []
