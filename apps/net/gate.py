@@ -17,7 +17,7 @@ class GuardedSocket:
     """
 
     def __init__(self, family: int, kind: int, protocol: int) -> None:
-        self._sock = socket.socket(family, kind, protocol)
+        self._sock = socket.SocketType(family, kind, protocol)
 
     def fileno(self) -> int:
         return self._sock.fileno()

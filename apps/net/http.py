@@ -22,6 +22,7 @@ from apps.net.errors import NetError
 from apps.net.failures import NEXT_ADDRESS, Transfer, of_curl, of_proxy, telling
 from apps.net.gate import socket_opener
 from apps.net.guard import AddressPolicy, canonical_host, literal
+from apps.net.multi import Multi
 from apps.net.request import Proxy, Request, configure
 from apps.net.resolver import Family, Resolver
 from apps.net.unpack import Unpacker
@@ -125,7 +126,7 @@ class HttpEngine:
         self._dns = dns
         self._ca_file = ca_file or certifi.where()
         self._roots = Path(ca_file).read_text() if ca_file else ""
-        self._multis: dict[str, pycurl.AsyncCurlMulti] = {}
+        self._multis: dict[str, Multi] = {}
         self._free: list[pycurl.Curl] = []
         self._held: Counter[str] = Counter()
 
@@ -158,7 +159,7 @@ class HttpEngine:
 
     async def close(self) -> None:
         for multi in self._multis.values():
-            await multi.aclose()
+            multi.close()
         self._multis.clear()
         while self._free:
             self._free.pop().close()
@@ -205,7 +206,7 @@ class HttpEngine:
         cached = "" if request.trust.roots else self._ca_file
         multi = self._multis.get(cached)
         if multi is None:
-            multi = self._multis[cached] = pycurl.AsyncCurlMulti()
+            multi = self._multis[cached] = Multi()
         intake = _Intake(request, self._held)
         curl = self._free.pop() if self._free else pycurl.Curl()
         configure(curl, request, url, response.address, behind, self._ca_file)
