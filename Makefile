@@ -15,6 +15,7 @@ PROJECT ?= My project
 RATE ?= 100
 SECONDS ?= 60
 TLS ?= 0
+PROBES ?= 1
 SEEDS ?= 10000
 
 .PHONY: help
@@ -114,9 +115,9 @@ screenshots: dev assets ## The pictures of the README, from the demo
 	$(BIN)/python -m tests.browser.screenshots
 
 .PHONY: bench
-bench: dev ## Measure the engine beside others, and the real processes: RATE=100 SECONDS=60 TLS=0
+bench: dev ## Measure the engine beside others, and the real processes: RATE=100 SECONDS=60 TLS=0 PROBES=1
 	@$(BIN)/python -m benchmarks.engines
-	@$(BIN)/python -m benchmarks.pipeline --rate $(RATE) --seconds $(SECONDS) --tls $(TLS)
+	@$(BIN)/python -m benchmarks.pipeline --rate $(RATE) --seconds $(SECONDS) --tls $(TLS) --probes $(PROBES)
 
 .PHONY: lock
 lock: dev ## Compile requirements/*.in anew

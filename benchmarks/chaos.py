@@ -21,9 +21,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import psycopg
+import redis
 
 from benchmarks.machine import described
-from benchmarks.pipeline import INTERVAL_S, Target, database_url
+from benchmarks.pipeline import INTERVAL_S, Target, cache_url, database_url
 from tests.e2e.peers import Receiver
 from tests.e2e.stack import ROOT, Stack, eventually
 
@@ -150,6 +151,8 @@ def fates(stack: Stack) -> Iterator[tuple[str, Callable[[], None]]]:
         yield f"kill -9 {victim}", lambda victim=victim: _killed(stack, victim)  # type: ignore[misc]  # a default argument
     yield f"broker stopped for {PAUSED_S} s", lambda: _stopped(stack, "valkey", PAUSED_S)
     yield f"database stopped for {PAUSED_S} s", lambda: _stopped(stack, "postgres", PAUSED_S)
+    yield f"broker refuses writes for {PAUSED_S} s", lambda: _out_of_memory(stack, PAUSED_S)
+    yield f"database refuses connections for {PAUSED_S} s", lambda: _refusing(stack, PAUSED_S)
     yield "probe stopped for 30 s", lambda: _stopped(stack, "probe", 30)
     yield "ingest stopped for 30 s", lambda: _stopped(stack, "ingest", 30)
 
@@ -162,6 +165,25 @@ def _stopped(stack: Stack, victim: str, seconds: float) -> None:
     """The whole group: PostgreSQL has children."""
     with _halted(stack.children()[victim]):
         time.sleep(seconds)
+
+
+def _out_of_memory(stack: Stack, seconds: float) -> None:
+    """The memory limit is reached: what would need more is refused, what takes out is not."""
+    with redis.Redis.from_url(cache_url(stack)) as broker:
+        broker.config_set("maxmemory", 1)
+        time.sleep(seconds)
+        broker.config_set("maxmemory", 0)
+
+
+def _refusing(stack: Stack, seconds: float) -> None:
+    """Every connection ends, and none is taken."""
+    url = database_url(stack)
+    name = str(psycopg.conninfo.conninfo_to_dict(url)["dbname"])
+    with psycopg.connect(psycopg.conninfo.make_conninfo(url, dbname="postgres"), autocommit=True) as other:
+        other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'.encode())
+        other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        time.sleep(seconds)
+        other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'.encode())
 
 
 @contextmanager

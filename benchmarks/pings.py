@@ -18,7 +18,7 @@ from tests.e2e.stack import Stack
 CHECKS, CLIENTS = 20, 4
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
     """Of a process and what it started."""
     process = psutil.Process(pid)
     return sum(sum(part.cpu_times()[:2]) for part in [process, *process.children(recursive=True)])
@@ -38,7 +38,7 @@ def measure(stack: Stack, count: int) -> dict[str, Any]:
     ids = [str(stack.post("checks/", {"name": f"beat {n}", "kind": "heartbeat"})["id"]) for n in range(CHECKS)]
     _ping(stack.port, ids, 100, [])
     pids = {name: pid for name, pid in stack.children().items() if name in ("web", "postgres")}
-    before = {name: _cpu_s(pid) for name, pid in pids.items()}
+    before = {name: cpu_s(pid) for name, pid in pids.items()}
     taken: list[float] = []
     began = time.monotonic()
     clients = [
@@ -49,7 +49,7 @@ def measure(stack: Stack, count: int) -> dict[str, Any]:
     for client in clients:
         client.join()
     seconds = time.monotonic() - began
-    used = {name: _cpu_s(pid) - before[name] for name, pid in pids.items()}
+    used = {name: cpu_s(pid) - before[name] for name, pid in pids.items()}
     taken.sort()
     return {
         "pings": len(taken),

@@ -116,17 +116,17 @@ def flip_until(target: Target, checks: int, until: float) -> None:
     time.sleep(max(0.0, until - time.time()))
 
 
-def measure(rate: int, seconds: int, tls: bool) -> dict[str, Any]:
+def measure(rate: int, seconds: int, tls: bool, probes: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        certificate, environment = "", {}
+        certificate, environment = "", {"GORUPTIME_LOCAL_PROBES": str(probes)}
         if tls:
             authority = trustme.CA()
             authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(f"{folder}/site.pem")
             authority.cert_pem.write_to_path(f"{folder}/ca.pem")
-            certificate, environment = f"{folder}/site.pem", {"GORUPTIME_CA_FILE": f"{folder}/ca.pem"}
+            certificate, environment["GORUPTIME_CA_FILE"] = f"{folder}/site.pem", f"{folder}/ca.pem"
         stack, target, receiver = Stack(with_demo=False, **environment), Target(certificate), Receiver()
         try:
-            return _measured(stack, target, receiver, rate, seconds, tls)
+            return {"probes": probes, **_measured(stack, target, receiver, rate, seconds, tls)}
         finally:
             target.close()
             receiver.close()
@@ -209,7 +209,15 @@ def _facts(database: Any, start: int, end: int, twice: int, dropped: int) -> dic
 
 
 def database_url(stack: Stack) -> str:
-    code = "from django.conf import settings; print(settings.DATA_FOLDER.database_url)"
+    return _of_folder(stack, "database_url")
+
+
+def cache_url(stack: Stack) -> str:
+    return _of_folder(stack, "cache_url")
+
+
+def _of_folder(stack: Stack, name: str) -> str:
+    code = f"from django.conf import settings; print(settings.DATA_FOLDER.{name})"
     done = subprocess.run(
         [sys.executable, "manage.py", "shell", "-v", "0", "-c", code],
         cwd=ROOT,
@@ -240,8 +248,9 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=100)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--tls", type=int, choices=(0, 1), default=0)
+    parser.add_argument("--probes", type=int, default=1)
     arguments = parser.parse_args()
-    result = measure(arguments.rate, arguments.seconds, bool(arguments.tls))
+    result = measure(arguments.rate, arguments.seconds, bool(arguments.tls), arguments.probes)
     print(table(result))
     print(json.dumps(result))
 

@@ -7,16 +7,19 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from apps.core.clock import to_ms
+from apps.core.clock import from_ms, to_ms
 from apps.incidents.machine import unknown_from
 from apps.incidents.rows import policy_of, state_of
 from apps.monitors.models import Check, Pause
 from apps.probes.registry import PASSIVE
 from apps.results.runs import DAY_MS
 from apps.results.selectors import Wanted, shown_spans
-from apps.results.uptime import Span, Uptime, add_up, overlay
+from apps.results.sums import day_sums
+from apps.results.uptime import Span, Uptime, add_up, overlay, summed
 
 _RARE_MS = 90 * DAY_MS
+_GAPS = 8
+"""Days without sums in so many places: it is cheaper to read all of it."""
 
 
 def histories(*, checks: Sequence[Check], start: datetime, end: datetime) -> dict[uuid.UUID, list[Span]]:
@@ -40,9 +43,30 @@ def histories(*, checks: Sequence[Check], start: datetime, end: datetime) -> dic
 
 
 def uptime(*, check: Check, start: datetime, end: datetime) -> Uptime:
-    """Milliseconds of each state within [start, end)."""
-    spans = histories(checks=[check], start=start, end=end)[check.id]
-    return uptime_of(spans, check=check, start=start, end=end)
+    """Milliseconds of each state within [start, end): whole days from their sums, the rest from intervals."""
+    begin, until = max(to_ms(start), to_ms(check.created_at)), to_ms(end)
+    pauses = _pauses([check.pk], begin, until)[check.pk]
+    days = [
+        day for day in day_sums(check_id=check.pk, start=begin, end=until)
+        if not any(pause.start < day.day + DAY_MS and pause.end > day.day for pause in pauses)
+    ]  # fmt: skip
+    edges = [begin, *(edge for day in days for edge in (day.day, day.day + DAY_MS)), until]
+    gaps = [(gap, edge) for gap, edge in zip(edges[::2], edges[1::2], strict=True) if gap < edge]
+    if not days or len(gaps) > _GAPS:
+        return uptime_of(histories(checks=[check], start=start, end=end)[check.pk], check=check, start=start, end=end)
+    parts = [
+        uptime_of(
+            histories(checks=[check], start=from_ms(gap), end=from_ms(edge))[check.pk],
+            check=check,
+            start=from_ms(gap),
+            end=from_ms(edge),
+        )
+        for gap, edge in gaps
+    ]
+    whole = [
+        Uptime(day.day, day.day + DAY_MS, up=day.up, degraded=day.degraded, down=day.down, unknown=day.unknown) for day in days
+    ]
+    return summed([*parts, *whole])
 
 
 def uptime_of(spans: Sequence[Span], *, check: Check, start: datetime, end: datetime) -> Uptime:

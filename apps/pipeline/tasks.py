@@ -12,6 +12,7 @@ from apps.core.clock import to_ms
 from apps.core.wake import wake
 from apps.incidents.services.evaluate import evaluate_apart, waiting_checks
 from apps.incidents.services.pings import settle_deadlines
+from apps.incidents.services.sums import sum_settled_days
 from apps.monitors.selectors import due_now
 from apps.notifications import services as notifications
 from apps.pipeline import dispatch
@@ -109,5 +110,6 @@ def drop_old_runs(**_newer: object) -> None:
 
 @shared_task(name="pipeline.roll_up")
 def roll_up(**_newer: object) -> None:
-    """The next hours and days of the rollups, as far as one turn goes."""
+    """The next hours and days of the rollups, and sums of settled days, as far as one turn goes."""
     rollups.roll_up(now=timezone.now(), steps=40)
+    sum_settled_days(now=timezone.now(), steps=40)

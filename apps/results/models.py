@@ -152,6 +152,21 @@ class DayRollup(Rollup):
         indexes = [models.Index(fields=["start"], name="dayrollup_age")]  # retention
 
 
+class DaySum(models.Model):
+    """Milliseconds of a whole day that a check was shown in each state: of its intervals, nothing laid over them."""
+
+    pk = models.CompositePrimaryKey("check_id", "day")
+    check_id = models.UUIDField()
+    day = models.BigIntegerField()
+    unknown = models.IntegerField()
+    up = models.IntegerField()
+    degraded = models.IntegerField()
+    down = models.IntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.check_id} {self.day}"
+
+
 class RollupCursor(models.Model):
     """How far the runs have been rolled up: every span before `done_until`, and of the one at it the checks up to `after`."""
 

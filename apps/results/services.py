@@ -17,6 +17,7 @@ from apps.probes.vitals import DEAD_LETTERS
 from apps.probes.wire import Run
 from apps.results.models import HEALTHS, VERDICTS, Certificate, DeadLetter
 from apps.results.rollups import mark_late
+from apps.results.sums import forget_sums
 
 _CONTENT_LIMIT = 20_000
 LETTERS_KEPT = timedelta(days=30)
@@ -187,6 +188,7 @@ def put_intervals(intervals: Sequence[NewInterval]) -> None:
 
 def paint_intervals(*, check_id: uuid.UUID, start: int) -> None:
     """Shown as down from `start` on, but for what is unknown."""
+    forget_sums(check_id=check_id, start=start)
     _split_interval(check_id, start)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -197,6 +199,7 @@ def paint_intervals(*, check_id: uuid.UUID, start: int) -> None:
 
 def unpaint_intervals(*, check_id: uuid.UUID, start: int) -> None:
     """Each shows its own health again from `start` on."""
+    forget_sums(check_id=check_id, start=start)
     _split_interval(check_id, start)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE results_stateinterval SET shown = own WHERE check_id = %s AND start >= %s", [check_id, start])

@@ -15,6 +15,9 @@ class Span:
     state: str
 
 
+STATES = ("up", "degraded", "down", "unknown", "paused", "maintenance")
+
+
 @dataclass(frozen=True)
 class Uptime:
     """Milliseconds of each state between `start` and `end`."""
@@ -72,10 +75,16 @@ def merge(spans: Iterable[Span]) -> list[Span]:
 
 def add_up(spans: Iterable[Span], start: int, end: int) -> Uptime:
     """Sums over [start, end)."""
-    sums = dict.fromkeys(("up", "degraded", "down", "unknown", "paused", "maintenance"), 0)
+    sums = dict.fromkeys(STATES, 0)
     for span in clip(spans, start, end):
         sums[span.state] += span.end - span.start
     return Uptime(start, end, **sums)
+
+
+def summed(parts: Sequence[Uptime]) -> Uptime:
+    """One of several spans, from the earliest beginning to the latest end."""
+    sums = {name: sum(getattr(part, name) for part in parts) for name in STATES}
+    return Uptime(min(part.start for part in parts), max(part.end for part in parts), **sums)
 
 
 WORST_FIRST = ("down", "degraded", "maintenance", "up", "unknown", "paused")

@@ -104,14 +104,16 @@ class Stack:
         return self._process.pid
 
     def children(self) -> dict[str, int]:
-        """The supervisor's children by name."""
+        """The supervisor's children by name, further ones of a name by its number."""
         found: dict[str, int] = {}
         for child in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
             try:
                 command = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            found |= {name: int(child) for name, mark in MARKS.items() if mark in command}
+            for name in (name for name, mark in MARKS.items() if mark in command):
+                same = sum(other.partition("-")[0] == name for other in found)
+                found[f"{name}-{same + 1}" if same else name] = int(child)
         return found
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> int:

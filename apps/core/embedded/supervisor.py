@@ -80,8 +80,11 @@ class Child:
 
 
 class Supervisor:
-    def __init__(self, folder: DataFolder, environment: dict[str, str], port: int, *, with_demo: bool = False) -> None:
+    def __init__(
+        self, folder: DataFolder, environment: dict[str, str], port: int, *, probes: int = 1, with_demo: bool = False
+    ) -> None:
         self._folder = folder
+        self._probes = probes
         self._with_demo = with_demo
         self._environment = environment
         self._port = port
@@ -177,7 +180,8 @@ class Supervisor:
         if self._with_demo:
             commands["demo"] = [sys.executable, "manage.py", "demo"]
         children = [Child(name, command, self._environment) for name, command in commands.items()]
-        children += [Child("probe", [sys.executable, "-m", "apps.probes"], {**self._environment, **region})]
+        probes = ["probe", *(f"probe-{number}" for number in range(2, self._probes + 1))]
+        children += [Child(name, [sys.executable, "-m", "apps.probes"], {**self._environment, **region}) for name in probes]
         first = int(self._environment.get("GORUPTIME_HEALTH_PORT") or 0)
         for place, child in enumerate(child for child in children if first and child.name not in ("web", "demo")):
             child.environment = {**child.environment, "GORUPTIME_HEALTH_PORT": str(first + place)}
@@ -275,6 +279,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="manage.py up")
     parser.add_argument("--data", required=True)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--probes", type=int, default=1)
     parser.add_argument("--demo", action="store_true")
     arguments = parser.parse_args()
     folder = DataFolder(Path(arguments.data))
@@ -297,7 +302,7 @@ def main() -> int:
             return 1
         folder.prepare()
         try:
-            return Supervisor(folder, environment, arguments.port, with_demo=arguments.demo).run()
+            return Supervisor(folder, environment, arguments.port, probes=arguments.probes, with_demo=arguments.demo).run()
         finally:
             shutil.rmtree(folder.runtime, ignore_errors=True)  # sockets of servers that have ended
     except (FolderError, OSError) as error:

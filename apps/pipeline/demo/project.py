@@ -29,7 +29,7 @@ from apps.pipeline.demo.history import Past, acknowledge_some, seed_rollups, see
 from apps.pipeline.demo.plan import PARTS, Part, outages
 from apps.pipeline.demo.servers import Places
 from apps.probes.registry import PASSIVE
-from apps.results.models import Baseline, DayRollup, HourRollup, LateHour, Ping, StateInterval
+from apps.results.models import Baseline, DayRollup, DaySum, HourRollup, LateHour, Ping, StateInterval
 from apps.results.partitions import drop_empty_days
 from apps.statuspages.services import ComponentSpec, change_page, ensure_page
 
@@ -199,7 +199,7 @@ def remove_demo() -> int:
         Organization.objects.filter(is_demo=True).delete()
         User.objects.filter(email=EMAIL, memberships=None).delete()
         Region.objects.filter(slug=_SILENT).delete()
-        for model in (StateInterval, HourRollup, DayRollup, LateHour, Ping, Baseline):
+        for model in (StateInterval, DaySum, HourRollup, DayRollup, LateHour, Ping, Baseline):
             model.objects.filter(check_id__in=ids).delete()
         cursor.execute("DELETE FROM check_runs WHERE check_id = ANY (%s)", [ids])
         cursor.execute("DELETE FROM results_packedruns WHERE check_id = ANY (%s)", [ids])

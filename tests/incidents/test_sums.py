@@ -1,0 +1,82 @@
+"""Uptime from the sums of days is uptime from the intervals, whatever is painted, paused or not yet summed."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+
+import pytest
+
+from apps.core.clock import from_ms, to_ms
+from apps.incidents.history import histories, uptime, uptime_of
+from apps.incidents.models import CheckState
+from apps.incidents.services.sums import sum_settled_days
+from apps.monitors.models import Check, Pause
+from apps.results.models import DaySum, RollupCursor, StateInterval
+from apps.results.runs import DAY_MS
+from apps.results.services import paint_intervals, unpaint_intervals
+from tests.conftest import NOW, NOW_MS, Cast
+from tests.incidents.world import World
+
+FIRST = (to_ms(NOW) // DAY_MS - 40) * DAY_MS + 5 * 3_600_000
+
+
+def a_past(cast: Cast, chance: random.Random) -> Check:
+    check = World(cast).check
+    StateInterval.objects.filter(check_id=check.pk).delete()
+    at, rows = FIRST, []
+    while at < NOW_MS - DAY_MS:
+        own = chance.randrange(4)
+        rows.append(StateInterval(check_id=check.pk, start=at, own=own, shown=own))
+        at += chance.choice([10_000, 3_600_000, DAY_MS, 3 * DAY_MS])
+    StateInterval.objects.bulk_create(rows)
+    Check.objects.filter(pk=check.pk).update(created_at=from_ms(FIRST))
+    CheckState.objects.filter(pk=check.pk).update(due=at, slot=at - 1)
+    return Check.objects.select_related("state").get(pk=check.pk)
+
+
+def sum_up() -> None:
+    RollupCursor.objects.filter(span="sums").update(done_until=0)
+    sum_settled_days(now=NOW, steps=5)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_sums_and_intervals_agree(cast: Cast, seed: int) -> None:
+    chance = random.Random(seed)
+    check = a_past(cast, chance)
+    for _ in range(chance.randrange(3)):
+        at = chance.randrange(FIRST, NOW_MS)
+        if not Pause.objects.filter(check_row=check, until_ms__gt=at).exists():
+            Pause.objects.create(check_row=check, from_ms=at, until_ms=at + chance.randrange(1, 3 * DAY_MS))
+    sum_up()
+    assert DaySum.objects.filter(check_id=check.pk).count() == check.state.due // DAY_MS - FIRST // DAY_MS
+    for _ in range(6):
+        start = chance.randrange(FIRST, check.state.due)
+        chance.choice([paint_intervals, unpaint_intervals])(check_id=check.pk, start=start)
+        assert not DaySum.objects.filter(check_id=check.pk, day__gt=start - DAY_MS).exists()
+        if chance.random() < 0.5:
+            sum_up()
+        for _ in range(5):
+            begin, end = sorted(chance.sample(range(FIRST - DAY_MS, NOW_MS), 2))
+            span = {"check": check, "start": from_ms(begin), "end": from_ms(end)}
+            spans = histories(checks=[check], start=span["start"], end=span["end"])[check.pk]  # type: ignore[arg-type]
+            assert uptime(**span) == uptime_of(spans, **span)  # type: ignore[arg-type]
+
+
+def test_a_day_is_summed_when_it_is_settled_and_a_round_is_made_every_hour(cast: Cast) -> None:
+    check = a_past(cast, random.Random(1))
+    midnight = (FIRST // DAY_MS + 3) * DAY_MS
+    CheckState.objects.filter(pk=check.pk).update(due=midnight - 1, slot=0)
+    sum_up()
+    assert DaySum.objects.filter(check_id=check.pk).count() == 2
+    CheckState.objects.filter(pk=check.pk).update(due=midnight)
+    assert sum_settled_days(now=NOW, steps=5) == 0
+    assert sum_settled_days(now=NOW + timedelta(hours=1), steps=5) == 1
+    assert DaySum.objects.filter(check_id=check.pk).count() == 3
+
+
+def test_a_year_of_a_check_that_flaps_reads_days(cast: Cast, django_assert_max_num_queries: type) -> None:
+    check = a_past(cast, random.Random(2))
+    sum_up()
+    with django_assert_max_num_queries(7):
+        assert uptime(check=check, start=NOW - timedelta(days=365), end=NOW).ratio is not None
