@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from django.conf import settings
 from django.db import connection
 from django.db.models import QuerySet
@@ -232,7 +233,7 @@ def _due(row: Sequence[Any]) -> DueCheck | None:
         slot,
         kind,
         target,
-        json.loads(options),
+        msgspec.json.decode(options),
         opened,
         timeout_s * 1000,
         degraded_ms,
