@@ -1,6 +1,7 @@
-"""How quick pages and lists are with ten thousand checks and five million runs: `python -m benchmarks.faces`. JSON out.
+"""How quick pages, lists and the API are with ten thousand checks and five million runs: `python -m benchmarks.faces`. JSON out.
 
-Seeds an installation of its own (processes of `manage.py up`, the checks' region switched off), then asks each page over HTTP, one request after another, as one signed-in person.
+Seeds an installation of its own (processes of `manage.py up`, the checks' region switched off; the past in parallel, with sums of
+90 days before it), then asks each page over HTTP, one request after another, as one signed-in person, or with one key.
 """
 
 from __future__ import annotations
@@ -17,40 +18,66 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Sequence
-from datetime import datetime
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import described
 from tests.e2e.stack import ROOT, Stack
 
-REQUESTS = 200
+REQUESTS, SHARES = 200, 2
 
 
 def seed(count: int, runs: int) -> None:
-    """Inside the installation's Django: checks of one project, and their past."""
-    from datetime import timedelta
-
+    """Inside the installation's Django: checks of one project."""
     from django.db import transaction
     from django.utils import timezone
 
     from apps.core.clock import to_ms
     from apps.monitors.models import Region
     from apps.results.models import RollupCursor
+    from apps.results.partitions import ensure_days
 
     now = timezone.now()
-    start = now - timedelta(minutes=runs // count)
     with transaction.atomic():
-        checks = _seed_checks(count, start, now)
+        _seed_checks(count, now - timedelta(minutes=runs // count), now)
+    ensure_days(first=now - timedelta(minutes=runs // count), days=2 + runs // count // 1_440)
     Region.objects.update(is_enabled=False)  # nothing is probed: it is the pages that are measured
-    _seed_past(checks, start, now)
     # All of it is rolled up: the pipeline need not do it again while pages are measured.
     for kind, width in (("hour", 3_600_000), ("day", 86_400_000)):
         RollupCursor.objects.update_or_create(span=kind, defaults={"done_until": to_ms(now) // width * width, "after": None})
+
+
+def seed_past(share: int) -> None:
+    """The past of one share of the checks."""
+    from django.utils import timezone
+
+    from apps.monitors.models import Check
+
+    checks = list(Check.objects.select_related("state").order_by("name"))
+    _seed_past(checks[share::SHARES], checks[0].created_at, timezone.now(), share)
+
+
+def seed_sums() -> None:
+    """Days before the runs, as the first of theirs was: what percentiles over three months read. An ordinary day follows."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0")
+        cursor.execute(_DAYS_BEFORE)
     hold()
 
 
-def _seed_checks(count: int, start: datetime, now: datetime) -> list[Any]:
+_DAYS_BEFORE = """
+    INSERT INTO results_dayrollup (check_id, region_id, start, unknown, up, degraded, down, buckets, numbers)
+    SELECT check_id, region_id, start - n * 86400000, unknown, up, degraded, down, buckets, numbers
+    FROM results_dayrollup CROSS JOIN generate_series(1, 90) AS n
+    WHERE start = (SELECT min(start) FROM results_dayrollup)
+"""
+
+
+def _seed_checks(count: int, start: datetime, now: datetime) -> None:
     import uuid
 
     from apps.core.clock import to_ms
@@ -80,10 +107,9 @@ def _seed_checks(count: int, start: datetime, now: datetime) -> list[Any]:
     Resource.objects.bulk_create(resources, batch_size=2_000)
     Check.objects.bulk_create(checks, batch_size=2_000)
     CheckState.objects.bulk_create(states, batch_size=2_000)
-    return checks
 
 
-def _seed_past(checks: Sequence[Any], start: datetime, now: datetime) -> None:
+def _seed_past(checks: Sequence[Any], start: datetime, now: datetime, share: int) -> None:
     import random
 
     from django.db import transaction
@@ -92,7 +118,7 @@ def _seed_past(checks: Sequence[Any], start: datetime, now: datetime) -> None:
     from apps.pipeline.demo.history import Past, seed_rollups, seed_runs, seed_states
     from apps.pipeline.demo.plan import outages
 
-    chance, begin, end = random.Random(3), to_ms(start), to_ms(now)
+    chance, begin, end = random.Random(share), to_ms(start), to_ms(now)
     is_long = end - begin > 8 * 3_600_000
     pasts = []
     for check in checks:
@@ -144,12 +170,12 @@ class Person:
         self._opener.open(self._url + "/sign-in/", urllib.parse.urlencode(form).encode(), timeout=30)
 
 
-def measure(person: Person, path: str) -> dict[str, Any]:
-    person.get(path)
+def measure(person: Person, path: str, **headers: str) -> dict[str, Any]:
+    person.get(path, **headers)
     taken, size = [], 0
     for _ in range(REQUESTS):
         began = time.perf_counter()
-        size = len(person.get(path))
+        size = len(person.get(path, **headers))
         taken.append((time.perf_counter() - began) * 1000)
     taken.sort()
     return {"p50_ms": round(statistics.median(taken), 1), "p99_ms": round(taken[int(len(taken) * 0.99) - 1], 1), "bytes": size}
@@ -167,6 +193,9 @@ def _measured(stack: Stack, checks: int, runs: int) -> dict[str, Any]:
     stack.bootstrap()
     began = time.monotonic()
     _inside(stack, "seed", "--checks", str(checks), "--runs", str(runs))
+    with ThreadPoolExecutor(SHARES) as both:
+        list(both.map(lambda share: _inside(stack, "past", "--share", str(share)), range(SHARES)))
+    _inside(stack, "sums")
     seeded_s = time.monotonic() - began
     time.sleep(20)  # the statistics of what was written, by the server itself
     person = Person(stack)
@@ -182,22 +211,41 @@ def _measured(stack: Stack, checks: int, runs: int) -> dict[str, Any]:
         "check, 7 days": f"{one}latency.json?range=7d", "check, 90 days": f"{one}latency.json?range=90d",
     }  # fmt: skip
     pages = {name: measure(person, path) for name, path in {**lists, **others}.items()}
+    days = {"from": (datetime.now(UTC) - timedelta(days=90)).isoformat(), "step": "86400"}
+    key, api = {"X-API-Key": stack.key}, one.replace("/checks/", "/api/v1/checks/")
+    asked = {
+        "list": "/api/v1/checks/?limit=50", "one check": api, "its runs": f"{api}runs/?limit=50", "uptime, 30 days": f"{api}uptime/",
+        "percentiles, 90 days": f"{api}latency/?{urllib.parse.urlencode(days)}",
+    }  # fmt: skip
+    answers = {name: measure(person, path, **key) for name, path in asked.items()}
     _inside(stack, "silence")
     silent = {name: measure(person, path) for name, path in lists.items()}
-    return {"checks": checks, "runs": runs, "seeded_s": round(seeded_s), "pages": pages, "pages_all_unknown": silent}
+    return {
+        "checks": checks,
+        "runs": runs,
+        "seeded_s": round(seeded_s),
+        "pages": pages,
+        "api": answers,
+        "pages_all_unknown": silent,
+    }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--checks", type=int, default=10_000)
     parser.add_argument("--runs", type=int, default=5_000_000)
-    parser.add_argument("--act", choices=("seed", "silence"), help="inside the installation")
+    parser.add_argument("--share", type=int, default=0)
+    parser.add_argument("--act", choices=("seed", "past", "sums", "silence"), help="inside the installation")
     arguments = parser.parse_args()
     if arguments.act:
         import django
 
         django.setup()
-        seed(arguments.checks, arguments.runs) if arguments.act == "seed" else silence()
+        acts = {
+            "seed": lambda: seed(arguments.checks, arguments.runs), "past": lambda: seed_past(arguments.share),
+            "sums": seed_sums, "silence": silence,
+        }  # fmt: skip
+        acts[arguments.act]()
         return 0
     stack = Stack()
     try:

@@ -13,7 +13,7 @@ from django.db import transaction
 from apps.core.clock import to_ms
 from apps.monitors.errors import FieldError
 from apps.monitors.models import CORE, Region
-from apps.monitors.selectors import liveness_of
+from apps.monitors.selectors import WORKER_LIVES_MS, liveness_of
 from apps.probes import wire
 
 
@@ -55,14 +55,14 @@ class WorkerReport:
     lag_ms: int = 0
 
 
-_WORKER_LIVES_MS, _WORKERS_KEPT = 30_000, 50
+_WORKERS_KEPT = 50
 _BUSY = frozenset({"late", "unsent"})
 """Drops that tell of more work than a worker can do; the others belong to a start or a stop."""
 
 
 def _heard_workers(before: Mapping[str, Any], report: WorkerReport, now_ms: int) -> dict[str, Any]:
     """The region's workers that were heard of lately. Of each, when it last had to drop something."""
-    alive = {name: worker for name, worker in before.items() if worker["at_ms"] > now_ms - _WORKER_LIVES_MS}
+    alive = {name: worker for name, worker in before.items() if worker["at_ms"] > now_ms - WORKER_LIVES_MS}
     known = alive.get(report.worker)
     drops_more = _busy_drops(report.dropped) > (_busy_drops(known["dropped"]) if known else 0)
     newest = sorted(alive, key=lambda name: alive[name]["at_ms"], reverse=True)[: _WORKERS_KEPT - 1]

@@ -60,6 +60,14 @@ def is_impaired(region: Region) -> bool:
     return bool(region.canaries) and not any(region.canaries.values())
 
 
+WORKER_LIVES_MS = 30_000
+
+
+def living_workers(region: Region, *, now_ms: int) -> list[dict[str, Any]]:
+    """What each of its workers that was heard of lately said last."""
+    return [worker for worker in region.workers.values() if worker["at_ms"] > now_ms - WORKER_LIVES_MS]
+
+
 def region_liveness() -> dict[int, Liveness]:
     with connection.cursor() as cursor:
         cursor.execute(_LIVENESS, [CORE])

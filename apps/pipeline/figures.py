@@ -17,7 +17,7 @@ from kombu import Connection
 from apps.core.clock import to_ms
 from apps.incidents.models import IncidentEvent
 from apps.monitors.models import DispatchCursor, Region
-from apps.monitors.selectors import liveness_of
+from apps.monitors.selectors import liveness_of, living_workers
 from apps.notifications.models import Delivery
 from apps.notifications.services import claimable
 from apps.probes import wire
@@ -96,7 +96,7 @@ def figures(*, now: datetime) -> Figures:
 
 
 def _region(region: Region, waiting: int | None, now_ms: int) -> RegionFigures:
-    workers = [worker for worker in region.workers.values() if worker["at_ms"] > now_ms - _RECENT_MS]
+    workers = living_workers(region, now_ms=now_ms)
     return RegionFigures(
         slug=region.slug,
         is_live=liveness_of(region).is_live(now_ms),

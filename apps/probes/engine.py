@@ -40,8 +40,13 @@ _UNSENT_S = 3.0
 _GRID_MS = 20
 """Where there are many, they start together: a loop that wakes for each run costs half as much again."""
 _REMEMBERED = 200_000
-_TIMED = frozenset({Reason.CONNECT_TIMEOUT, Reason.READ_TIMEOUT, Reason.DNS_TIMEOUT, Reason.TOO_SLOW, Reason.TLS_HANDSHAKE})
-"""What a loop that stood still may have seen of a target that is well."""
+_TIMED = frozenset(
+    {
+        Reason.CONNECT_TIMEOUT, Reason.READ_TIMEOUT, Reason.DNS_TIMEOUT, Reason.TOO_SLOW, Reason.TLS_HANDSHAKE,
+        Reason.CONNECTION_CLOSED, Reason.CONNECTION_RESET, Reason.TRUNCATED_BODY,
+    }
+)  # fmt: skip
+"""What a loop that stood still may have seen of a target that is well: its own time was up, or the target's patience."""
 _SHARE_STOOD = 0.2
 """Of a run: a shorter standstill does not explain what was timed."""
 
@@ -225,10 +230,10 @@ class Engine:
 
     async def _run(self, job: wire.Job) -> None:
         started_at = self.clock.now_ms()
-        began = self._loop.time()
+        began, began_at = self._loop.time(), time.monotonic()
         result = await runner.run(job, self.network, started_at)
         if _speaks_against(result.outcome):
-            stood_still_s = self.pulse.worst_since(began)
+            stood_still_s = self.pulse.worst_between(began_at, time.monotonic())
             if result.outcome.reason in _TIMED and stood_still_s > _SHARE_STOOD * result.duration_ms / 1000:
                 result = replace(result, outcome=_too_busy(result.outcome, stood_still_s))
             elif not await self.canaries.were_reachable(since=began):

@@ -7,6 +7,8 @@ number that may run is cut while the loop lags, and grows again while it does no
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -23,15 +25,17 @@ class Pulse:
         self.allowed = most
         """How many runs may be under way now."""
         self.lag_s = 0.0
+        self._due = math.inf
+        """When the next beat is to come."""
         self._lags: deque[tuple[float, float]] = deque()
         """(when it was noticed, how late) of the lags that matter."""
 
     async def beat_forever(self, running: Callable[[], int], on_beat: Callable[[], None]) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            due = loop.time() + BEAT_S
+            self._due = time.monotonic() + BEAT_S  # the loop's own clock stands still while it does
             await asyncio.sleep(BEAT_S)
-            self.note(loop.time(), loop.time() - due, running())
+            now = time.monotonic()
+            self.note(now, now - self._due, running())
             on_beat()
 
     def note(self, now: float, lag_s: float, running: int) -> None:
@@ -45,6 +49,11 @@ class Pulse:
         while self._lags and self._lags[0][0] < now - _REMEMBERED_S:
             self._lags.popleft()
 
-    def worst_since(self, moment: float) -> float:
-        """The longest that the loop stood still since a moment of its clock, in seconds; 0 where it is nothing to speak of."""
-        return max((lag for at, lag in self._lags if at >= moment), default=0.0)
+    def worst_between(self, moment: float, now: float) -> float:
+        """The longest that the loop stood still from a moment until now, in seconds; 0 where it is nothing to speak of.
+
+        A beat that should have come by now counts: what woke first after a standstill must not be believed for that.
+        """
+        missing = now - max(self._due, moment)
+        noted = max((lag for at, lag in self._lags if at >= moment), default=0.0)
+        return max(noted, missing if missing > BUSY_S else 0.0)

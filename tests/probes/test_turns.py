@@ -103,7 +103,15 @@ def test_a_loop_that_lags_is_given_less_and_more_again_when_it_is_well() -> None
     for second in range(20):
         pulse.note(2.0 + second, 2 * BUSY_S, min(900, pulse.allowed))
     assert pulse.allowed == 50
-    assert pulse.worst_since(3.0) == 2 * BUSY_S
+    assert pulse.worst_between(3.0, 23.0) == 2 * BUSY_S
     for second in range(100):
         pulse.note(30.0 + second, 0.01, 10)
-    assert (pulse.allowed, pulse.worst_since(30.0)) == (5_000, 0.0)
+    assert (pulse.allowed, pulse.worst_between(30.0, 60.0)) == (5_000, 0.0)
+
+
+def test_a_beat_that_is_missing_counts_before_it_is_noted() -> None:
+    pulse = Pulse(5_000)
+    pulse._due = 10.0
+    assert pulse.worst_between(9.0, 10.0 + BUSY_S / 2) == 0.0
+    assert pulse.worst_between(9.0, 40.0) == 30.0
+    assert pulse.worst_between(39.0, 40.0) == 1.0  # of the run that began meanwhile, only its own time

@@ -13,7 +13,7 @@ from apps.core.clock import from_ms, to_ms
 from apps.dashboard.access import enter_project, page
 from apps.dashboard.shell import is_current, nothing_new, show
 from apps.monitors.models import CORE, Region
-from apps.monitors.selectors import clock_words, is_impaired, liveness_of
+from apps.monitors.selectors import clock_words, is_impaired, liveness_of, living_workers
 
 _FRESH_MS = 5_000
 
@@ -25,6 +25,9 @@ class RegionLine:
     heard_at: datetime | None
     clock: str | None
     dropped: int
+    workers: int
+    lag_ms: int
+    """How late the loop of its busiest worker is."""
 
 
 def region_lines(*, now: datetime) -> list[RegionLine]:
@@ -33,12 +36,15 @@ def region_lines(*, now: datetime) -> list[RegionLine]:
 
 def _line(region: Region, now: datetime) -> RegionLine:
     is_live = liveness_of(region).is_live(to_ms(now))
+    workers = living_workers(region, now_ms=to_ms(now))
     return RegionLine(
         region=region,
         status=_status(region, is_live),
         heard_at=from_ms(region.heard_at_ms) if region.heard_at_ms else None,
         clock=clock_words(region),
         dropped=sum(region.dropped.values()),
+        workers=len(workers),
+        lag_ms=max((worker["lag_ms"] for worker in workers), default=0),
     )
 
 

@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import Any
 
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
+from psycopg.errors import LockNotAvailable
 
 from apps.monitors.regions import ensure_region
 from apps.pipeline.regions import worker_environment
 from apps.results.partitions import ensure_partitions
+
+_LOCK_S, _PAUSE_S, _TRIES = 3, 5, 24
 
 
 class Command(BaseCommand):
@@ -19,8 +23,17 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         with connection.cursor() as cursor:
-            cursor.execute("SET statement_timeout = 0; SET lock_timeout = 0")  # a migration may take its time
-        call_command("migrate", interactive=False, verbosity=0, stdout=sys.stderr)
+            # A migration may take its time, but who waits for a lock stops all who come behind.
+            cursor.execute(f"SET statement_timeout = 0; SET lock_timeout = '{_LOCK_S}s'")
+        for left in reversed(range(_TRIES)):
+            try:
+                call_command("migrate", interactive=False, verbosity=0, stdout=sys.stderr)
+                break
+            except OperationalError as error:
+                if not isinstance(error.__cause__, LockNotAvailable) or not left:
+                    raise
+                self.stderr.write(f"a table is in use, the migration tries again: {error}")
+                time.sleep(_PAUSE_S)
         ensure_partitions(now=timezone.now())
         region = ensure_region(slug="local", name="Local")
         self.stdout.write(json.dumps({"slug": region.slug, "env": worker_environment(region)}))

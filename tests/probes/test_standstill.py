@@ -1,0 +1,54 @@
+"""A worker that stood still says nothing of targets that are well, whatever of it wakes up first."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import queue
+import threading
+import time
+import uuid
+from typing import Any
+
+from apps.net.guard import AddressPolicy
+from apps.net.network import Network
+from apps.probes import wire
+from apps.probes.engine import Engine
+from tests.probes.servers import Reader, Writer, http, served
+from tests.probes.test_canary import Settled
+
+JOBS = 40
+
+
+async def answers_soon(_request: bytes, _reader: Reader, writer: Writer) -> None:
+    await asyncio.sleep(0.3)
+    writer.write(http())
+    await writer.drain()
+
+
+def looked_at(port: int, *, stands_still_s: float) -> list[dict[str, Any]]:
+    """Answers to trials of a target, during which the loop stood still."""
+    sent: queue.Queue[bytes] = queue.Queue()
+    engine = Engine("eu", wire.new_region_key(), Network(AddressPolicy(private=True)), sent.put, clock=Settled())
+    engine.start()
+    job = {"kind": "http", "target": f"http://127.0.0.1:{port}/", "options": {}, "timeout_ms": 1_000}
+    engine.submit([{**job, "trial": str(uuid.uuid4())} for _ in range(JOBS)], int(time.time() * 1000))
+    threading.Timer(0.1, engine._loop.call_soon_threadsafe, (time.sleep, stands_still_s)).start()
+    found: list[dict[str, Any]] = []
+    while len(found) < JOBS:
+        body = json.loads(json.loads(sent.get(timeout=10))["body"])
+        found += [body] if body["type"] == "trial" else []
+    engine.stop()
+    return found
+
+
+def test_what_was_under_way_is_up_or_unknown() -> None:
+    async def main() -> list[dict[str, Any]]:
+        async with served(answers_soon) as port:
+            return await asyncio.to_thread(looked_at, port, stands_still_s=2.0)
+
+    answers = asyncio.run(main())
+    assert {answer["verdict"] for answer in answers} <= {"unknown", "up"}
+    blamed = [answer for answer in answers if answer["verdict"] == "unknown"]
+    assert blamed  # or the standstill was none
+    assert all("seen_too_late" in answer["facts"] for answer in blamed)
