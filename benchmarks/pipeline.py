@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -170,10 +171,18 @@ def _measured(stack: Stack, target: Target, receiver: Receiver, rate: int, secon
             "by_process": {name: round(value / thousands, 3) for name, value in sorted(cpu.items())},
         },
         "rss_mb": {
+            "at_start": round(sum(before.rss_mb.values())),
             "total": round(sum(after.rss_mb.values())),
             "by_process": {name: round(value) for name, value in sorted(after.rss_mb.items())},
         },
+        "warnings": _warnings(stack),
     }
+
+
+def _warnings(stack: Stack) -> list[str]:
+    """What the processes complained of, each once."""
+    found = re.findall(r"^.*(?:WARN|ERROR|Traceback|FATAL).*$", stack.log.read_text(errors="replace"), re.MULTILINE)
+    return sorted({re.sub(r"\d+", "0", line)[:200] for line in found})[:20]
 
 
 _FAILED_ENDS = """
@@ -240,7 +249,8 @@ def table(result: dict[str, Any]) -> str:
     ]
     cpu, rss = result["cpu_s_per_1000"], result["rss_mb"]
     lines += [f"{name:<12} {value:>14.3f} {rss['by_process'][name]:>8}" for name, value in cpu["by_process"].items()]
-    return "\n".join([*lines, f"{'total':<12} {cpu['total']:>14.3f} {rss['total']:>8}"])
+    lines.append(f"{'total':<12} {cpu['total']:>14.3f} {rss['total']:>8}  ({rss['at_start']} MB at the start)")
+    return "\n".join([*lines, *result["warnings"]])
 
 
 def main() -> None:
