@@ -222,7 +222,7 @@ class HttpEngine:
             failure = (error.args[0], error.args[1])
         finally:
             self._held["bytes"] -= len(intake.body)
-        # A cancelled transfer leaves above: the multi still holds the handle, which must not be used again.
+        # A cancelled transfer leaves above, and its handle goes with it.
         _read(curl, url, intake, response)
         if intake.blocked:
             response.error = NetError("blocked_address", f"the connection went to {intake.blocked[0]}, which is refused")

@@ -31,6 +31,7 @@ class Multi:
         self._pending: dict[pycurl.Curl, asyncio.Future[None]] = {}
         self._sockets = selectors.DefaultSelector()
         self._watched: set[int] = set()
+        self._is_closing = False
         self._loop.add_reader(self._sockets.fileno(), self._on_ready)
         self._timer: asyncio.TimerHandle | None = None
         self._due = self._set_for = _NEVER
@@ -41,18 +42,16 @@ class Multi:
 
     async def perform(self, curl: pycurl.Curl) -> None:
         """Until the transfer is over; the handle is free again then, however it ended. Raises pycurl.error."""
-        future = self._loop.create_future()
-        self._pending[curl] = future
+        self._multi.add_handle(curl)
+        future = self._pending[curl] = self._loop.create_future()
         try:
-            self._multi.add_handle(curl)
             await future
         finally:
             if self._pending.pop(curl, None) is not None:  # nobody waits for it any more
                 self._multi.remove_handle(curl)
 
     def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._is_closing = True
         for curl, future in list(self._pending.items()):
             del self._pending[curl]
             self._multi.remove_handle(curl)
@@ -60,6 +59,8 @@ class Multi:
         self._loop.remove_reader(self._sockets.fileno())
         self._multi.close()
         self._sockets.close()
+        if self._timer is not None:
+            self._timer.cancel()
 
     # --- what libcurl asks for
 
@@ -76,7 +77,7 @@ class Multi:
             self._sockets.unregister(fd)
 
     def _on_timer(self, timeout_ms: int) -> None:
-        self._due = _NEVER if timeout_ms < 0 else self._loop.time() + timeout_ms / 1000
+        self._due = _NEVER if timeout_ms < 0 or self._is_closing else self._loop.time() + timeout_ms / 1000
         if self._due < self._set_for:
             self._set_timer()
 

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 _ASK_AGAIN_S = 1.0
 _SURE_S = 0.9
-"""Since the lease was asked for: much less than it lasts, and a beat that stood still has its clock gone on."""
+"""Since the lease was asked for: much less than it lasts. The clock of a process that was stopped has gone on."""
 
 
 class PairScheduler(DatabaseScheduler):  # type: ignore[misc]  # it comes without types

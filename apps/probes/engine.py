@@ -43,10 +43,13 @@ _REMEMBERED = 200_000
 _TIMED = frozenset(
     {
         Reason.CONNECT_TIMEOUT, Reason.READ_TIMEOUT, Reason.DNS_TIMEOUT, Reason.TOO_SLOW, Reason.TLS_HANDSHAKE,
-        Reason.CONNECTION_CLOSED, Reason.CONNECTION_RESET, Reason.TRUNCATED_BODY,
+        Reason.PACKET_LOSS, Reason.PROXY_FAILED, Reason.ASSERTION_FAILED,
     }
 )  # fmt: skip
-"""What a loop that stood still may have seen of a target that is well: its own time was up, or the target's patience."""
+"""What a loop that stood still may have seen of a target that is well: our time was up."""
+_LEFT = frozenset({Reason.CONNECTION_CLOSED, Reason.CONNECTION_RESET, Reason.TRUNCATED_BODY, Reason.DNS_MALFORMED})
+"""The same: the target's patience was. It lasts for seconds; who resets at once is down, however busy we are."""
+_PATIENCE_S = 3.0
 _SHARE_STOOD = 0.2
 """Of a run: a shorter standstill does not explain what was timed."""
 
@@ -234,7 +237,7 @@ class Engine:
         result = await runner.run(job, self.network, started_at)
         if _speaks_against(result.outcome):
             stood_still_s = self.pulse.worst_between(began_at, time.monotonic())
-            if result.outcome.reason in _TIMED and stood_still_s > _SHARE_STOOD * result.duration_ms / 1000:
+            if _may_be_ours(result, stood_still_s):
                 result = replace(result, outcome=_too_busy(result.outcome, stood_still_s))
             elif not await self.canaries.were_reachable(since=began):
                 result = replace(result, outcome=_unreachable(result.outcome))
@@ -290,6 +293,13 @@ class Engine:
 def _speaks_against(outcome: Outcome) -> bool:
     """Whether it tells of a failure; one that was expected is told as up."""
     return outcome.verdict in (Verdict.DOWN, Verdict.DEGRADED) or "expected_failure" in outcome.facts
+
+
+def _may_be_ours(result: runner.Result, stood_still_s: float) -> bool:
+    """Whether the failure may come of the loop's standing still."""
+    if result.outcome.reason in _LEFT:
+        return stood_still_s > _PATIENCE_S
+    return result.outcome.reason in _TIMED and stood_still_s > _SHARE_STOOD * result.duration_ms / 1000
 
 
 def _unreachable(outcome: Outcome) -> Outcome:

@@ -31,12 +31,15 @@ class Pulse:
         """(when it was noticed, how late) of the lags that matter."""
 
     async def beat_forever(self, running: Callable[[], int], on_beat: Callable[[], None]) -> None:
-        while True:
-            self._due = time.monotonic() + BEAT_S  # the loop's own clock stands still while it does
-            await asyncio.sleep(BEAT_S)
-            now = time.monotonic()
-            self.note(now, now - self._due, running())
-            on_beat()
+        try:
+            while True:
+                self._due = time.monotonic() + BEAT_S  # the loop's own clock stands still while it does
+                await asyncio.sleep(BEAT_S)
+                now = time.monotonic()
+                self.note(now, now - self._due, running())
+                on_beat()
+        finally:
+            self._due = math.inf  # no beat is missing when none is given
 
     def note(self, now: float, lag_s: float, running: int) -> None:
         """A beat came `lag_s` late while so many were under way."""
@@ -55,5 +58,5 @@ class Pulse:
         A beat that should have come by now counts: what woke first after a standstill must not be believed for that.
         """
         missing = now - max(self._due, moment)
-        noted = max((lag for at, lag in self._lags if at >= moment), default=0.0)
+        noted = max((min(lag, at - moment) for at, lag in self._lags if at >= moment), default=0.0)
         return max(noted, missing if missing > BUSY_S else 0.0)

@@ -20,8 +20,8 @@ from apps.results.runs import DAY_MS, Asked, packed_runs, runs_within
 SHARES = (0.5, 0.95, 0.99)
 _ALL = 2**31
 MAX_POINTS = 1_000
-EXACT_MS = 7 * DAY_MS
-"""The longest span that is read run by run."""
+EXACT_MS, EXACT_RUNS = 7 * DAY_MS, 150_000
+"""The longest span that is read run by run, and of how many runs at the most."""
 
 
 @dataclass(frozen=True)

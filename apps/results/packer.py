@@ -25,9 +25,9 @@ from apps.results.runs import DAY_MS, HOT_DAYS
 log = logging.getLogger(__name__)
 
 _RUNS_A_STEP = 50_000
-_RUNS_A_ROW, _FACTS_A_ROW = 3_000, 4_000_000
-"""More runs than that in a day, or bytes of facts, and each hour is read and packed by itself: memory has a bound, and a page
-of runs unpacks no more than it shows."""
+_RUNS_A_ROW, _FACTS_A_READ = 3_000, 8_000_000
+"""More runs of a region than that in a day, or more text of facts, and each hour is read and packed by itself: memory has a
+bound, and a page of runs unpacks no more than it shows."""
 
 _NEXT_CHECKS = """
     WITH RECURSIVE found (id) AS (
@@ -43,7 +43,7 @@ _RUNS = f"""
     SELECT region_id, {_ARRAYS} FROM {{partition}} WHERE check_id = %s AND slot >= %s AND slot < %s GROUP BY region_id
 """  # noqa: S608  # literals
 _WEIGHT = """
-    SELECT count(*), coalesce(sum(pg_column_size(facts)), 0) FROM {partition} WHERE check_id = %s GROUP BY region_id
+    SELECT count(*), coalesce(sum(length(facts::text)), 0) FROM {partition} WHERE check_id = %s GROUP BY region_id
 """
 
 
@@ -94,7 +94,8 @@ def _pack_check(partition: str, check_id: uuid.UUID, day: int) -> int:
     """All of a check's runs in a partition. Returns how many."""
     with connection.cursor() as cursor:
         cursor.execute(_WEIGHT.format(partition=partition), [check_id])
-        is_heavy = any(runs > _RUNS_A_ROW or facts > _FACTS_A_ROW for runs, facts in cursor.fetchall())
+        regions = cursor.fetchall()
+    is_heavy = any(runs > _RUNS_A_ROW for runs, _ in regions) or sum(facts for _, facts in regions) > _FACTS_A_READ
     width = HOUR_MS if is_heavy else DAY_MS
     return sum(_pack_span(partition, check_id, start, width) for start in range(day, day + DAY_MS, width))
 
@@ -120,7 +121,8 @@ def _put_packed(check_id: uuid.UUID, region_id: int, start: int, width: int, run
     merged = sorted({**{run.slot: run for run in runs}, **before}.values(), key=lambda run: run.slot)
     if there:
         of_day.filter(last__gte=start).delete()
-    spans = _hours(merged) if width == HOUR_MS or len(merged) > _RUNS_A_ROW else [(day, merged)]
+    is_by_hour = width == HOUR_MS or len(merged) > _RUNS_A_ROW or any(row.start != day for row in there)
+    spans = _hours(merged) if is_by_hour else [(day, merged)]
     PackedRuns.objects.bulk_create([_row(check_id, region_id, first, part) for first, part in spans])
 
 

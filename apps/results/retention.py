@@ -48,7 +48,7 @@ def drop_old_runs(*, now: datetime, steps: int, export_to: Path | None) -> int:
             while made < steps and (day := _oldest_day(project)) is not None and day < cutoff:
                 _drop_some(project, day, export_to)
                 made += 1
-        except (DatabaseError, OSError):
+        except (DatabaseError, OSError, ValueError):
             log.exception("runs of project %s that are kept no longer could not be dropped", project.pk)
     return made
 

@@ -10,7 +10,7 @@ from django.db import connection
 from apps.results.models import DaySum
 from apps.results.runs import DAY_MS
 
-_DAYS_AT_ONCE = 60
+_DAYS_AT_ONCE = 10
 _SUM = f"""
     WITH asked AS (
         SELECT c.id, c.due, coalesce(last.day + {DAY_MS}, first.start / {DAY_MS} * {DAY_MS}) AS day
@@ -41,7 +41,7 @@ _SUM = f"""
 
 
 def sum_days(*, settled: Mapping[uuid.UUID, int]) -> None:
-    """The missing days of checks that are settled until a moment. Nobody may paint their intervals meanwhile."""
+    """The missing days of checks that are settled until a moment, some at a time. Nobody may paint intervals meanwhile."""
     with connection.cursor() as database:
         database.execute(_SUM, {"checks": list(settled), "dues": list(settled.values())})
 

@@ -10,11 +10,12 @@ import pytest
 from apps.core.clock import from_ms, to_ms
 from apps.incidents.history import histories, uptime, uptime_of
 from apps.incidents.models import CheckState
+from apps.incidents.rows import NEVER_MS
 from apps.incidents.services.sums import sum_settled_days
 from apps.monitors.models import Check, Pause
 from apps.results.models import DaySum, RollupCursor, StateInterval
 from apps.results.runs import DAY_MS
-from apps.results.services import paint_intervals, unpaint_intervals
+from apps.results.services import NewInterval, paint_intervals, put_intervals, unpaint_intervals
 from tests.conftest import NOW, NOW_MS, Cast
 from tests.incidents.world import World
 
@@ -37,7 +38,7 @@ def a_past(cast: Cast, chance: random.Random) -> Check:
 
 def sum_up() -> None:
     RollupCursor.objects.filter(span="sums").update(done_until=0)
-    sum_settled_days(now=NOW, steps=5)
+    sum_settled_days(now=NOW, steps=50)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -49,7 +50,7 @@ def test_sums_and_intervals_agree(cast: Cast, seed: int) -> None:
         if not Pause.objects.filter(check_row=check, until_ms__gt=at).exists():
             Pause.objects.create(check_row=check, from_ms=at, until_ms=at + chance.randrange(1, 3 * DAY_MS))
     sum_up()
-    assert DaySum.objects.filter(check_id=check.pk).count() == check.state.due // DAY_MS - FIRST // DAY_MS
+    assert DaySum.objects.filter(check_id=check.pk).count() == min(check.state.due, NOW_MS) // DAY_MS - FIRST // DAY_MS
     for _ in range(6):
         start = chance.randrange(FIRST, check.state.due)
         chance.choice([paint_intervals, unpaint_intervals])(check_id=check.pk, start=start)
@@ -80,3 +81,30 @@ def test_a_year_of_a_check_that_flaps_reads_days(cast: Cast, django_assert_max_n
     sum_up()
     with django_assert_max_num_queries(7):
         assert uptime(check=check, start=NOW - timedelta(days=365), end=NOW).ratio is not None
+
+
+@pytest.mark.parametrize("ahead_ms", [2 * DAY_MS, NEVER_MS])
+def test_what_is_not_over_is_not_summed_though_its_next_slot_lies_ahead(cast: Cast, ahead_ms: int) -> None:
+    """The deadline of a heartbeat, the next run of a rare check, or of one that waits for its first ping."""
+    check = a_past(cast, random.Random(3))
+    CheckState.objects.filter(pk=check.pk).update(due=min(NOW_MS + ahead_ms, NEVER_MS))
+    check = Check.objects.select_related("state").get(pk=check.pk)
+    sum_up()
+    assert DaySum.objects.filter(check_id=check.pk).latest("day").day == NOW_MS // DAY_MS * DAY_MS - DAY_MS
+    put_intervals([NewInterval(check.pk, NOW_MS - 50_000, "down", "down")])
+    later = NOW + timedelta(days=1, minutes=5)
+    RollupCursor.objects.filter(span="sums").update(done_until=0)
+    sum_settled_days(now=later, steps=5)
+    span = {"check": check, "start": NOW - timedelta(days=3), "end": later}
+    spans = histories(checks=[check], start=span["start"], end=later)[check.pk]  # type: ignore[arg-type]
+    assert uptime(**span) == uptime_of(spans, **span)  # type: ignore[arg-type]
+    assert uptime(**span).down > 0  # type: ignore[arg-type]
+
+
+def test_a_long_past_is_summed_some_days_at_a_time_before_the_round_ends(cast: Cast) -> None:
+    check = a_past(cast, random.Random(4))
+    assert sum_settled_days(now=NOW, steps=1) == 1
+    assert DaySum.objects.filter(check_id=check.pk).count() == 10
+    assert sum_settled_days(now=NOW, steps=50) > 1
+    assert DaySum.objects.filter(check_id=check.pk).count() == min(check.state.due, NOW_MS) // DAY_MS - FIRST // DAY_MS
+    assert sum_settled_days(now=NOW, steps=50) == 0

@@ -10,10 +10,15 @@ import time
 import uuid
 from typing import Any
 
+import pytest
+
 from apps.net.guard import AddressPolicy
 from apps.net.network import Network
 from apps.probes import wire
-from apps.probes.engine import Engine
+from apps.probes.contract import Outcome
+from apps.probes.engine import Engine, _may_be_ours
+from apps.probes.reasons import Reason
+from apps.probes.runner import Result
 from tests.probes.servers import Reader, Writer, http, served
 from tests.probes.test_canary import Settled
 
@@ -52,3 +57,19 @@ def test_what_was_under_way_is_up_or_unknown() -> None:
     blamed = [answer for answer in answers if answer["verdict"] == "unknown"]
     assert blamed  # or the standstill was none
     assert all("seen_too_late" in answer["facts"] for answer in blamed)
+
+
+@pytest.mark.parametrize(
+    ("reason", "took_ms", "stood_still_s", "is_doubtful"),
+    [
+        (Reason.READ_TIMEOUT, 5_000, 0.5, False),  # a tenth of it explains nothing
+        (Reason.READ_TIMEOUT, 5_000, 1.5, True),
+        (Reason.PACKET_LOSS, 1_000, 1.0, True),
+        (Reason.CONNECTION_RESET, 3, 0.5, False),  # it reset at once
+        (Reason.CONNECTION_RESET, 30_000, 29.0, True),
+        (Reason.HTTP_STATUS, 20, 29.0, False),
+    ],
+)
+def test_what_a_standstill_explains(reason: Reason, took_ms: int, stood_still_s: float, is_doubtful: bool) -> None:
+    result = Result(Outcome.because(reason, "as it was seen"), took_ms)
+    assert _may_be_ours(result, stood_still_s) is is_doubtful

@@ -185,7 +185,7 @@ def test_facts_that_weigh_much_are_packed_by_the_hour_and_join_what_was_packed_b
     past.step = 59_000
     past.record(DAY, DAY + 7_200_000, now_ms=to_ms(LATER))
     hot = {(run.slot, run.region_id) for run in CheckRun.objects.filter(check_id=past.check.id)}
-    monkeypatch.setattr(packer, "_FACTS_A_ROW", 10)
+    monkeypatch.setattr(packer, "_FACTS_A_READ", 10)
     pack_all()
     assert hot_days() == []
     rows = PackedRuns.objects.filter(check_id=past.check.id)

@@ -184,14 +184,17 @@ class CheckLatency(OneCheck):
         first = to_ms(start) // step * step
         if not 0 < to_ms(end) - first <= latency.MAX_POINTS * step:
             raise ValidationError({"from": [f"Must be before `to`, and no more than {latency.MAX_POINTS} steps."]})
-        if step < HOUR_MS and to_ms(end) - first > latency.EXACT_MS + step:
-            raise ValidationError({"step": ["Must be an hour or more where more than a week is asked for."]})
+        found = self.check(pk)
         slug = request.query_params.get("region")
         region = Region.objects.filter(slug=slug).first() if slug else None
         if slug and region is None:
             raise ValidationError({"region": ["There is no such region."]})
+        width = to_ms(end) - first
+        runs = width // found.interval_ms * (1 if region else len(found.region_ids))
+        if step < HOUR_MS and (width > latency.EXACT_MS + step or runs > latency.EXACT_RUNS):
+            raise ValidationError({"step": ["Must be an hour or more for more than a week, or that many runs."]})
         points = latency.series(
-            check_id=self.check(pk).id, start=first, end=to_ms(end), step=step, region_id=region.pk if region else None
+            check_id=found.id, start=first, end=to_ms(end), step=step, region_id=region.pk if region else None
         )
         shown = [
             {"start": timestamp(from_ms(p.start)), "runs": p.runs, "p50_ms": p.p50, "p95_ms": p.p95, "p99_ms": p.p99}

@@ -28,12 +28,12 @@ class Command(BaseCommand):
         for left in reversed(range(_TRIES)):
             try:
                 call_command("migrate", interactive=False, verbosity=0, stdout=sys.stderr)
+                ensure_partitions(now=timezone.now())
                 break
             except OperationalError as error:
                 if not isinstance(error.__cause__, LockNotAvailable) or not left:
                     raise
                 self.stderr.write(f"a table is in use, the migration tries again: {error}")
                 time.sleep(_PAUSE_S)
-        ensure_partitions(now=timezone.now())
         region = ensure_region(slug="local", name="Local")
         self.stdout.write(json.dumps({"slug": region.slug, "env": worker_environment(region)}))
