@@ -71,7 +71,7 @@ def seed_sums() -> None:
 
 _DAYS_BEFORE = """
     INSERT INTO results_dayrollup (check_id, region_id, start, unknown, up, degraded, down, buckets, numbers)
-    SELECT check_id, region_id, start - n * 86400000, unknown, up, degraded, down, buckets, numbers
+    SELECT check_id, region_id, start - n * 86400000::bigint, unknown, up, degraded, down, buckets, numbers
     FROM results_dayrollup CROSS JOIN generate_series(1, 90) AS n
     WHERE start = (SELECT min(start) FROM results_dayrollup)
 """
