@@ -61,11 +61,11 @@ class Target:
 @dataclass(frozen=True)
 class Usage:
     cpu_s: dict[str, float]
-    rss_mb: dict[str, float]
+    memory_mb: dict[str, float]
 
 
 def usage(stack: Stack) -> Usage:
-    """CPU seconds and resident memory of the supervisor's whole tree, by the name of its first child."""
+    """CPU seconds and memory (what is shared is counted once: PSS) of the supervisor's tree, by the name of its first child."""
     parents: dict[int, list[int]] = defaultdict(list)
     stats: dict[int, list[str]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
@@ -76,7 +76,7 @@ def usage(stack: Stack) -> Usage:
         stats[int(folder.name)] = fields
         parents[int(fields[1])].append(int(folder.name))
     cpu: dict[str, float] = {}
-    rss: dict[str, float] = {}
+    memory: dict[str, float] = {}
     for name, pid in [*stack.children().items(), ("supervisor", stack.pid)]:
         tree = [pid]
         if name != "supervisor":
@@ -84,8 +84,16 @@ def usage(stack: Stack) -> Usage:
                 tree += parents[member]
         # utime, stime and those of children that ended
         cpu[name] = sum(sum(map(int, stats[p][11:15])) for p in tree if p in stats) / _TICKS
-        rss[name] = sum(int(stats[p][21]) for p in tree if p in stats) * os.sysconf("SC_PAGE_SIZE") / 1e6
-    return Usage(cpu, rss)
+        memory[name] = sum(_memory_mb(p) for p in tree if p in stats)
+    return Usage(cpu, memory)
+
+
+def _memory_mb(pid: int) -> float:
+    try:
+        rows = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return next(int(row.split()[1]) for row in rows if row.startswith("Pss:")) * 1024 / 1e6
 
 
 def percentiles(values: list[float]) -> dict[str, float | None]:
@@ -170,10 +178,10 @@ def _measured(stack: Stack, target: Target, receiver: Receiver, rate: int, secon
             "total": round(sum(cpu.values()) / thousands, 3),
             "by_process": {name: round(value / thousands, 3) for name, value in sorted(cpu.items())},
         },
-        "rss_mb": {
-            "at_start": round(sum(before.rss_mb.values())),
-            "total": round(sum(after.rss_mb.values())),
-            "by_process": {name: round(value) for name, value in sorted(after.rss_mb.items())},
+        "memory_mb": {
+            "at_start": round(sum(before.memory_mb.values())),
+            "total": round(sum(after.memory_mb.values())),
+            "by_process": {name: round(value) for name, value in sorted(after.memory_mb.items())},
         },
         "warnings": _warnings(stack),
     }
@@ -247,9 +255,9 @@ def table(result: dict[str, Any]) -> str:
         f"run → message p50 {whole['p50']} ms  p95 {whole['p95']} ms  p99 {whole['p99']} ms  max {whole['max']} ms  ({whole['count']} messages)",
         f"{'process':<12} {'CPU s / 1,000':>14} {'RSS MB':>8}",
     ]
-    cpu, rss = result["cpu_s_per_1000"], result["rss_mb"]
-    lines += [f"{name:<12} {value:>14.3f} {rss['by_process'][name]:>8}" for name, value in cpu["by_process"].items()]
-    lines.append(f"{'total':<12} {cpu['total']:>14.3f} {rss['total']:>8}  ({rss['at_start']} MB at the start)")
+    cpu, memory = result["cpu_s_per_1000"], result["memory_mb"]
+    lines += [f"{name:<12} {value:>14.3f} {memory['by_process'][name]:>8}" for name, value in cpu["by_process"].items()]
+    lines.append(f"{'total':<12} {cpu['total']:>14.3f} {memory['total']:>8}  ({memory['at_start']} MB at the start)")
     return "\n".join([*lines, *result["warnings"]])
 
 

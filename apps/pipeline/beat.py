@@ -8,12 +8,11 @@ import time
 import uuid
 from typing import Any
 
-from django.conf import settings
 from django.db import DatabaseError, connection
 from django_celery_beat.schedulers import DatabaseScheduler
 
 from apps.monitors.services import hold_beat
-from apps.probes.vitals import LOOPS, serve
+from apps.probes.vitals import LOOPS, serve_as_told
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +29,8 @@ class PairScheduler(DatabaseScheduler):  # type: ignore[misc]  # it comes withou
         self._is_leading = False
         self._asked_at = -math.inf
         super().__init__(*arguments, **options)
-        if settings.HEALTH_PORT and not options.get("lazy"):
-            serve(settings.HEALTH_HOST, settings.HEALTH_PORT)
+        if not options.get("lazy"):
+            serve_as_told()
 
     def tick(self, *arguments: Any, **options: Any) -> float:
         LOOPS.turned("beat", within_s=15)

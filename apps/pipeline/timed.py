@@ -6,9 +6,8 @@ import time
 from typing import Any
 
 from celery import Task, bootsteps
-from django.conf import settings
 
-from apps.probes.vitals import LOOPS, QUEUE_LAG, TASK_DURATION, serve
+from apps.probes.vitals import LOOPS, QUEUE_LAG, TASK_DURATION, serve_as_told
 
 _TURN_S = 2.0
 
@@ -37,7 +36,6 @@ class Turning(bootsteps.StartStopStep):
     requires = ("celery.worker.components:Timer",)
 
     def start(self, worker: Any) -> None:
-        if settings.HEALTH_PORT:
-            serve(settings.HEALTH_HOST, settings.HEALTH_PORT)
+        serve_as_told()
         LOOPS.turned("consumer", within_s=30)
         worker.timer.call_repeatedly(_TURN_S, LOOPS.turned, ("consumer",), {"within_s": 10})

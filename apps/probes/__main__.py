@@ -45,6 +45,7 @@ def main() -> int:
     engine.start()
     log.info("worker %s probes for region %s", engine.worker_id, settings.region)
     flags = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING"]
+    flags += ["-n", f"apps.probes.{settings.region}.{engine.worker_id}@%h"]
     try:
         code: object = app.worker_main(["--quiet", "worker", "--pool", "threads", "--concurrency", "1", *flags])
     except SystemExit as ended:

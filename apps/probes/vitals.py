@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -56,6 +57,22 @@ class Loops:
 
 
 LOOPS = Loops()
+
+
+def address(environment: Mapping[str, str]) -> tuple[str, int] | None:
+    """Where a process of this environment is to tell of itself. Raises ValueError.
+
+    Not among Django's settings: the processes of one machine may share those, but not a port.
+    """
+    port = int(environment.get("GORUPTIME_HEALTH_PORT") or 0)
+    return (environment.get("GORUPTIME_HEALTH_HOST") or "127.0.0.1", port) if port else None
+
+
+def serve_as_told() -> None:
+    """Answer where this process's environment says. Raises ValueError, and OSError where the port is taken."""
+    where = address(os.environ)
+    if where is not None:
+        serve(*where)
 
 
 def serve(host: str, port: int) -> ThreadingHTTPServer:

@@ -11,7 +11,7 @@ from celery import Celery
 from kombu import Queue
 
 from apps.net.guard import AddressPolicy
-from apps.probes import wire
+from apps.probes import vitals, wire
 from apps.probes.canary import Canaries
 from apps.probes.engine import Engine, Limits
 
@@ -57,7 +57,7 @@ class Settings:
             Canaries(canaries)
             running = int(environment.get("GORUPTIME_PROBE_CONCURRENCY", "5000"))
             per_host = int(environment.get("GORUPTIME_PROBE_PER_HOST", "100"))
-            health_port = int(environment.get("GORUPTIME_HEALTH_PORT") or 0)
+            health = vitals.address(environment)
         except ValueError as error:
             raise SettingsError(str(error)) from error
         return cls(
@@ -68,7 +68,7 @@ class Settings:
             limits=Limits(running=running, accepted=max(20_000, 4 * running), per_host=per_host),
             ca_file=environment.get("GORUPTIME_CA_FILE", ""),
             canaries=canaries,
-            health=(environment.get("GORUPTIME_HEALTH_HOST") or "127.0.0.1", health_port) if health_port else None,
+            health=health,
         )
 
 

@@ -194,9 +194,6 @@ DEFAULT_FROM_EMAIL = env.text("GORUPTIME_EMAIL_FROM", "GoUpTime <goruptime@local
 
 # --- what it tells of itself
 
-HEALTH_PORT = env.whole("GORUPTIME_HEALTH_PORT", 0)
-"""Of a worker's `/healthz` and `/metrics`; none where it is 0."""
-HEALTH_HOST = env.text("GORUPTIME_HEALTH_HOST", "127.0.0.1")
 METRICS_TOKEN = env.secret("GORUPTIME_METRICS_TOKEN")
 """Who has it may read the web's `/metrics`; without one nobody may."""
 

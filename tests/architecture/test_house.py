@@ -96,7 +96,8 @@ def test_every_reason_has_a_meaning_and_every_code_of_the_network_is_a_reason() 
 def test_the_example_names_every_variable_that_is_read() -> None:
     code = "import goruptime.settings as s; print(*sorted(s.env.names))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ, capture_output=True, text=True, check=True)
-    worker = set(re.findall(r'"(GORUPTIME_[A-Z_]+)"', (ROOT / "apps/probes/worker.py").read_text()))
+    readers = (ROOT / "apps/probes/worker.py", ROOT / "apps/probes/vitals.py")
+    worker = {name for reader in readers for name in re.findall(r'"(GORUPTIME_[A-Z_]+)"', reader.read_text())}
     listed = set(re.findall(r"^#([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     assert listed == set(done.stdout.split()) | worker
 

@@ -23,12 +23,12 @@ ROOT = Path(__file__).resolve().parents[2]
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
 MARKS = {
     "web": "gunicorn",
-    "beat": "celery --quiet -A goruptime beat",
+    "beat": "-A goruptime beat",
     "tick": "-Q tick",
     "core": "-Q core",
     "notify": "-Q notify",
     "ingest": "manage.py ingest",
-    "probe": "-m apps.probes",
+    "probe": "apps.probes",
     "postgres": "bin/postgres",
     "valkey": "valkey-server",
 }

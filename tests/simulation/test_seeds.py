@@ -10,6 +10,7 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
+from django.db import transaction
 from django.db.transaction import Atomic
 
 from apps.incidents.models import CheckState, Incident, IncidentEvent
@@ -36,6 +37,24 @@ def test_the_laws_hold_whatever_goes_wrong(seed: int, cast: Cast, monkeypatch: p
         _incidents(world, site)
         _end(world, site)
     _messages(world)
+
+
+@pytest.mark.parametrize("seed", [3, 7, 12])
+def test_a_seed_is_the_same_history_again(seed: int, cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Atomic, "__init__", lambda atomic, using, _savepoint, durable: _made(atomic, using, True, durable))
+    histories = []
+    for _ in range(2):
+        before = transaction.savepoint()
+        World(cast, seed, monkeypatch).run()
+        runs = list(
+            CheckRun.objects.order_by("check_id", "region_id", "slot").values_list("check_id", "slot", "recorded_after_s")
+        )
+        histories.append(
+            (runs, list(StateInterval.objects.order_by("check_id", "start").values_list("check_id", "start", "shown")))
+        )
+        transaction.savepoint_rollback(before)
+    assert len(histories[0][0]) > 5
+    assert histories[0] == histories[1]
 
 
 def _runs(site: Site) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import uuid
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -59,6 +61,9 @@ class Worker:
 class World:
     def __init__(self, cast: Cast, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
         self.fate = fate = Fate(seed)
+        # A check's phase follows from its id, a delivery's next try is jittered: both belong to the seed.
+        monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=fate.random.getrandbits(128), version=4))
+        random.seed(seed)
         self.now, self.calm_from = NOW_MS, NOW_MS + fate.between(*LIVELY_S) * 1000
         self.end = self.calm_from + QUIET_S * 1000
         self.memory = Memory()

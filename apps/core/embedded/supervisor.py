@@ -1,7 +1,7 @@
-"""`manage.py up`, from here on without Django: starts everything, keeps it running, stops it cleanly.
+"""`manage.py up`: starts everything, keeps it running, stops it cleanly.
 
 One thread and one loop: children's output, their ends and our signals. A child that ends is started again after a pause that
-grows with every early end. On Linux the kernel ends the children when this process is killed.
+grows with every early end. On Linux our own programs are copies of this process, and the kernel ends all when it is killed.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from apps.core.embedded import postgres, valkey
+from apps.core.embedded import copies, postgres, valkey
+from apps.core.embedded.copies import ROOT, Copy
 from apps.core.embedded.folder import DataFolder, FolderError, Lock
 
-ROOT = Path(__file__).resolve().parents[3]
 _BACKOFF_S = (0.2, 0.5, 1, 2, 5, 10, 20)
 _HEALTHY_AFTER_S = 30
 _STOP_S = 15
@@ -54,7 +54,7 @@ class Child:
     environment: Mapping[str, str]
     stop_signal: int = signal.SIGTERM
     identity: postgres.Identity = field(default_factory=postgres.Identity)
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | Copy | None = None
     started_at: float = 0.0
     starts_at: float = 0.0
     early_ends: int = 0
@@ -65,6 +65,10 @@ class Child:
         return self.process is not None and self.process.poll() is None
 
     def start(self) -> None:
+        self.started_at = time.monotonic()
+        if copies.POSSIBLE and self.command[0] == sys.executable:
+            self.process = Copy(self.command, self.environment, dies_with_us(self.stop_signal))
+            return
         self.process = subprocess.Popen(
             self.command,
             env=dict(self.environment),
@@ -76,7 +80,6 @@ class Child:
             preexec_fn=dies_with_us(self.stop_signal),
             **self.identity,
         )
-        self.started_at = time.monotonic()
 
 
 class Supervisor:
@@ -148,17 +151,14 @@ class Supervisor:
 
     def _prepare(self) -> dict[str, str]:
         """Migrations, and the region `local`: its worker's environment."""
-        done = subprocess.run(
-            [sys.executable, "manage.py", "prepare"],
-            env=self._environment,
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
+        command = [sys.executable, "manage.py", "prepare"]
+        with subprocess.Popen(command, env=self._environment, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+            if copies.POSSIBLE:
+                copies.load()
+            said, _ = process.communicate()
+        if process.returncode:
             raise FolderError("The database could not be prepared; the lines above tell why.")
-        region: dict[str, str] = json.loads(done.stdout.strip().splitlines()[-1])["env"]
+        region: dict[str, str] = json.loads(said.strip().splitlines()[-1])["env"]
         return region
 
     def _programs(self, region: dict[str, str]) -> list[Child]:
@@ -226,7 +226,7 @@ class Supervisor:
         if pipe in self._selector.get_map():  # a grandchild still holds it open
             self._selector.unregister(pipe)
         pipe.close()
-        code = child.process.returncode
+        code = child.process.poll() or 0
         child.process = None
         if self._stop:
             return
@@ -285,12 +285,11 @@ def main() -> int:
     folder = DataFolder(Path(arguments.data))
     environment = {
         **os.environ,
-        "PYTHONUNBUFFERED": "1",
         "CELERY_SKIP_CHECKS": "true",  # `prepare` has checked; each worker would load every URL for it
-        "MALLOC_ARENA_MAX": "2",  # threads of a worker share their free memory
         "GORUPTIME_DATA_DIR": arguments.data,
         "GORUPTIME_PORT": str(arguments.port),
     }
+    os.environ.update(environment)  # the settings that the copies share are read in this process
     try:
         folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = Lock(folder)

@@ -43,6 +43,8 @@ class Target:
             await writer.drain()
         except (TimeoutError, ValueError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # a visitor who does not speak HTTP, or left: none of the demo's business
+        except asyncio.CancelledError:
+            pass  # the demo ends amid an answer; asyncio of Python 3.11 would write a traceback
         finally:
             writer.close()
 

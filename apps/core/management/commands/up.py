@@ -8,6 +8,12 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+_FROM_THE_START = {
+    "PYTHONUNBUFFERED": "1",
+    "MALLOC_ARENA_MAX": "2",  # threads of a worker share their free memory
+}
+"""Interpreter and C library read it once, and the supervisor's copies do not start anew."""
+
 
 class Command(BaseCommand):
     help = "Run everything: database, broker, web, workers, a probe worker. Ctrl-C stops it."
@@ -19,9 +25,9 @@ class Command(BaseCommand):
         parser.add_argument("--demo", action="store_true", help="with a demo project and the target that it watches")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        # The supervisor needs no Django: it takes this process over, and its memory is given back.
+        # The supervisor takes this process over: it needs nothing of what was imported before the servers run.
         path, port = str(settings.DATA_FOLDER.path.absolute()), str(options["port"])
         command = [sys.executable, "-m", "apps.core.embedded.supervisor", "--data", path, "--port", port]
         command += ["--probes", str(max(1, options["probes"]))]
         command += ["--demo"] if options["demo"] else []
-        os.execv(sys.executable, command)  # noqa: S606  # no shell is wanted
+        os.execve(sys.executable, command, {**os.environ, **_FROM_THE_START})  # noqa: S606  # no shell is wanted

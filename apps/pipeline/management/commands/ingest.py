@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from apps.pipeline.consumer import IngestConsumer
-from apps.probes.vitals import serve
+from apps.probes.vitals import serve_as_told
 
 
 class Command(BaseCommand):
@@ -19,6 +19,5 @@ class Command(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        if settings.HEALTH_PORT:
-            serve(settings.HEALTH_HOST, settings.HEALTH_PORT)
+        serve_as_told()
         IngestConsumer(settings.BROKER_URL, stop).run()

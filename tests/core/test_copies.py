@@ -1,0 +1,84 @@
+"""Programs as copies of the supervisor. Made in a process of its own: this one has threads."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apps.core.embedded.copies import POSSIBLE, ROOT
+
+pytestmark = pytest.mark.skipif(not POSSIBLE, reason="copies are made on Linux alone")
+
+_PARENT = """
+import json, os, sys, time
+from apps.core.embedded.copies import Copy
+mark = open(sys.argv[1], "w")
+command = [sys.executable, *json.loads(sys.argv[2])]
+copy = Copy(command, {"PATH": os.environ["PATH"], "COLOUR": "green"}, lambda: None)
+for number in json.loads(sys.argv[3]):
+    assert copy.stdout.readline(), "it never started"
+    copy.send_signal(number)
+said = b"".join(iter(lambda: copy.stdout.read(65536), b"")).decode()
+while copy.poll() is None:
+    time.sleep(0.01)
+print(json.dumps({"code": copy.returncode, "said": said}))
+"""
+
+
+def run_copy(*command: str, signals: tuple[int, ...] = ()) -> dict[str, Any]:
+    """A copy that runs `python` with these arguments: how it ended, and what it said after the signals."""
+    with tempfile.NamedTemporaryFile() as mark:
+        done = subprocess.run(
+            [sys.executable, "-c", _PARENT, mark.name, json.dumps(command), json.dumps(signals)],
+            cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    return tmp_path / "program.py"
+
+
+def test_it_runs_a_module_with_its_arguments() -> None:
+    assert run_copy("-m", "json.tool", "--help")["said"].startswith("usage: ")
+
+
+@pytest.mark.parametrize(("ending", "code"), [("", 0), ("raise SystemExit(3)", 3), ("raise ValueError('so')", 1)])
+def test_its_end_is_its_programs(program: Path, ending: str, code: int) -> None:
+    program.write_text(ending)
+    told = run_copy(str(program))
+    assert told["code"] == code
+    assert ("ValueError: so" in told["said"]) == (code == 1)
+
+
+def test_it_shares_neither_files_nor_session_nor_environment(program: Path) -> None:
+    program.write_text(
+        "import json, os, sys\n"
+        "files = sorted(int(name) for name in os.listdir('/proc/self/fd') if os.path.exists(f'/proc/self/fd/{name}'))\n"
+        "print(json.dumps([files, os.getsid(0) == os.getpid(), dict(os.environ), sys.argv, __name__]))\n"
+    )
+    files, leads, environment, arguments, name = json.loads(run_copy(str(program), "--port", "1")["said"])
+    assert files == [0, 1, 2]
+    assert leads
+    assert environment["COLOUR"] == "green"
+    assert "HOME" not in environment
+    assert (arguments, name) == ([str(program), "--port", "1"], "__main__")
+
+
+def test_it_is_named_for_what_it_runs(program: Path) -> None:
+    program.write_text("print(open('/proc/self/cmdline').read().rstrip('\\0'))")
+    assert run_copy(str(program), "--port", "1")["said"] == f"{sys.executable} {program} --port 1\n"
+
+
+def test_a_signal_ends_it(program: Path) -> None:
+    program.write_text("import time\nprint('ready', flush=True)\ntime.sleep(30)\n")
+    assert run_copy(str(program), signals=(15,))["code"] == -15
