@@ -1,0 +1,101 @@
+"""A status page under the eyes of many, and while the database stands still: `python -m benchmarks.public_page`. JSON out."""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+from benchmarks.machine import described
+from benchmarks.pings import cpu_s
+from tests.e2e.stack import Stack
+
+COMPONENTS, CLIENTS, STANDSTILL_S = 20, 4, 15
+
+
+def _read(port: int, path: str, count: int, taken: list[float], sizes: set[int]) -> None:
+    client = http.client.HTTPConnection("127.0.0.1", port)
+    for _ in range(count):
+        began = time.perf_counter()
+        client.request("GET", path, headers={"Accept-Encoding": "gzip"})
+        answer = client.getresponse()
+        sizes.add(len(answer.read()))
+        assert answer.status == 200
+        taken.append((time.perf_counter() - began) * 1000)
+
+
+def _under_load(stack: Stack, path: str, count: int) -> dict[str, Any]:
+    web, taken, sizes = stack.children()["web"], [], set[int]()
+    _read(stack.port, path, 20, [], sizes)
+    before, began = cpu_s(web), time.monotonic()
+    clients = [threading.Thread(target=_read, args=(stack.port, path, count // CLIENTS, taken, sizes)) for _ in range(CLIENTS)]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    seconds = time.monotonic() - began
+    taken.sort()
+    return {
+        "answers": len(taken),
+        "bytes": max(sizes),
+        "per_s": round(len(taken) / seconds),
+        "per_web_cpu_s": round(len(taken) / (cpu_s(web) - before)),
+        "p50_ms": round(taken[len(taken) // 2], 1),
+        "p99_ms": round(taken[int(len(taken) * 0.99)], 1),
+    }
+
+
+def _without_database(stack: Stack, path: str) -> dict[str, int]:
+    """Asked four times a second while PostgreSQL is stopped: how often it was served, and how often not."""
+    served = refused = 0
+    group = stack.children()["postgres"]
+    os.killpg(group, signal.SIGSTOP)
+    try:
+        until = time.monotonic() + STANDSTILL_S
+        while time.monotonic() < until:
+            status, _ = stack.call("GET", path)
+            served, refused = served + (status == 200), refused + (status != 200)
+            time.sleep(0.25)
+    finally:
+        os.killpg(group, signal.SIGCONT)
+    return {"served": served, "refused": refused}
+
+
+def measure(count: int) -> dict[str, Any]:
+    stack = Stack()
+    try:
+        stack.start()
+        stack.bootstrap()
+        checks = [
+            stack.post("checks/", {"name": f"site {n}", "kind": "http", "target": f"{stack.url}/healthz"})
+            for n in range(COMPONENTS)
+        ]
+        components = [{"resource": check["resource"], "name": check["name"]} for check in checks]
+        page = stack.post("status-pages/", {"project": stack.project})["id"]
+        wanted = {"title": "Acme", "slug": "acme", "is_published": True, "components": components}
+        assert stack.call("PATCH", f"/api/v1/status-pages/{page}/", wanted)[0] == 200
+        return {
+            "page": _under_load(stack, "/status/acme/", count),
+            "json": _under_load(stack, "/status/acme.json", count),
+            f"database_stopped_for_{STANDSTILL_S}_s": _without_database(stack, "/status/acme/"),
+        }
+    finally:
+        stack.remove()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--count", type=int, default=8_000)
+    figures = measure(parser.parse_args().count)
+    sys.stdout.write(json.dumps({**described(), **figures}) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
