@@ -31,7 +31,9 @@ def _read(port: int, path: str, count: int, taken: list[float], sizes: set[int])
 
 
 def _under_load(stack: Stack, path: str, count: int) -> dict[str, Any]:
-    web, taken, sizes = stack.children()["web"], [], set[int]()
+    web = stack.children()["web"]
+    taken: list[float] = []
+    sizes: set[int] = set()
     _read(stack.port, path, 20, [], sizes)
     before, began = cpu_s(web), time.monotonic()
     clients = [threading.Thread(target=_read, args=(stack.port, path, count // CLIENTS, taken, sizes)) for _ in range(CLIENTS)]
