@@ -124,7 +124,7 @@ class World:
         self.now = self.end
         self._sweep()
         self._follow()
-        for _ in range(4):
+        for _ in range(12):  # no wake-up arrives here: a sweep sends the next of a check's messages, and one may wait for a lease
             self.now += 20_000
             self._notify()
 
