@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import psycopg
 import trustme
 
+from benchmarks.held import held
 from benchmarks.machine import described
 from tests.e2e.peers import Receiver
 from tests.e2e.stack import ROOT, Stack, eventually
@@ -125,7 +127,7 @@ def flip_until(target: Target, checks: int, until: float) -> None:
     time.sleep(max(0.0, until - time.time()))
 
 
-def measure(rate: int, seconds: int, tls: bool, probes: int) -> dict[str, Any]:
+def measure(rate: int, seconds: int, tls: bool, probes: int, share: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         certificate, environment = "", {"GORUPTIME_LOCAL_PROBES": str(probes)}
         if tls:
@@ -135,14 +137,16 @@ def measure(rate: int, seconds: int, tls: bool, probes: int) -> dict[str, Any]:
             certificate, environment["GORUPTIME_CA_FILE"] = f"{folder}/site.pem", f"{folder}/ca.pem"
         stack, target, receiver = Stack(with_demo=False, **environment), Target(certificate), Receiver()
         try:
-            return {"probes": probes, **_measured(stack, target, receiver, rate, seconds, tls)}
+            return {"probes": probes, "share": share or None, **_measured(stack, target, receiver, rate, seconds, tls, share)}
         finally:
             target.close()
             receiver.close()
             stack.remove()
 
 
-def _measured(stack: Stack, target: Target, receiver: Receiver, rate: int, seconds: int, tls: bool) -> dict[str, Any]:
+def _measured(
+    stack: Stack, target: Target, receiver: Receiver, rate: int, seconds: int, tls: bool, share: float
+) -> dict[str, Any]:
     stack.start()
     stack.bootstrap()
     eventually(stack.is_live, 60)
@@ -150,12 +154,14 @@ def _measured(stack: Stack, target: Target, receiver: Receiver, rate: int, secon
     checks = rate * INTERVAL_S
     seeding = [sys.executable, "-m", "benchmarks.seed", stack.project, target.url, str(checks), str(INTERVAL_S)]
     subprocess.run(seeding, cwd=ROOT, env=stack.environment, check=True)
-    time.sleep(WARM_UP_S)
-    dropped = _dropped(stack)
-    before, start = usage(stack), time.time()
-    flip_until(target, checks, start + seconds)
-    after, end = usage(stack), time.time()
-    time.sleep(DRAIN_S)
+    workers = [pid for name, pid in stack.children().items() if name.startswith("probe")]
+    with held(workers, share) if share else nullcontext():
+        time.sleep(WARM_UP_S)
+        dropped = _dropped(stack)
+        before, start = usage(stack), time.time()
+        flip_until(target, checks, start + seconds)
+        after, end = usage(stack), time.time()
+        time.sleep(DRAIN_S)
     with psycopg.connect(database_url(stack)) as database:
         facts = _facts(database, int(start * 1000), int(end * 1000), target.twice(), _dropped(stack) - dropped)
         ends: dict[str, int] = dict(database.execute(_FAILED_ENDS).fetchall())
@@ -267,8 +273,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--tls", type=int, choices=(0, 1), default=0)
     parser.add_argument("--probes", type=int, default=1)
+    parser.add_argument("--share", type=float, default=0.0, help="of a core, to which each probe worker is held; as root")
     arguments = parser.parse_args()
-    result = measure(arguments.rate, arguments.seconds, bool(arguments.tls), arguments.probes)
+    result = measure(arguments.rate, arguments.seconds, bool(arguments.tls), arguments.probes, arguments.share)
     print(table(result))
     print(json.dumps(result))
 
