@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
-import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -162,8 +159,7 @@ def _killed(stack: Stack, victim: str) -> None:
 
 
 def _stopped(stack: Stack, victim: str, seconds: float) -> None:
-    """The whole group: PostgreSQL has children."""
-    with _halted(stack.children()[victim]):
+    with stack.halted(victim):
         time.sleep(seconds)
 
 
@@ -184,15 +180,6 @@ def _refusing(stack: Stack, seconds: float) -> None:
         other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
         time.sleep(seconds)
         other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'.encode())
-
-
-@contextmanager
-def _halted(pid: int) -> Iterator[None]:
-    os.killpg(pid, signal.SIGSTOP)  # each child leads a session of its own
-    try:
-        yield
-    finally:
-        os.killpg(pid, signal.SIGCONT)
 
 
 def measure(rate: int, only: str) -> dict[str, Any]:

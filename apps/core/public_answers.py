@@ -15,9 +15,12 @@ from typing import Any
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 KEPT_S = 1.0
-_MAKING_S = 5.0
-"""One visitor waits for the new answer; the others see the old one for so long."""
-_MOST_BYTES = 32_000_000
+_OLD_S = 30.0
+"""While one visitor waits for the new answer the others see the old one, unless it is older than this."""
+_STUCK_S, _OLDEST_S = 2.0, 3_600.0
+"""Whoever asked has waited for so long: the database hangs, and an answer as old as the other is better than none."""
+_MOST_BYTES, _MOST = 32_000_000, 2_000
+_LONGEST_HOST = 255  # RFC 1035, 2.3.4
 
 
 @dataclass
@@ -25,7 +28,9 @@ class _Kept:
     status: str
     headers: list[tuple[str, str]]
     body: bytes
-    until: float
+    made_at: float
+    asked_at: float | None = None
+    """Since when somebody waits for the next one."""
 
 
 class PublicAnswers:
@@ -38,24 +43,39 @@ class PublicAnswers:
         self._changing = threading.Lock()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        path = environ["PATH_INFO"]
-        if environ["REQUEST_METHOD"] != "GET" or environ["QUERY_STRING"] or not path.startswith(self._prefix):
+        key = self._key(environ)
+        if key is None:
             return self._django(environ, start_response)
-        key = (
-            path,
-            environ.get("HTTP_HOST", ""),
-            environ["wsgi.url_scheme"] + environ.get("HTTP_X_FORWARDED_PROTO", ""),
-            "gzip" if "gzip" in environ.get("HTTP_ACCEPT_ENCODING", "") else "",
-        )
-        now, found = self._clock(), self._kept.get(key)
-        if found is None or now >= found.until:
-            if found is not None:
-                found.until = now + _MAKING_S
-            found = self._made(key, environ, now)
+        found = self._kept.get(key)
+        if found is None or not _may_be_shown(found, self._clock()):
+            found = self._made(key, environ)
         start_response(found.status, found.headers)
         return [found.body]
 
-    def _made(self, key: tuple[str, ...], environ: dict[str, Any], now: float) -> _Kept:
+    def _key(self, environ: dict[str, Any]) -> tuple[str, ...] | None:
+        """What an answer depends on; None where it is not to be kept."""
+        path, host = environ["PATH_INFO"], environ.get("HTTP_HOST", "")
+        is_plain = environ["REQUEST_METHOD"] == "GET" and not environ["QUERY_STRING"] and not environ.get("SCRIPT_NAME")
+        if not is_plain or not path.startswith(self._prefix) or len(host) > _LONGEST_HOST:
+            return None
+        is_tls = "https" in (environ["wsgi.url_scheme"], environ.get("HTTP_X_FORWARDED_PROTO"))
+        is_packed = "gzip" in environ.get("HTTP_ACCEPT_ENCODING", "")
+        return path, host, "https" if is_tls else "http", "gzip" if is_packed else ""
+
+    def _made(self, key: tuple[str, ...], environ: dict[str, Any]) -> _Kept:
+        old = self._kept.get(key)
+        try:
+            made = self._asked(environ)
+        finally:
+            if old is not None:
+                old.asked_at = None
+        with self._changing:
+            self._forget(key)
+            if _is_public(made.status, made.headers):
+                self._keep(key, made)
+        return made
+
+    def _asked(self, environ: dict[str, Any]) -> _Kept:
         told: list[tuple[str, list[tuple[str, str]]]] = []
         answer = self._django(environ, lambda status, headers, _error=None: told.append((status, list(headers))))
         try:
@@ -64,16 +84,10 @@ class PublicAnswers:
             close = getattr(answer, "close", None)
             if close is not None:
                 close()
-        status, headers = told[-1]
-        made = _Kept(status, headers, body, now + KEPT_S)
-        with self._changing:
-            self._forget(key)
-            if _is_public(status, headers):
-                self._keep(key, made)
-        return made
+        return _Kept(*told[-1], body, self._clock())
 
     def _keep(self, key: tuple[str, ...], made: _Kept) -> None:
-        if self._bytes + len(made.body) > _MOST_BYTES:
+        if self._bytes + len(made.body) > _MOST_BYTES or len(self._kept) >= _MOST:
             self._kept.clear()
             self._bytes = 0
         self._kept[key] = made
@@ -83,6 +97,17 @@ class PublicAnswers:
         gone = self._kept.pop(key, None)
         if gone is not None:
             self._bytes -= len(gone.body)
+
+
+def _may_be_shown(kept: _Kept, now: float) -> bool:
+    """Else whoever asks waits for the next one."""
+    age_s = now - kept.made_at
+    if age_s < KEPT_S:
+        return True
+    if kept.asked_at is None:
+        kept.asked_at = now
+        return False
+    return age_s < _OLD_S or (now - kept.asked_at > _STUCK_S and age_s < _OLDEST_S)
 
 
 def _is_public(status: str, headers: list[tuple[str, str]]) -> bool:

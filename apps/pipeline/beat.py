@@ -27,7 +27,7 @@ class PairScheduler(DatabaseScheduler):  # type: ignore[misc]  # it comes withou
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._holder = uuid.uuid4().hex
         self._is_leading = False
-        self._asked_at = -math.inf
+        self._asked_at = self._looked_at = -math.inf
         super().__init__(*arguments, **options)
         if not options.get("lazy"):
             serve_as_told()
@@ -38,6 +38,14 @@ class PairScheduler(DatabaseScheduler):  # type: ignore[misc]  # it comes withou
             return _ASK_AGAIN_S
         pause_s: float = super().tick(*arguments, **options)
         return min(pause_s, _ASK_AGAIN_S)
+
+    def schedule_changed(self) -> bool:
+        """Whether operators edited the entries; looked at every second, though it is asked for at every entry that is due."""
+        if time.monotonic() - self._looked_at < _ASK_AGAIN_S:
+            return False
+        self._looked_at = time.monotonic()
+        changed: bool = super().schedule_changed()
+        return changed
 
     def close(self) -> None:
         """Celery calls it in a signal's handler, where a query would wait for ever for the one under way.

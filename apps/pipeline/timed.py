@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from celery import Task, bootsteps
+from django.db import close_old_connections
 
 from apps.probes.vitals import LOOPS, QUEUE_LAG, TASK_DURATION, serve_as_told
 
@@ -22,6 +23,7 @@ class TimedTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
         return super().apply_async(*arguments, headers=headers, **options)
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
+        close_old_connections()
         sent_at = self.request.get("sent_at")
         if isinstance(sent_at, float):
             queue = (self.request.delivery_info or {}).get("routing_key", "")

@@ -56,6 +56,8 @@ ALLOWED_HOSTS = env.items("GORUPTIME_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]"
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 ROOT_URLCONF = "goruptime.urls"
 WSGI_APPLICATION = "goruptime.wsgi.application"
+PROGRAMS = "goruptime.programs"
+"""The module of what web, workers and beat have in common."""
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _IS_TLS else None
 SECURE_SSL_REDIRECT = _IS_TLS
 SECURE_REDIRECT_EXEMPT = ["^healthz$", "^readyz$"]
@@ -194,6 +196,7 @@ DEFAULT_FROM_EMAIL = env.text("GORUPTIME_EMAIL_FROM", "GoUpTime <goruptime@local
 
 # --- what it tells of itself
 
+env.port("GORUPTIME_HEALTH_PORT")
 METRICS_TOKEN = env.secret("GORUPTIME_METRICS_TOKEN")
 """Who has it may read the web's `/metrics`; without one nobody may."""
 

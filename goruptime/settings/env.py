@@ -9,6 +9,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+_HIGHEST_PORT = 65_535
+
 
 class Env:
     """Typed and strict: a value that cannot be read stops the start with a sentence."""
@@ -43,6 +45,11 @@ class Env:
         if not value.isdigit():
             raise ImproperlyConfigured(f"{name} must be a whole number, not {value!r}")
         return int(value)
+
+    def port(self, name: str) -> None:
+        """Judges what is not a setting: each process of a machine has its own, and reads it itself (`vitals.address`)."""
+        if self.whole(name, 0) > _HIGHEST_PORT:
+            raise ImproperlyConfigured(f"{name} must be at most {_HIGHEST_PORT}")
 
     def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
         value = self.text(name, default)

@@ -38,6 +38,8 @@ broker_transport_options = {
     "socket_timeout": 10,
     "socket_keepalive": True,
 }
+CELERY_DB_REUSE_MAX = 2**30
+"""Celery would close a task's database connection at its end; `TimedTask` keeps it by Django's own rule."""
 beat_max_loop_interval = 1
 beat_sync_every = 0
 enable_utc = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,14 +17,15 @@ from apps.core.embedded.copies import POSSIBLE, ROOT
 pytestmark = pytest.mark.skipif(not POSSIBLE, reason="copies are made on Linux alone")
 
 _PARENT = """
-import json, os, sys, time
-from apps.core.embedded.copies import Copy
+import json, os, signal, sys, time
+from apps.core.embedded.copies import ENDING, Copy
+for number in ENDING:
+    signal.signal(number, lambda *_: print("the supervisor's handler ran"))
 mark = open(sys.argv[1], "w")
 command = [sys.executable, *json.loads(sys.argv[2])]
 copy = Copy(command, {"PATH": os.environ["PATH"], "COLOUR": "green"}, lambda: None)
-for number in json.loads(sys.argv[3]):
-    assert copy.stdout.readline(), "it never started"
-    copy.send_signal(number)
+if json.loads(sys.argv[3]):
+    copy.send_signal(json.loads(sys.argv[3]))
 said = b"".join(iter(lambda: copy.stdout.read(65536), b"")).decode()
 while copy.poll() is None:
     time.sleep(0.01)
@@ -31,11 +33,11 @@ print(json.dumps({"code": copy.returncode, "said": said}))
 """
 
 
-def run_copy(*command: str, signals: tuple[int, ...] = ()) -> dict[str, Any]:
-    """A copy that runs `python` with these arguments: how it ended, and what it said after the signals."""
+def run_copy(*command: str, number: int = 0) -> dict[str, Any]:
+    """A copy that runs `python` with these arguments: how it ended, and what it said; the signal comes at once."""
     with tempfile.NamedTemporaryFile() as mark:
         done = subprocess.run(
-            [sys.executable, "-c", _PARENT, mark.name, json.dumps(command), json.dumps(signals)],
+            [sys.executable, "-c", _PARENT, mark.name, json.dumps(command), json.dumps(number)],
             cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -79,6 +81,12 @@ def test_it_is_named_for_what_it_runs(program: Path) -> None:
     assert run_copy(str(program), "--port", "1")["said"] == f"{sys.executable} {program} --port 1\n"
 
 
-def test_a_signal_ends_it(program: Path) -> None:
-    program.write_text("import time\nprint('ready', flush=True)\ntime.sleep(30)\n")
-    assert run_copy(str(program), signals=(15,))["code"] == -15
+def test_its_input_is_empty(program: Path) -> None:
+    program.write_text("import sys\nprint(repr(sys.stdin.read()), sys.stdin.fileno())")
+    assert run_copy(str(program))["said"] == "'' 0\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_it_from_its_first_moment_on(program: Path, number: int) -> None:
+    program.write_text("import time\ntime.sleep(20)\n")
+    assert run_copy(str(program), number=number) == {"code": -number, "said": ""}

@@ -9,6 +9,7 @@ import pytest
 
 from apps.core.embedded import archive, postgres
 from apps.core.embedded.folder import DataFolder, FolderError, Lock
+from apps.core.embedded.supervisor import Supervisor
 
 
 @pytest.fixture
@@ -96,3 +97,12 @@ def test_socket_paths_stay_short_however_deep_the_folder(tmp_path: Path) -> None
     folder = DataFolder(tmp_path / ("x" * 150))
     assert len(str(folder.postgres_sockets / ".s.PGSQL.5432")) < 107
     assert len(str(folder.valkey_socket)) < 107
+
+
+def test_each_program_tells_of_itself_on_a_port_of_its_own(tmp_path: Path) -> None:
+    supervisor = Supervisor(DataFolder(tmp_path), {"GORUPTIME_HEALTH_PORT": "9100"}, 8000, shared="goruptime.programs", probes=2)
+    programs = supervisor._programs({"GORUPTIME_REGION": "local"})
+    ports = {child.name: child.environment["GORUPTIME_HEALTH_PORT"] for child in programs if child.name != "web"}
+    assert ports == {
+        name: str(9100 + place) for place, name in enumerate(("beat", "tick", "core", "notify", "ingest", "probe", "probe-2"))
+    }

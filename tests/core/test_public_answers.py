@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
@@ -19,11 +19,15 @@ class Behind:
 
     def __init__(self) -> None:
         self.status, self.headers, self.asked, self.closed = "200 OK", [PUBLIC], 0, 0
+        self.during: Callable[[], None] | None = None
 
     def __call__(self, _environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         self.asked += 1
+        answer = Answer(self)
+        if self.during is not None:
+            self.during()
         start_response(self.status, self.headers)
-        return Answer(self)
+        return answer
 
 
 class Answer(list[bytes]):
@@ -90,6 +94,7 @@ def test_nothing_else_is_kept(visitor: Visitor, behind: Behind, status: str, hea
         {"HTTP_X_FORWARDED_PROTO": "https"},
         {"REQUEST_METHOD": "HEAD"},
         {"QUERY_STRING": "a=1"},
+        {"SCRIPT_NAME": "/elsewhere"},
         {"path": "/checks/"},
     ],
 )
@@ -99,21 +104,45 @@ def test_what_would_be_answered_otherwise_is_asked_for(visitor: Visitor, other: 
     assert visitor.get()[2] == "page 1"
 
 
-def test_while_one_makes_it_anew_the_others_see_the_old_one(
-    visitor: Visitor, behind: Behind, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("age_s", "waited_s", "shown"),
+    [
+        (KEPT_S, 0, "page 1"),
+        (29, 0, "page 1"),
+        (31, 0, "page 3"),  # from long ago: it may say what was hidden since
+        (31, 3, "page 1"),  # the database hangs
+        (3_601, 3, "page 3"),
+    ],
+)
+def test_what_the_others_see_while_one_waits_for_the_next(
+    visitor: Visitor, behind: Behind, age_s: float, waited_s: float, shown: str
 ) -> None:
     visitor.get()
-    visitor.now += KEPT_S
+    visitor.now += age_s - waited_s
     seen: list[str] = []
-    ask = Behind.__call__
 
-    def slow(itself: Behind, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        if not seen:
-            seen.append(visitor.get()[2])
-        return ask(itself, environ, start_response)
+    def hanging() -> None:
+        behind.during = None
+        visitor.now += waited_s
+        seen.append(visitor.get()[2])
 
-    monkeypatch.setattr(Behind, "__call__", slow)
-    assert (visitor.get()[2], seen) == ("page 2", ["page 1"])
+    behind.during = hanging
+    visitor.get()
+    assert seen == [shown]
+
+
+def test_one_who_asked_in_vain_holds_up_nobody(visitor: Visitor, behind: Behind) -> None:
+    visitor.get()
+    visitor.now += KEPT_S
+
+    def failing() -> None:
+        behind.during = None
+        raise RuntimeError
+
+    behind.during = failing
+    with pytest.raises(RuntimeError):
+        visitor.get()
+    assert visitor.get()[2] == "page 3"
 
 
 def test_a_page_that_is_gone_is_gone(visitor: Visitor, behind: Behind) -> None:
@@ -123,11 +152,13 @@ def test_a_page_that_is_gone_is_gone(visitor: Visitor, behind: Behind) -> None:
     assert [visitor.get()[0], visitor.get()[0]] == ["404 Not Found"] * 2
 
 
-def test_what_is_kept_is_bounded(visitor: Visitor, behind: Behind, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(public_answers, "_MOST_BYTES", 13)
+@pytest.mark.parametrize(("bound", "most"), [("_MOST_BYTES", 13), ("_MOST", 2)])
+def test_what_is_kept_is_bounded(visitor: Visitor, monkeypatch: pytest.MonkeyPatch, bound: str, most: int) -> None:
+    monkeypatch.setattr(public_answers, bound, most)
     visitor.get("/status/a/")
     visitor.get("/status/b/")
     visitor.get("/status/c/")
     assert visitor.get("/status/c/")[2] == "page 3"
     assert visitor.get("/status/a/")[2] == "page 4"
-    assert behind.asked == 4
+    assert visitor.get("/status/a/", HTTP_HOST="a" * 256)[2] == "page 5"
+    assert visitor.get("/status/a/", HTTP_HOST="a" * 256)[2] == "page 6"

@@ -13,9 +13,12 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from apps.core.embedded.supervisor import dies_with_us
 
@@ -120,6 +123,20 @@ class Stack:
         pid = self.children()[name]
         os.kill(pid, number)
         return pid
+
+    @contextmanager
+    def halted(self, name: str) -> Iterator[None]:
+        """Stopped with all that it started: PostgreSQL's children are what answers, each in a session of its own."""
+        process = psutil.Process(self.children()[name])
+        stopped = [process, *process.children(recursive=True)]
+        for part in stopped:
+            part.suspend()
+        try:
+            yield
+        finally:
+            for part in reversed(stopped):
+                with suppress(psutil.NoSuchProcess):
+                    part.resume()
 
     def manage(self, *arguments: str) -> dict[str, Any]:
         done = subprocess.run(

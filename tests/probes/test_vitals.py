@@ -44,3 +44,16 @@ def test_what_it_counted_is_there_for_prometheus(url: str) -> None:
     assert status == 200
     assert 'checks_failed_total{kind="http",reason="connect_refused"}' in text
     assert fetched(f"{url}/elsewhere")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("environment", "where"),
+    [
+        ({}, None),
+        ({"GORUPTIME_HEALTH_PORT": "0"}, None),
+        ({"GORUPTIME_HEALTH_PORT": "9100"}, ("127.0.0.1", 9100)),
+        ({"GORUPTIME_HEALTH_PORT": "9100", "GORUPTIME_HEALTH_HOST": "0.0.0.0"}, ("0.0.0.0", 9100)),
+    ],
+)
+def test_a_process_tells_of_itself_where_its_environment_says(environment: dict[str, str], where: tuple[str, int] | None) -> None:
+    assert vitals.address(environment) == where

@@ -14,38 +14,24 @@ import runpy
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
-from setproctitle import getproctitle, setproctitle
-
 ROOT = Path(__file__).resolve().parents[3]
 POSSIBLE = sys.platform == "linux"
-_WANTED = (
-    "goruptime.wsgi",
-    "goruptime.urls",
-    "gunicorn.app.wsgiapp",
-    "gunicorn.workers.gthread",
-    "celery.bin.celery",
-    "celery.apps.beat",
-    "celery.apps.worker",
-    "celery.concurrency.thread",
-    "celery.worker.consumer",
-    "kombu.transport.redis",
-    "apps.pipeline.beat",
-    "apps.pipeline.consumer",
-    "apps.pipeline.tasks",
-    "apps.probes.engine",
-)
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _FILES = 65_536
 
-getproctitle()  # it looks for the title's place in memory, and finds it only before the environment changes
+if POSSIBLE:
+    from setproctitle import getproctitle, setproctitle
+
+    getproctitle()  # it looks for the title's place in memory, and finds it only before the environment changes
 
 
-def load() -> None:
-    """Import what the programs need, and keep the collector from touching it: a touched page is no longer shared."""
-    for name in _WANTED:
-        importlib.import_module(name)
+def load(module: str) -> None:
+    """Import what the programs share, and keep the collector from touching it: a touched page is no longer shared."""
+    importlib.import_module(module)
     gc.collect()
     gc.freeze()
 
@@ -56,7 +42,11 @@ class Copy:
     def __init__(self, command: list[str], environment: Mapping[str, str], prepare: Callable[[], None]) -> None:
         ours, theirs = os.pipe()
         process = multiprocessing.get_context("fork").Process(target=_become, args=(command, environment, theirs, prepare))
-        process.start()
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # one that comes meanwhile is the program's, not our handler's
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         os.close(theirs)
         self._process = process
         self.stdout = FileIO(ours)
@@ -71,22 +61,25 @@ class Copy:
 
     def send_signal(self, number: int) -> None:
         if self._process.pid is not None and self.returncode is None:
-            os.kill(self._process.pid, number)
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
 
 
 def _become(command: list[str], environment: Mapping[str, str], output: int, prepare: Callable[[], None]) -> None:
+    for number in ENDING:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     prepare()
     os.setsid()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.closerange(3, _FILES)  # the supervisor's lock above all
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115  # multiprocessing's was among those
     os.environ.clear()
     os.environ.update(environment)
     setproctitle(" ".join(command))

@@ -16,7 +16,9 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -84,9 +86,10 @@ class Child:
 
 class Supervisor:
     def __init__(
-        self, folder: DataFolder, environment: dict[str, str], port: int, *, probes: int = 1, with_demo: bool = False
+        self, folder: DataFolder, environment: dict[str, str], port: int, *, shared: str, probes: int = 1, with_demo: bool = False
     ) -> None:
         self._folder = folder
+        self._shared = shared
         self._probes = probes
         self._with_demo = with_demo
         self._environment = environment
@@ -105,12 +108,14 @@ class Supervisor:
         sys.stdout.flush()
 
     def run(self) -> int:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in copies.ENDING:
             signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored by whoever started us, no end would be told
         try:
             self._start_servers()
+            region = {} if self._stop else self._prepare()
             if not self._stop:
-                self._start_all(self._programs(self._prepare()))
+                self._start_all(self._programs(region))
                 self._announce()
             while not self._stop:
                 self._turn()
@@ -154,7 +159,7 @@ class Supervisor:
         command = [sys.executable, "manage.py", "prepare"]
         with subprocess.Popen(command, env=self._environment, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
             if copies.POSSIBLE:
-                copies.load()
+                copies.load(self._shared)
             said, _ = process.communicate()
         if process.returncode:
             raise FolderError("The database could not be prepared; the lines above tell why.")
@@ -279,6 +284,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="manage.py up")
     parser.add_argument("--data", required=True)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--shared", required=True, help="the module of what our programs have in common")
     parser.add_argument("--probes", type=int, default=1)
     parser.add_argument("--demo", action="store_true")
     arguments = parser.parse_args()
@@ -301,7 +307,10 @@ def main() -> int:
             return 1
         folder.prepare()
         try:
-            return Supervisor(folder, environment, arguments.port, probes=arguments.probes, with_demo=arguments.demo).run()
+            return Supervisor(
+                folder, environment, arguments.port,
+                shared=arguments.shared, probes=arguments.probes, with_demo=arguments.demo,
+            ).run()  # fmt: skip
         finally:
             shutil.rmtree(folder.runtime, ignore_errors=True)  # sockets of servers that have ended
     except (FolderError, OSError) as error:
@@ -309,5 +318,19 @@ def main() -> int:
         return 1
 
 
+def _main_and_leave() -> None:
+    """Not by the interpreter's own end: that would wait for copies that do not end, after a fault of ours for ever."""
+    code = 1
+    try:
+        code = main()
+    except BaseException:
+        traceback.print_exc()
+        raise
+    finally:
+        with suppress(OSError):
+            sys.stdout.flush()
+        os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _main_and_leave()

@@ -28,6 +28,7 @@ class Command(BaseCommand):
         # The supervisor takes this process over: it needs nothing of what was imported before the servers run.
         path, port = str(settings.DATA_FOLDER.path.absolute()), str(options["port"])
         command = [sys.executable, "-m", "apps.core.embedded.supervisor", "--data", path, "--port", port]
+        command += ["--shared", settings.PROGRAMS]
         command += ["--probes", str(max(1, options["probes"]))]
         command += ["--demo"] if options["demo"] else []
         os.execve(sys.executable, command, {**os.environ, **_FROM_THE_START})  # noqa: S606  # no shell is wanted
