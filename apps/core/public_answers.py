@@ -15,22 +15,16 @@ from typing import Any
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 KEPT_S = 1.0
-_OLD_S = 30.0
-"""While one visitor waits for the new answer the others see the old one, unless it is older than this."""
-_STUCK_S, _OLDEST_S = 2.0, 3_600.0
-"""Whoever asked has waited for so long: the database hangs, and an answer as old as the other is better than none."""
 _MOST_BYTES, _MOST = 32_000_000, 2_000
 _LONGEST_HOST = 255  # RFC 1035, 2.3.4
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Kept:
     status: str
     headers: list[tuple[str, str]]
     body: bytes
     made_at: float
-    asked_at: float | None = None
-    """Since when somebody waits for the next one."""
 
 
 class PublicAnswers:
@@ -47,7 +41,7 @@ class PublicAnswers:
         if key is None:
             return self._django(environ, start_response)
         found = self._kept.get(key)
-        if found is None or not _may_be_shown(found, self._clock()):
+        if found is None or self._clock() - found.made_at >= KEPT_S:
             found = self._made(key, environ)
         start_response(found.status, found.headers)
         return [found.body]
@@ -63,12 +57,7 @@ class PublicAnswers:
         return path, host, "https" if is_tls else "http", "gzip" if is_packed else ""
 
     def _made(self, key: tuple[str, ...], environ: dict[str, Any]) -> _Kept:
-        old = self._kept.get(key)
-        try:
-            made = self._asked(environ)
-        finally:
-            if old is not None:
-                old.asked_at = None
+        made = self._asked(environ)
         with self._changing:
             self._forget(key)
             if _is_public(made.status, made.headers):
@@ -97,17 +86,6 @@ class PublicAnswers:
         gone = self._kept.pop(key, None)
         if gone is not None:
             self._bytes -= len(gone.body)
-
-
-def _may_be_shown(kept: _Kept, now: float) -> bool:
-    """Else whoever asks waits for the next one."""
-    age_s = now - kept.made_at
-    if age_s < KEPT_S:
-        return True
-    if kept.asked_at is None:
-        kept.asked_at = now
-        return False
-    return age_s < _OLD_S or (now - kept.asked_at > _STUCK_S and age_s < _OLDEST_S)
 
 
 def _is_public(status: str, headers: list[tuple[str, str]]) -> bool:

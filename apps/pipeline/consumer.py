@@ -95,7 +95,12 @@ class IngestConsumer:
             raise
         except Exception as error:
             log.exception("a message could not be worked on")
-            add_dead_letter(origin=DeadLetter.Origin.MESSAGE, error=repr(error), content=repr(body), now=timezone.now())
+            add_dead_letter(
+                origin=DeadLetter.Origin.MESSAGE,
+                error=repr(error),
+                content=body.decode("utf-8", "backslashreplace"),
+                now=timezone.now(),
+            )
 
     def _until_done(self, work: Callable[[], Any]) -> None:
         """A deadlock, a statement's timeout and a database that is away pass; anything else must not stop the queue."""

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 _WAITING_TICKS = 15
 _backed_up: set[str] = set()
 """Regions that this process has warned of."""
+_sent_lately: dict[str, float] = {}
+"""Jobs of a tick, by region: an extra slot meets the bound that ticks have."""
 _declared: set[str] = set()
 """Regions whose queue this process has declared."""
 
@@ -115,7 +117,8 @@ def _is_backed_up(producer: Any, region: Region, jobs: int) -> bool:
         waiting = producer.channel.queue_declare(queue=wire.queue_of(region.slug), passive=True).message_count
     except producer.connection.channel_errors:
         return False  # it is made by the first message
-    is_full = bool(waiting > _WAITING_TICKS * (1 + jobs // wire.BATCH))
+    lately = _sent_lately[region.slug] = max(jobs, 0.9 * _sent_lately.get(region.slug, 0.0))
+    is_full = bool(waiting > _WAITING_TICKS * (1 + lately // wire.BATCH))
     if is_full and region.slug not in _backed_up:
         _backed_up.add(region.slug)
         log.warning("region %s does not take its jobs: %d batches wait, no more are sent", region.slug, waiting)

@@ -51,7 +51,8 @@ def _queues(seen: Figures) -> Iterator[Finding]:
             f"{waiting} messages with results wait to be taken{slow}.",
             "Start another `manage.py ingest`, or a faster database.",
         )
-    for name, cure in (("core", "sweeps and rollups come late"), ("notify", "messages to people come late")):
+    late = {"core": "sweeps come late", "notify": "messages to people come late", "upkeep": "rollups and packing come late"}
+    for name, cure in late.items():
         if (seen.queues[name] or 0) > _BATCHES_MANY:
             yield Finding(
                 "warn", f"{seen.queues[name]} tasks wait in the queue {name}: {cure}.", f"Start another worker with -Q {name}."
@@ -107,12 +108,14 @@ def _storage(seen: Figures) -> Iterator[Finding]:
         )
     if seen.partition_days_ahead < 1:
         yield Finding(
-            "bad", "There is no partition for tomorrow's runs.", "Start the worker of the queue core: it makes them hourly."
+            "bad", "There is no partition for tomorrow's runs.", "Start the worker of the queue upkeep: it makes them hourly."
         )
     if (seen.rolled_up_behind_s or 0) > 3 * 3_600:
         hours = (seen.rolled_up_behind_s or 0) / 3_600
-        yield Finding("warn", f"Rollups are {hours:.0f} h behind.", "Start another worker with -Q core.")
+        yield Finding("warn", f"Rollups are {hours:.0f} h behind.", "Start a worker with -Q upkeep, read its log.")
     if seen.oldest_partition_days > _DAYS_KEPT:
         yield Finding(
-            "warn", f"Runs of {seen.oldest_partition_days} days ago are not packed.", "Start another worker with -Q core."
+            "warn",
+            f"Runs of {seen.oldest_partition_days} days ago are not packed.",
+            "Start a worker with -Q upkeep, read its log.",
         )

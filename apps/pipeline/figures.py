@@ -27,7 +27,7 @@ from apps.results.rollups import done_until
 
 log = logging.getLogger(__name__)
 
-QUEUES = ("tick", "core", "notify", "ingest")
+QUEUES = ("tick", "core", "notify", "upkeep", "ingest")
 _RECENT_MS = 60_000
 
 

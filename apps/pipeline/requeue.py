@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 
@@ -29,7 +29,9 @@ def requeue(*, letter: DeadLetter, now: datetime) -> bool:
     try:
         with transaction.atomic():
             work(letter, now)
-            again = DeadLetter.objects.filter(pk__gt=newest, origin=letter.origin, content=letter.content)
+            again = DeadLetter.objects.filter(
+                pk__gt=newest, origin=letter.origin, check_id=letter.check_id, content=letter.content
+            )
             if again.exists():
                 raise _FailedAgainError
             letter.delete()
@@ -41,6 +43,8 @@ def requeue(*, letter: DeadLetter, now: datetime) -> bool:
 def _evaluate(letter: DeadLetter, now: datetime) -> None:
     if letter.check_id is None:
         raise _FailedAgainError
+    # One that is there would keep a new one from being written.
+    DeadLetter.objects.filter(origin=letter.origin, check_id=letter.check_id).delete()
     evaluate_apart(check_ids=[letter.check_id], now=now)
 
 
@@ -54,6 +58,8 @@ def _record(letter: DeadLetter, now: datetime) -> None:
     check = Check.objects.filter(pk=run.check).first()
     if region is None or check is None or region.pk not in check.region_ids or run.slot > to_ms(now):
         raise _FailedAgainError
+    if run.slot < to_ms(now - timedelta(days=check.project.retention_days)):
+        raise _FailedAgainError  # the others of its hour are gone: it would be all that the rollups know
     ensure_days(first=from_ms(run.slot), days=1)  # its day may be packed: it joins it
     record_runs(rows=[RecordedRun(run, region.pk, keeps_facts=True)], now_ms=to_ms(now))
     evaluate_apart(check_ids=[run.check], now=now)

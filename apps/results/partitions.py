@@ -12,6 +12,7 @@ AHEAD_DAYS = 3
 PAST_DAYS = 1  # a run may arrive a day late
 _SETTLED = timedelta(minutes=10)
 _REBUILT = "rebuilt"
+_REBUILDING = 0x676F7570  # an advisory lock of ours
 
 
 def ensure_partitions(*, now: datetime) -> list[str]:
@@ -43,8 +44,20 @@ def ensure_days(*, first: datetime, days: int) -> None:
 def rebuild_closed_indexes(*, now: datetime) -> list[str]:
     """Once for each day that is over: its index grew by halves of pages and loses two fifths. Keeps nobody away.
 
-    Outside of a transaction.
+    Outside of a transaction. One at a time: a second one would take what the first builds for a remainder, and drop it.
     """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [_REBUILDING])
+        if not cursor.fetchone()[0]:
+            return []
+    try:
+        return _rebuild_closed_indexes(now)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [_REBUILDING])
+
+
+def _rebuild_closed_indexes(now: datetime) -> list[str]:
     rebuilt = []
     for name in partition_names():
         index = f"{name}_pkey"

@@ -46,7 +46,8 @@ def drop_old_runs(*, now: datetime, steps: int, export_to: Path | None) -> int:
         cutoff = min(to_ms(now - timedelta(days=project.retention_days)) // DAY_MS * DAY_MS, packed_until)
         try:
             while made < steps and (day := _oldest_day(project)) is not None and day < cutoff:
-                _drop_some(project, day, export_to)
+                if not _drop_some(project, day, export_to):
+                    break
                 made += 1
         except (DatabaseError, OSError, ValueError):
             log.exception("runs of project %s that are kept no longer could not be dropped", project.pk)
@@ -61,14 +62,20 @@ def _oldest_day(project: Project) -> int | None:
 
 
 @transaction.atomic
-def _drop_some(project: Project, day: int, export_to: Path | None) -> None:
-    """The file is whole and on the disk before the rows go; a crash between the two writes the same runs into another."""
+def _drop_some(project: Project, day: int, export_to: Path | None) -> bool:
+    """The file is whole and on the disk before the rows go; a crash between the two writes the same runs into another.
+
+    False where another worker is at it: it writes the same file.
+    """
+    if not Project.objects.select_for_update(skip_locked=True, no_key=True).filter(pk=project.pk).exists():
+        return False
     of_day = PackedRuns.objects.filter(start__gte=day, start__lt=day + DAY_MS)
     checks = project.checks.filter(Exists(of_day.filter(check_id=OuterRef("pk"))))  # deleted ones among them
     rows = of_day.filter(check_id__in=list(checks.order_by("pk").values_list("pk", flat=True)[:_CHECKS]))
     if export_to is not None:
-        _export(rows.order_by("check_id", "start", "region_id").iterator(chunk_size=200), _path(export_to, project, day))
+        _export(rows.order_by("check_id", "start", "region_id").iterator(chunk_size=20), _path(export_to, project, day))
     rows.delete()
+    return True
 
 
 def _path(folder: Path, project: Project, day: int) -> Path:

@@ -95,7 +95,8 @@ def _roll_day(now: datetime) -> bool:
 def _advance(span: str, *, limit: int) -> bool:
     """One chunk of checks of the first span not done. False when everything before `limit` is."""
     width, _ = _SPANS[span]
-    RollupCursor.objects.get_or_create(span=span, defaults={"done_until": min(oldest_run_day(), limit)})
+    if not RollupCursor.objects.filter(span=span).exists():
+        RollupCursor.objects.get_or_create(span=span, defaults={"done_until": min(oldest_run_day(), limit)})
     cursor = RollupCursor.objects.select_for_update().get(span=span)
     if cursor.done_until >= limit:
         return False
@@ -127,7 +128,8 @@ def _roll_late(now: datetime) -> bool:
     marks = list(late.order_by("start")[:_CHUNK])
     for start in sorted({mark.start for mark in marks}):
         checks = [mark.check_id for mark in marks if mark.start == start]
-        # Deleted before the runs are read: who records one meanwhile waits for us, and marks the hour again.
+        # Deleted before the runs are read: who records one meanwhile waits for us, and marks the hour again; a mark that somebody
+        # still holds was passed over.
         LateHour.objects.filter(start=start, check_id__in=checks).delete()
         if start < to_ms(now) // DAY_MS * DAY_MS - HOT_DAYS * DAY_MS:  # of a day that may be packed
             for check_id in checks:
@@ -139,7 +141,8 @@ def _roll_late(now: datetime) -> bool:
 
 
 def _roll_days_again(checks: Sequence[uuid.UUID], start: int, end: int) -> None:
-    """The days that a span touches, from their hours."""
+    """The days that a span touches, from their hours; one transaction at a time, or each would miss the other's hours."""
+    RollupCursor.objects.select_for_update().filter(span="day").first()
     until = done_until("day") + DAY_MS  # the day under way may have these checks behind it; an early row is replaced
     for day in range(start // DAY_MS * DAY_MS, min(end, until), DAY_MS):
         roll("day", checks, day)
@@ -149,7 +152,16 @@ def mark_late(*, runs: Sequence[tuple[uuid.UUID, int]], now_ms: int) -> None:
     """Note the (check, slot) whose hour may have been rolled up. Called in the transaction that records them."""
     late = {(check, slot // HOUR_MS * HOUR_MS) for check, slot in runs if now_ms > slot // HOUR_MS * HOUR_MS + HOUR_MS + _LATE_MS}
     if late:
-        LateHour.objects.bulk_create([LateHour(check_id=c, start=s) for c, s in sorted(late)], ignore_conflicts=True)
+        checks, starts = zip(*sorted(late), strict=True)
+        with connection.cursor() as cursor:
+            cursor.execute(_MARK, [list(checks), list(starts)])
+
+
+_MARK = """
+    INSERT INTO results_latehour (check_id, start) SELECT * FROM unnest(%s::uuid[], %s::bigint[]) AS late (check_id, start)
+    ON CONFLICT (check_id, start) DO UPDATE SET start = excluded.start
+"""
+"""Also a mark that is there is locked until these runs are there: who works it off meanwhile would not see them."""
 
 
 def oldest_run_day() -> int:
@@ -165,6 +177,7 @@ def has_late_hours(start: int, end: int) -> bool:
     return LateHour.objects.filter(start__gte=start, start__lt=end).exists()
 
 
+@transaction.atomic
 def roll_again(*, check_id: uuid.UUID, start: int, end: int) -> int:
     """Roll up the hours of [start, end) from runs wherever they are, packed or not, and then their days. Returns the rows."""
     hours: dict[tuple[int, int], list[CheckRun]] = defaultdict(list)

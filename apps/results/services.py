@@ -14,12 +14,14 @@ from django.db import connection, transaction
 
 from apps.core.arrays import array_of
 from apps.probes.vitals import DEAD_LETTERS
-from apps.probes.wire import Run
+from apps.probes.wire import MAX_BODY, Run
 from apps.results.models import HEALTHS, VERDICTS, Certificate, DeadLetter
 from apps.results.rollups import mark_late
 from apps.results.sums import forget_sums
 
 _CONTENT_LIMIT = 20_000
+_WHOLE_MESSAGES = 500
+"""As many messages are kept whole, to be put back to work; of more, a fault that meets every one would fill the disk."""
 LETTERS_KEPT = timedelta(days=30)
 
 
@@ -141,9 +143,15 @@ def add_dead_letter(
         region=_storable(region)[:40],
         check_id=check_id,
         error=_storable(error)[:2_000],
-        content=_storable(text)[:_CONTENT_LIMIT],
+        content=_storable(text)[: _content_limit(origin)],
         created_at=now,
     )
+
+
+def _content_limit(origin: DeadLetter.Origin) -> int:
+    if origin != DeadLetter.Origin.MESSAGE or DeadLetter.objects.filter(origin=origin).count() >= _WHOLE_MESSAGES:
+        return _CONTENT_LIMIT
+    return MAX_BODY
 
 
 def prune_dead_letters(*, now: datetime) -> int:

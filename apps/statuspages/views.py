@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -26,6 +27,11 @@ log = logging.getLogger(__name__)
 FRESH_MS = 5_000
 KEPT_S = 3_600
 """How long a page is served that cannot be made anew."""
+_OLD_MS, _STUCK_S = 30_000, 2.0
+"""While one visitor waits for the new page the others see the kept one, unless it is older than this; in any case once he has
+waited for so long: the database hangs."""
+_making: dict[str, float] = {}
+"""Since when somebody in this process waits for a page, on the monotonic clock."""
 
 
 @require_safe
@@ -45,7 +51,7 @@ def status_json(_request: HttpRequest, slug: str) -> HttpResponse:
 def _answer(slug: str, form: str, content_type: str, render: Callable[[PageView], str]) -> HttpResponse:
     now = timezone.now()
     kept = _kept(slug, form)
-    if kept is None or not 0 <= to_ms(now) - kept["at"] < FRESH_MS:
+    if kept is None or not _may_be_shown(cache_key(slug, form), to_ms(now) - kept["at"]):
         kept = _made(slug, form, render, now) or kept
         if kept is None:
             return HttpResponse("The database is not available. Try again.", status=503, content_type="text/plain")
@@ -55,8 +61,18 @@ def _answer(slug: str, form: str, content_type: str, render: Callable[[PageView]
     return response
 
 
+def _may_be_shown(key: str, age_ms: int) -> bool:
+    """A page that is fresh, or that somebody else makes anew."""
+    if 0 <= age_ms < FRESH_MS:
+        return True
+    since = _making.get(key)
+    return since is not None and (age_ms < _OLD_MS or time.monotonic() - since > _STUCK_S)
+
+
 def _made(slug: str, form: str, render: Callable[[PageView], str], now: datetime) -> dict[str, Any] | None:
     """The page as it is now; None while the database is away. Raises Http404, and forgets what was kept of the page."""
+    key = cache_key(slug, form)
+    _making.setdefault(key, time.monotonic())
     try:
         page = published_page(slug=slug)
         if page is None:
@@ -66,6 +82,8 @@ def _made(slug: str, form: str, render: Callable[[PageView], str], now: datetime
     except (DatabaseError, InterfaceError):
         log.warning("the database is away: status page %s is served as it was", slug)
         return None
+    finally:
+        _making.pop(key, None)
 
 
 def _kept(slug: str, form: str) -> dict[str, Any] | None:

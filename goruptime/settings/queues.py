@@ -5,12 +5,17 @@ from __future__ import annotations
 from django.conf import settings
 from kombu import Queue
 
-QUEUES = ("tick", "core", "notify")
+QUEUES = ("tick", "core", "notify", "upkeep")
 ROUTES = {
     "pipeline.tick": {"queue": "tick"},
     "pipeline.dispatch_extra": {"queue": "tick"},  # as urgent: an extra slot is now
     "pipeline.dispatch_trial": {"queue": "tick"},  # somebody waits for it
     "pipeline.deliver": {"queue": "notify"},
+    # They may take minutes: a sweep that waits for them would tell of an outage too late.
+    "pipeline.make_partitions": {"queue": "upkeep"},
+    "pipeline.roll_up": {"queue": "upkeep"},
+    "pipeline.pack_runs": {"queue": "upkeep"},
+    "pipeline.drop_old_runs": {"queue": "upkeep"},
 }
 
 broker_url = settings.BROKER_URL

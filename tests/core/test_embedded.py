@@ -104,5 +104,6 @@ def test_each_program_tells_of_itself_on_a_port_of_its_own(tmp_path: Path) -> No
     programs = supervisor._programs({"GORUPTIME_REGION": "local"})
     ports = {child.name: child.environment["GORUPTIME_HEALTH_PORT"] for child in programs if child.name != "web"}
     assert ports == {
-        name: str(9100 + place) for place, name in enumerate(("beat", "tick", "core", "notify", "ingest", "probe", "probe-2"))
+        name: str(9100 + place)
+        for place, name in enumerate(("beat", "tick", "core", "notify", "upkeep", "ingest", "probe", "probe-2"))
     }

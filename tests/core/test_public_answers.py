@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
@@ -19,15 +19,11 @@ class Behind:
 
     def __init__(self) -> None:
         self.status, self.headers, self.asked, self.closed = "200 OK", [PUBLIC], 0, 0
-        self.during: Callable[[], None] | None = None
 
     def __call__(self, _environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         self.asked += 1
-        answer = Answer(self)
-        if self.during is not None:
-            self.during()
         start_response(self.status, self.headers)
-        return answer
+        return Answer(self)
 
 
 class Answer(list[bytes]):
@@ -102,47 +98,6 @@ def test_what_would_be_answered_otherwise_is_asked_for(visitor: Visitor, other: 
     visitor.get()
     assert visitor.get(**other)[2] == "page 2"
     assert visitor.get()[2] == "page 1"
-
-
-@pytest.mark.parametrize(
-    ("age_s", "waited_s", "shown"),
-    [
-        (KEPT_S, 0, "page 1"),
-        (29, 0, "page 1"),
-        (31, 0, "page 3"),  # from long ago: it may say what was hidden since
-        (31, 3, "page 1"),  # the database hangs
-        (3_601, 3, "page 3"),
-    ],
-)
-def test_what_the_others_see_while_one_waits_for_the_next(
-    visitor: Visitor, behind: Behind, age_s: float, waited_s: float, shown: str
-) -> None:
-    visitor.get()
-    visitor.now += age_s - waited_s
-    seen: list[str] = []
-
-    def hanging() -> None:
-        behind.during = None
-        visitor.now += waited_s
-        seen.append(visitor.get()[2])
-
-    behind.during = hanging
-    visitor.get()
-    assert seen == [shown]
-
-
-def test_one_who_asked_in_vain_holds_up_nobody(visitor: Visitor, behind: Behind) -> None:
-    visitor.get()
-    visitor.now += KEPT_S
-
-    def failing() -> None:
-        behind.during = None
-        raise RuntimeError
-
-    behind.during = failing
-    with pytest.raises(RuntimeError):
-        visitor.get()
-    assert visitor.get()[2] == "page 3"
 
 
 def test_a_page_that_is_gone_is_gone(visitor: Visitor, behind: Behind) -> None:

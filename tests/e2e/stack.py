@@ -30,6 +30,7 @@ MARKS = {
     "tick": "-Q tick",
     "core": "-Q core",
     "notify": "-Q notify",
+    "upkeep": "-Q upkeep",
     "ingest": "manage.py ingest",
     "probe": "apps.probes",
     "postgres": "bin/postgres",

@@ -193,7 +193,7 @@ def test_killed_itself_its_children_end_and_the_next_start_finds_all_history() -
         check = watch(stack, target.url + "/")
         eventually(lambda: status(stack, check) == "up", 25)
         children = stack.children()
-        assert set(children) == {"web", "beat", "tick", "core", "notify", "ingest", "probe", "postgres", "valkey"}
+        assert set(children) == {"web", "beat", "tick", "core", "notify", "ingest", "probe", "upkeep", "postgres", "valkey"}
         stack.kill_supervisor()
         eventually(lambda: not _alive(children), 20, failed=lambda: _alive(children))
         stopped = time.time()

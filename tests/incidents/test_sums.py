@@ -108,3 +108,17 @@ def test_a_long_past_is_summed_some_days_at_a_time_before_the_round_ends(cast: C
     assert sum_settled_days(now=NOW, steps=50) > 1
     assert DaySum.objects.filter(check_id=check.pk).count() == min(check.state.due, NOW_MS) // DAY_MS - FIRST // DAY_MS
     assert sum_settled_days(now=NOW, steps=50) == 0
+
+
+def test_an_extra_slot_that_is_not_settled_holds_its_day_back(cast: Cast) -> None:
+    """Of a rare check, whose own next slot lies far ahead; nothing was heard of the extra one yet."""
+    check = a_past(cast, random.Random(5))
+    yesterday = NOW_MS // DAY_MS * DAY_MS - DAY_MS
+    state = CheckState.objects.filter(pk=check.pk)
+    state.update(slot=yesterday, extras=[yesterday - DAY_MS, yesterday + DAY_MS // 2], due=NOW_MS + DAY_MS)
+    sum_up()
+    days = DaySum.objects.filter(check_id=check.pk)
+    assert days.latest("day").day == yesterday - DAY_MS
+    state.update(slot=NOW_MS)
+    sum_up()
+    assert days.latest("day").day == yesterday

@@ -7,10 +7,20 @@ import threading
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from kombu import Connection, Producer
 
+from apps.core.clock import to_ms
+from apps.pipeline import consumer
 from apps.pipeline.consumer import QUEUE, IngestConsumer
+from apps.pipeline.requeue import requeue
+from apps.probes import wire
+from apps.probes.reasons import Verdict
+from apps.results import services
 from apps.results.models import DeadLetter
+from apps.results.services import add_dead_letter
+from tests.conftest import Cast
+from tests.incidents.world import World
 
 BROKER = "memory://"
 
@@ -18,7 +28,7 @@ BROKER = "memory://"
 def taken(bodies: list[tuple[bytes, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch) -> int:
     """How many messages are left after a consumer took what it could, and stopped."""
     stop = threading.Event()
-    consumer = IngestConsumer(BROKER, stop)
+    taker = IngestConsumer(BROKER, stop)
     with Connection(BROKER) as connection:
         bound = QUEUE.bind(connection.default_channel)
         bound.declare()
@@ -41,7 +51,7 @@ def taken(bodies: list[tuple[bytes, dict[str, Any]]], monkeypatch: pytest.Monkey
 
         with monkeypatch.context() as patch:
             patch.setattr(Connection, "drain_events", until_empty)
-            consumer.run()
+            taker.run()
         left: Any = bound.queue_declare(passive=True)
         return int(left.message_count)
 
@@ -59,3 +69,25 @@ def test_a_body_that_would_be_opened_before_it_is_judged_is_a_dead_letter(db: No
 def test_rubbish_is_one_dead_letter(db: None, monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
     assert taken([(body, {})], monkeypatch) == 0
     assert DeadLetter.objects.count() == 1
+
+
+def test_a_message_that_met_a_fault_of_ours_is_kept_whole_and_can_be_put_back(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(cast)
+    run = wire.Run(world.check.id, 1, world.first, world.first, 12, Verdict.UP, None, "", {"seen": "x" * 30_000})
+    region = cast.regions["eu"]
+    sent_at = to_ms(timezone.now())
+    body = wire.sign(wire.runs_body([wire.encode_run(run)]), region=region.slug, region_key=region.key, sent_at=sent_at)
+    with monkeypatch.context() as patch:
+        patch.setattr(consumer, "ingest", lambda *_, **__: 1 / 0)
+        assert taken([(body, {})], monkeypatch) == 0
+    letter = DeadLetter.objects.get()
+    assert letter.content == body.decode()
+    asked: list[bytes] = []
+    monkeypatch.setattr("apps.pipeline.requeue.ingest", lambda raw, **_: asked.append(raw))
+    assert requeue(letter=letter, now=timezone.now())
+    assert asked == [body]
+    monkeypatch.setattr(services, "_WHOLE_MESSAGES", 0)
+    add_dead_letter(origin=DeadLetter.Origin.MESSAGE, error="x", content="y" * 30_000, now=timezone.now())
+    assert len(DeadLetter.objects.get().content) == 20_000

@@ -8,10 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import DataError
 
 from apps.core.clock import to_ms
 from apps.incidents.history import uptime
 from apps.incidents.models import CheckState, Incident
+from apps.incidents.services import evaluate
 from apps.incidents.services.evaluate import evaluate_checks
 from apps.monitors.models import Check, Region
 from apps.net.guard import AddressPolicy
@@ -137,7 +139,8 @@ def test_a_dead_letter_is_worked_on_again(cast: Cast) -> None:
     run = Run(world.check.id, 1, world.first, world.first, 12, Verdict.UP, None, "", {})
 
     def letter(content: Any, origin: DeadLetter.Origin = DeadLetter.Origin.ROW) -> DeadLetter:
-        add_dead_letter(origin=origin, error="x", content=content, now=NOW, region="eu", check_id=world.check.id)
+        check_id = None if origin == DeadLetter.Origin.MESSAGE else world.check.id
+        add_dead_letter(origin=origin, error="x", content=content, now=NOW, region="eu", check_id=check_id)
         return DeadLetter.objects.latest("pk")
 
     assert requeue(letter=letter(encode_run(run).decode()), now=NOW + timedelta(seconds=1))
@@ -145,10 +148,25 @@ def test_a_dead_letter_is_worked_on_again(cast: Cast) -> None:
     assert CheckState.objects.get(check_row=world.check).status == "up"
     assert requeue(letter=letter("", DeadLetter.Origin.EVALUATION), now=NOW + timedelta(seconds=2))
     assert DeadLetter.objects.count() == 0
+    late = Run(world.check.id, 1, world.first - 100 * DAY_MS, world.first, 12, Verdict.UP, None, "", {})
+    assert not requeue(letter=letter(encode_run(late).decode()), now=NOW)  # what it kept company with is gone
     for nonsense in ("{", "{}", '{"check": 1}'):
         assert not requeue(letter=letter(nonsense), now=NOW)
     assert not requeue(letter=letter("not an envelope", DeadLetter.Origin.MESSAGE), now=NOW)
     assert DeadLetter.objects.count() >= 4
+
+
+def test_an_evaluation_that_fails_again_stays_a_letter(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    check = World(cast).check
+
+    def failing(**_: object) -> int:
+        raise DataError("out of range")
+
+    add_dead_letter(origin=DeadLetter.Origin.EVALUATION, error="x", content="", now=NOW, check_id=check.id)
+    kept = DeadLetter.objects.get()
+    monkeypatch.setattr(evaluate, "evaluate_checks", failing)
+    assert not requeue(letter=kept, now=NOW + timedelta(seconds=1))
+    assert list(DeadLetter.objects.all()) == [kept]
 
 
 def test_its_servers_are_up_to_the_product_s_own_probes() -> None:

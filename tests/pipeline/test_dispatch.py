@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -155,3 +156,29 @@ def test_a_job_carries_what_its_region_saw_last(cast: Cast, sent: list[tuple[str
     assert carried() == {"probe.eu": {"answers": ["a"]}, "probe.us": None}
     acts.edit_check(check_id=row.id, changes={"target": "f.test"}, resource=None, now=NOW + timedelta(seconds=1))
     assert carried() == {"probe.eu": None, "probe.us": None}
+
+
+def test_an_extra_slot_meets_the_bound_that_ticks_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A region of many checks has more batches under way than one job's share of patience."""
+
+    class Producer:
+        class connection:
+            channel_errors = (LookupError,)
+
+        class channel:
+            waiting = 0
+
+            @classmethod
+            def queue_declare(cls, queue: str, passive: bool) -> Any:
+                return SimpleNamespace(message_count=cls.waiting)
+
+    monkeypatch.setattr(dispatch, "_sent_lately", {})
+    region = Region(slug="busy")
+    tick, waiting = 20 * wire.BATCH, 100
+    Producer.channel.waiting = waiting
+    assert dispatch._is_backed_up(Producer, region, 1)
+    assert not dispatch._is_backed_up(Producer, region, tick)
+    assert not dispatch._is_backed_up(Producer, region, 1)
+    Producer.channel.waiting = 10 * waiting
+    assert dispatch._is_backed_up(Producer, region, tick)
+    monkeypatch.setattr(dispatch, "_backed_up", set())

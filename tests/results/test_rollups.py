@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections import Counter, defaultdict
 from datetime import timedelta
 
 import pytest
+from django.db import connections, transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -169,3 +171,26 @@ def test_old_rollups_go(world: World) -> None:
     roll_all(START + 2 * DAY)
     rollups.prune_rollups(now=from_ms(START) + timedelta(days=101))
     assert (HourRollup.objects.count(), DayRollup.objects.count()) == (0, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_mark_that_a_recorder_still_holds_is_not_worked_off(request: pytest.FixtureRequest) -> None:
+    """Its runs cannot be seen yet; with the mark they would stay out of their hour for ever."""
+    world = World(request.getfixturevalue("cast"))
+    slot, late = START + DAY // 2, START + DAY + HOUR
+    RollupCursor.objects.create(span="hour", done_until=START + DAY)
+    rollups.mark_late(runs=[(world.check.id, slot)], now_ms=late)
+    worked_off: list[bool] = []
+
+    def work_off() -> None:
+        worked_off.append(rollups._roll_late(from_ms(late)))
+        connections.close_all()
+
+    with transaction.atomic():
+        rollups.mark_late(runs=[(world.check.id, slot)], now_ms=late)
+        other = threading.Thread(target=work_off)
+        other.start()
+        other.join(10)
+    assert (worked_off, LateHour.objects.count()) == ([False], 1)
+    work_off()
+    assert (worked_off, LateHour.objects.count()) == ([False, True], 0)

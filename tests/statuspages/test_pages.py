@@ -13,7 +13,7 @@ from apps.orgs.models import Project
 from apps.statuspages import views
 from apps.statuspages.models import StatusPage
 from apps.statuspages.selectors import ComponentLine, PublicIncident, overall, view_of
-from apps.statuspages.services import ComponentSpec, SlugTakenError, change_page, ensure_page
+from apps.statuspages.services import ComponentSpec, SlugTakenError, cache_key, change_page, ensure_page
 from tests.conftest import NOW, Api, Cast
 from tests.incidents.world import World
 
@@ -71,6 +71,30 @@ def test_it_is_served_while_the_database_is_away(world: World, monkeypatch: pyte
     kept = Client().get("/status/acme/")
     assert (kept.status_code, kept.content) == (200, fresh)
     assert "served as it was" in caplog.text
+
+
+@pytest.mark.parametrize(("old_ms", "waited_s", "visits"), [(30_000, 0.0, 1), (0, 0.0, 2), (0, 60.0, 1)])
+def test_while_one_visitor_waits_for_the_new_page_others_see_the_kept_one(
+    world: World, monkeypatch: pytest.MonkeyPatch, old_ms: int, waited_s: float, visits: int
+) -> None:
+    """Not one that is old, for it may say what was hidden since; but any when the database hangs."""
+    page = publish(world)
+    fresh = Client().get("/status/acme/").content
+    monkeypatch.setattr(views, "FRESH_MS", 0)
+    monkeypatch.setattr(views, "_OLD_MS", old_ms)
+    seen: list[bytes] = []
+
+    def slow(**_: Any) -> StatusPage:
+        seen.append(b"")
+        if len(seen) == 1:
+            views._making[cache_key("acme", "html")] -= waited_s
+            seen[0] = Client().get("/status/acme/").content
+        return page
+
+    monkeypatch.setattr(views, "published_page", slow)
+    assert Client().get("/status/acme/").status_code == 200
+    assert len(seen) == visits
+    assert seen[0] == fresh
 
 
 def test_a_page_is_asked_of_the_database_once_in_a_while(world: World, django_assert_num_queries: Any) -> None:

@@ -180,6 +180,7 @@ class Supervisor:
             "tick": celery("tick", 1),
             "core": celery("core", 2),
             "notify": celery("notify", 8),
+            "upkeep": celery("upkeep", 1),
             "ingest": [sys.executable, "manage.py", "ingest"],
         }
         if self._with_demo:

@@ -43,7 +43,7 @@ def _sum_chunk(now_ms: int) -> bool:
     # Locked, so that nothing is painted between the reading of intervals and the writing of their sums; by id, as everywhere.
     states = CheckState.objects.select_for_update().filter(pk__in=ids).order_by("pk")
     # The first slot that is not settled may lie ahead: the deadline of a heartbeat, or the next run of a rare check.
-    sum_days(settled={state.pk: min(state.due, over) for state in states})
+    sum_days(settled={state.pk: min(state.due, over, *(slot for slot in state.extras if slot > state.slot)) for state in states})
     cursor.after = ids[-1] if len(ids) == _CHUNK else None
     if cursor.after is None and not _behind(None, over):  # else some have more days to go
         cursor.done_until = now_ms // HOUR_MS * HOUR_MS + HOUR_MS
@@ -56,7 +56,8 @@ _BEHIND = f"""
     CROSS JOIN LATERAL (SELECT start FROM results_stateinterval WHERE check_id = s.check_row_id ORDER BY start LIMIT 1) AS first
     LEFT JOIN LATERAL (SELECT day FROM results_daysum WHERE check_id = s.check_row_id ORDER BY day DESC LIMIT 1) AS last ON true
     WHERE s.check_row_id > %(after)s
-        AND least(s.due, %(over)s) >= coalesce(last.day + {DAY_MS}, first.start / {DAY_MS} * {DAY_MS}) + {DAY_MS}
+        AND least(s.due, %(over)s, (SELECT min(extra) FROM unnest(s.extras) AS extra WHERE extra > s.slot))
+            >= coalesce(last.day + {DAY_MS}, first.start / {DAY_MS} * {DAY_MS}) + {DAY_MS}
     ORDER BY s.check_row_id LIMIT {_CHUNK}
 """  # noqa: S608  # literals
 
