@@ -15,8 +15,9 @@ from apps.probes import wire
 
 log = logging.getLogger(__name__)
 
-FLUSH_S, NEWS_S = 0.2, 0.02
-"""How long results wait for others to go with them: those that only say the same again, and those that say something new."""
+FLUSH_S, NEWS_S, MANY = 0.5, 0.02, 200
+"""How long results wait for others to go with them: those that only say the same again, and those that say something new; and how
+many do not wait."""
 _BUFFERED_RUNS, _BUFFERED_OTHERS = 200_000, 1_000
 
 Publish = Callable[[bytes], None]
@@ -47,7 +48,7 @@ class Sender:
             self._runs.popleft()
             self._on_drop("unsent")
         self._runs.append(encoded)
-        if is_news:
+        if is_news or len(self._runs) >= MANY:
             self._news.set()
 
     def add(self, body: bytes) -> None:
