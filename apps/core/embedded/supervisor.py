@@ -324,9 +324,8 @@ def _main_and_leave() -> None:
     code = 1
     try:
         code = main()
-    except BaseException:
+    except Exception:  # noqa: BLE001  # whatever it is, it is told
         traceback.print_exc()
-        raise
     finally:
         with suppress(OSError):
             sys.stdout.flush()
