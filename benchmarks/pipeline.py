@@ -26,7 +26,7 @@ from tests.e2e.peers import Receiver
 from tests.e2e.stack import ROOT, Stack, eventually
 
 INTERVAL_S = 10
-WARM_UP_S = 15
+WARM_UP_S = 20
 DRAIN_S = 8
 _TICKS = os.sysconf("SC_CLK_TCK")
 
