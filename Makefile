@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 MAKEFLAGS += --no-print-directory
-# Nine processes start at the same time: none should compile what another one did.
+# What was compiled is kept: the next start need not do it again.
 unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3

@@ -9,21 +9,24 @@ from collections import defaultdict
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from apps.core.clock import from_ms
 from apps.incidents.machine import State, derive, is_of_sequence
-from apps.incidents.models import CheckState, IncidentEvent
+from apps.incidents.models import CheckState, Incident, IncidentEvent
 from apps.incidents.rows import policy_of, state_of
 from apps.incidents.services import acts
 from apps.incidents.services.evaluate import evaluate_apart, waiting_checks
+from apps.monitors import selectors
 from apps.monitors.models import Check, Region
 from apps.monitors.selectors import due_now, region_liveness
 from apps.monitors.services import CheckSpec
 from apps.notifications import services as notifications
 from apps.notifications.contract import Message, SendError
+from apps.notifications.models import Delivery
 from apps.notifications.registry import CHANNEL_KINDS
 from apps.pipeline import dispatch
 from apps.pipeline.ingest import Memory, ingest
@@ -61,9 +64,19 @@ class Worker:
 class World:
     def __init__(self, cast: Cast, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
         self.fate = fate = Fate(seed)
-        # A check's phase follows from its id, a delivery's next try is jittered: both belong to the seed.
-        monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=fate.random.getrandbits(128), version=4))
+        # A check's phase follows from its id, rows of one moment are taken by theirs, a delivery's next try is jittered: all of
+        # it belongs to the seed.
+        ids = random.Random(seed)
+
+        def made_id() -> uuid.UUID:
+            return uuid.UUID(int=ids.getrandbits(128), version=4)
+
+        monkeypatch.setattr(uuid, "uuid4", made_id)
+        monkeypatch.setattr(selectors, "_plans", {})  # kept by ids, which are the same again here alone
+        for model in (Incident, Delivery):
+            monkeypatch.setattr(model._meta.get_field("id"), "_get_default", made_id)
         random.seed(seed)
+        monkeypatch.setattr(notifications, "time", SimpleNamespace(monotonic=lambda: 0.0))  # a send takes no time
         self.now, self.calm_from = NOW_MS, NOW_MS + fate.between(*LIVELY_S) * 1000
         self.end = self.calm_from + QUIET_S * 1000
         self.memory = Memory()
