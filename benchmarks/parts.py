@@ -20,8 +20,8 @@ from typing import Any
 
 import psutil
 
+from benchmarks.clients import cpu_s
 from benchmarks.machine import described
-from benchmarks.pings import cpu_s
 from tests.e2e.stack import ROOT, Stack
 
 TICKS = 20

@@ -259,7 +259,7 @@ def table(result: dict[str, Any]) -> str:
         f"slots         due {slots['due']}  ran {slots['ran']}  unknown {slots['unknown']}  dropped {slots['dropped']}  twice {slots['twice']}",
         f"lateness      p50 {late['p50']} ms  p95 {late['p95']} ms  p99 {late['p99']} ms  max {late['max']} ms",
         f"run → message p50 {whole['p50']} ms  p95 {whole['p95']} ms  p99 {whole['p99']} ms  max {whole['max']} ms  ({whole['count']} messages)",
-        f"{'process':<12} {'CPU s / 1,000':>14} {'    MB':>8}",
+        f"{'process':<12} {'CPU s / 1,000':>14} {'MB':>8}",
     ]
     cpu, memory = result["cpu_s_per_1000"], result["memory_mb"]
     lines += [f"{name:<12} {value:>14.3f} {memory['by_process'][name]:>8}" for name, value in cpu["by_process"].items()]

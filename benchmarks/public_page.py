@@ -3,52 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
 import sys
-import threading
 import time
 from typing import Any
 
+from benchmarks.clients import under_load
 from benchmarks.machine import described
-from benchmarks.pings import cpu_s
 from tests.e2e.stack import Stack
 
-COMPONENTS, CLIENTS, STANDSTILL_S = 20, 4, 30
+COMPONENTS, STANDSTILL_S = 20, 30
 
 
-def _read(port: int, path: str, count: int, taken: list[float], sizes: set[int]) -> None:
-    client = http.client.HTTPConnection("127.0.0.1", port)
-    for _ in range(count):
-        began = time.perf_counter()
-        client.request("GET", path, headers={"Accept-Encoding": "gzip"})
-        answer = client.getresponse()
-        sizes.add(len(answer.read()))
-        assert answer.status == 200
-        taken.append((time.perf_counter() - began) * 1000)
-
-
-def _under_load(stack: Stack, path: str, count: int) -> dict[str, Any]:
-    web = stack.children()["web"]
-    taken: list[float] = []
-    sizes: set[int] = set()
-    _read(stack.port, path, 20, [], sizes)
-    before, began = cpu_s(web), time.monotonic()
-    clients = [threading.Thread(target=_read, args=(stack.port, path, count // CLIENTS, taken, sizes)) for _ in range(CLIENTS)]
-    for client in clients:
-        client.start()
-    for client in clients:
-        client.join()
-    assert len(taken) == count // CLIENTS * CLIENTS, "a client failed"
-    seconds = time.monotonic() - began
-    taken.sort()
+def _under_load(stack: Stack, path: str, count: int) -> dict[str, float]:
+    load = under_load(stack.port, [path], count, {"web": stack.children()["web"]})
     return {
-        "answers": len(taken),
-        "bytes": max(sizes),
-        "per_s": round(len(taken) / seconds),
-        "per_web_cpu_s": round(len(taken) / (cpu_s(web) - before)),
-        "p50_ms": round(taken[len(taken) // 2], 1),
-        "p99_ms": round(taken[int(len(taken) * 0.99)], 1),
+        "answers": load.answers,
+        "bytes": load.bytes,
+        **load.figures(),
+        "per_web_cpu_s": round(load.answers / load.cpu_s["web"]),
     }
 
 

@@ -48,6 +48,11 @@ class _Part:
     numbers: Sequence[int]
 
 
+def may_be_read(*, width_ms: int, step: int, interval_ms: int, regions: int) -> bool:
+    """Whether a span may be asked for in such steps: below an hour it is read run by run."""
+    return step >= HOUR_MS or (width_ms <= EXACT_MS + step and width_ms // interval_ms * regions <= EXACT_RUNS)
+
+
 def series(*, check_id: uuid.UUID, start: int, end: int, step: int, region_id: int | None = None) -> list[Point]:
     """Points in the order of time, those without a run left out. A step below an hour reads runs, exactly."""
     if step < HOUR_MS:

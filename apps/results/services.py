@@ -21,7 +21,6 @@ from apps.results.sums import forget_sums
 
 _CONTENT_LIMIT = 20_000
 _WHOLE_MESSAGES = 500
-"""As many messages are kept whole, to be put back to work; of more, a fault that meets every one would fill the disk."""
 LETTERS_KEPT = timedelta(days=30)
 
 
@@ -130,9 +129,10 @@ def _certificate_id(facts: Any) -> int | None:
 
 
 def add_dead_letter(
-    *, origin: DeadLetter.Origin, error: str, content: Any, now: datetime, region: str = "", check_id: uuid.UUID | None = None
-) -> None:
-    """Keep what could not be worked on. Any content is made storable."""
+    *, origin: DeadLetter.Origin, error: str, content: Any, now: datetime, region: str = "", check_id: uuid.UUID | None = None,
+    limit: int = _CONTENT_LIMIT,
+) -> None:  # fmt: skip
+    """Keep what could not be worked on, as many characters of it. Any content is made storable."""
     try:
         text = content if isinstance(content, str) else json.dumps(content, default=repr)
     except RecursionError:
@@ -143,15 +143,18 @@ def add_dead_letter(
         region=_storable(region)[:40],
         check_id=check_id,
         error=_storable(error)[:2_000],
-        content=_storable(text)[: _content_limit(origin)],
+        content=_storable(text)[:limit],
         created_at=now,
     )
 
 
-def _content_limit(origin: DeadLetter.Origin) -> int:
-    if origin != DeadLetter.Origin.MESSAGE or DeadLetter.objects.filter(origin=origin).count() >= _WHOLE_MESSAGES:
-        return _CONTENT_LIMIT
-    return MAX_BODY
+def limit_of_whole() -> int:
+    """For a message that met a fault of ours, and is to be put back to work: all of it, unless many are there already.
+
+    A fault that meets every message would fill the disk.
+    """
+    there = DeadLetter.objects.filter(origin=DeadLetter.Origin.MESSAGE)
+    return _CONTENT_LIMIT if there[_WHOLE_MESSAGES:].exists() else MAX_BODY
 
 
 def prune_dead_letters(*, now: datetime) -> int:

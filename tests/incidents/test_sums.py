@@ -95,10 +95,11 @@ def test_what_is_not_over_is_not_summed_though_its_next_slot_lies_ahead(cast: Ca
     later = NOW + timedelta(days=1, minutes=5)
     RollupCursor.objects.filter(span="sums").update(done_until=0)
     sum_settled_days(now=later, steps=5)
-    span = {"check": check, "start": NOW - timedelta(days=3), "end": later}
-    spans = histories(checks=[check], start=span["start"], end=later)[check.pk]  # type: ignore[arg-type]
-    assert uptime(**span) == uptime_of(spans, **span)  # type: ignore[arg-type]
-    assert uptime(**span).down > 0  # type: ignore[arg-type]
+    start = NOW - timedelta(days=3)
+    spans = histories(checks=[check], start=start, end=later)[check.pk]
+    seen = uptime(check=check, start=start, end=later)
+    assert seen == uptime_of(spans, check=check, start=start, end=later)
+    assert seen.down > 0
 
 
 def test_a_long_past_is_summed_some_days_at_a_time_before_the_round_ends(cast: Cast) -> None:

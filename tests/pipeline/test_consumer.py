@@ -18,7 +18,6 @@ from apps.probes import wire
 from apps.probes.reasons import Verdict
 from apps.results import services
 from apps.results.models import DeadLetter
-from apps.results.services import add_dead_letter
 from tests.conftest import Cast
 from tests.incidents.world import World
 
@@ -88,6 +87,13 @@ def test_a_message_that_met_a_fault_of_ours_is_kept_whole_and_can_be_put_back(
     monkeypatch.setattr("apps.pipeline.requeue.ingest", lambda raw, **_: asked.append(raw))
     assert requeue(letter=letter, now=timezone.now())
     assert asked == [body]
+
+
+def test_what_is_rubbish_or_comes_again_and_again_is_cut(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = b"y" * 30_000
+    assert taken([(body, {})], monkeypatch) == 0
     monkeypatch.setattr(services, "_WHOLE_MESSAGES", 0)
-    add_dead_letter(origin=DeadLetter.Origin.MESSAGE, error="x", content="y" * 30_000, now=timezone.now())
-    assert len(DeadLetter.objects.get().content) == 20_000
+    with monkeypatch.context() as patch:
+        patch.setattr(consumer, "ingest", lambda *_, **__: 1 / 0)
+        assert taken([(body, {})], monkeypatch) == 0
+    assert [len(letter.content) for letter in DeadLetter.objects.all()] == [20_000, 20_000]

@@ -173,6 +173,7 @@ def test_an_extra_slot_meets_the_bound_that_ticks_have(monkeypatch: pytest.Monke
                 return SimpleNamespace(message_count=cls.waiting)
 
     monkeypatch.setattr(dispatch, "_sent_lately", {})
+    monkeypatch.setattr(dispatch, "_backed_up", set())
     region = Region(slug="busy")
     tick, waiting = 20 * wire.BATCH, 100
     Producer.channel.waiting = waiting
@@ -181,4 +182,3 @@ def test_an_extra_slot_meets_the_bound_that_ticks_have(monkeypatch: pytest.Monke
     assert not dispatch._is_backed_up(Producer, region, 1)
     Producer.channel.waiting = 10 * waiting
     assert dispatch._is_backed_up(Producer, region, tick)
-    monkeypatch.setattr(dispatch, "_backed_up", set())

@@ -24,7 +24,6 @@ from apps.monitors.models import Region
 from apps.probes.reasons import MEANINGS, Reason
 from apps.results import latency
 from apps.results.models import VERDICTS, Certificate, CheckRun
-from apps.results.rollups import HOUR_MS
 from apps.results.runs import Asked
 from apps.results.selectors import timed
 
@@ -189,9 +188,8 @@ class CheckLatency(OneCheck):
         region = Region.objects.filter(slug=slug).first() if slug else None
         if slug and region is None:
             raise ValidationError({"region": ["There is no such region."]})
-        width = to_ms(end) - first
-        runs = width // found.interval_ms * (1 if region else len(found.region_ids))
-        if step < HOUR_MS and (width > latency.EXACT_MS + step or runs > latency.EXACT_RUNS):
+        regions = 1 if region else len(found.region_ids)
+        if not latency.may_be_read(width_ms=to_ms(end) - first, step=step, interval_ms=found.interval_ms, regions=regions):
             raise ValidationError({"step": ["Must be an hour or more for more than a week, or that many runs."]})
         points = latency.series(
             check_id=found.id, start=first, end=to_ms(end), step=step, region_id=region.pk if region else None
