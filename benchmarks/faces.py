@@ -60,13 +60,12 @@ def seed_past(share: int) -> None:
 
 
 def seed_sums() -> None:
-    """Days before the runs, as the first of theirs was: what percentiles over three months read. An ordinary day follows."""
+    """Days before the runs, as the first of theirs was: what percentiles over three months read."""
     from django.db import connection
 
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0")
         cursor.execute(_DAYS_BEFORE)
-    hold()
 
 
 _DAYS_BEFORE = """
@@ -132,6 +131,21 @@ def _seed_past(checks: Sequence[Any], start: datetime, now: datetime, share: int
         seed_rollups(checks=[check.pk for check in checks[part : part + 1_000]], start=start, until=now)
 
 
+def wait_until_packed() -> None:
+    """Until no day is left that is to be packed; forty minutes at most, and RuntimeError then."""
+    from django.utils import timezone
+
+    from apps.core.clock import to_ms
+    from apps.results.partitions import day_of, partition_names
+    from apps.results.runs import HOT_DAYS
+
+    until = time.monotonic() + 2_400
+    while day_of(partition_names()[0]) + (HOT_DAYS + 1) * 86_400_000 <= to_ms(timezone.now()):
+        if time.monotonic() > until:
+            raise RuntimeError(f"{partition_names()[0]} is not packed yet")
+        time.sleep(1)
+
+
 def hold() -> None:
     """An ordinary day: states that hold for an hour, thirty checks down and ten degraded."""
     from django.utils import timezone
@@ -192,11 +206,15 @@ def _measured(stack: Stack, checks: int, runs: int) -> dict[str, Any]:
     stack.start()
     stack.bootstrap()
     began = time.monotonic()
-    _inside(stack, "seed", "--checks", str(checks), "--runs", str(runs))
-    with ThreadPoolExecutor(SHARES) as both:
-        list(both.map(lambda share: _inside(stack, "past", "--share", str(share)), range(SHARES)))
-    _inside(stack, "sums")
+    with stack.halted("upkeep"):  # or it packs days while they are written
+        _inside(stack, "seed", "--checks", str(checks), "--runs", str(runs))
+        with ThreadPoolExecutor(SHARES) as both:
+            list(both.map(lambda share: _inside(stack, "past", "--share", str(share)), range(SHARES)))
+        _inside(stack, "sums")
     seeded_s = time.monotonic() - began
+    _inside(stack, "packed")
+    packed_s = time.monotonic() - began - seeded_s
+    _inside(stack, "hold")
     time.sleep(20)  # the statistics of what was written, by the server itself
     person = Person(stack)
     person.sign_in("owner@example.org", "correct horse")
@@ -224,6 +242,7 @@ def _measured(stack: Stack, checks: int, runs: int) -> dict[str, Any]:
         "checks": checks,
         "runs": runs,
         "seeded_s": round(seeded_s),
+        "then_packed_s": round(packed_s),
         "pages": pages,
         "api": answers,
         "pages_all_unknown": silent,
@@ -235,7 +254,7 @@ def main() -> int:
     parser.add_argument("--checks", type=int, default=10_000)
     parser.add_argument("--runs", type=int, default=5_000_000)
     parser.add_argument("--share", type=int, default=0)
-    parser.add_argument("--act", choices=("seed", "past", "sums", "silence"), help="inside the installation")
+    parser.add_argument("--act", choices=("seed", "past", "sums", "packed", "hold", "silence"), help="inside the installation")
     arguments = parser.parse_args()
     if arguments.act:
         import django
@@ -243,7 +262,7 @@ def main() -> int:
         django.setup()
         acts = {
             "seed": lambda: seed(arguments.checks, arguments.runs), "past": lambda: seed_past(arguments.share),
-            "sums": seed_sums, "silence": silence,
+            "sums": seed_sums, "packed": wait_until_packed, "hold": hold, "silence": silence,
         }  # fmt: skip
         acts[arguments.act]()
         return 0

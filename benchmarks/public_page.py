@@ -6,13 +6,14 @@ import argparse
 import json
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from benchmarks.clients import under_load
 from benchmarks.machine import described
 from tests.e2e.stack import Stack
 
-COMPONENTS, STANDSTILL_S = 20, 30
+COMPONENTS, STANDSTILL_S, OTHERS = 20, 30, 8
 
 
 def _under_load(stack: Stack, path: str, count: int) -> dict[str, float]:
@@ -26,18 +27,29 @@ def _under_load(stack: Stack, path: str, count: int) -> dict[str, float]:
 
 
 def _without_database(stack: Stack, path: str) -> dict[str, float]:
-    """Asked four times a second while PostgreSQL is stopped: how often it was served, and how often not."""
+    """Asked four times a second while PostgreSQL is stopped and others ask for what needs it: how often it was served, or not."""
     served = refused = 0
     slowest_s = 0.0
-    with stack.halted("postgres"):
+    with stack.halted("postgres"), ThreadPoolExecutor(OTHERS) as pool:
         until = time.monotonic() + STANDSTILL_S
+        others = [pool.submit(_ask_until, stack, until) for _ in range(OTHERS)]
         while time.monotonic() < until:
             began = time.monotonic()
             status, _ = stack.call("GET", path)
             slowest_s = max(slowest_s, time.monotonic() - began)
             served, refused = served + (status == 200), refused + (status != 200)
             time.sleep(0.25)
-    return {"served": served, "refused": refused, "slowest_s": round(slowest_s, 2)}
+        refused_others = sum(other.result() for other in others)
+    return {"served": served, "refused": refused, "slowest_s": round(slowest_s, 2), "others_refused": refused_others}
+
+
+def _ask_until(stack: Stack, until: float) -> int:
+    """A list, twice a second; how often it was refused."""
+    refused = 0
+    while time.monotonic() < until:
+        refused += stack.call("GET", "/api/v1/checks/")[0] != 200
+        time.sleep(0.5)
+    return refused
 
 
 def measure(count: int) -> dict[str, Any]:

@@ -12,6 +12,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.exceptions import RedisError
 
 from apps.core.envelope import error_body
+from apps.core.timed_postgres.patience import patience
+
+_PATIENCE_S = 3.0
 
 
 def healthz(_request: HttpRequest) -> JsonResponse:
@@ -36,7 +39,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 def _database() -> str:
     try:
-        with connection.cursor() as cursor:
+        with patience(_PATIENCE_S), connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except DatabaseError:
         return "unavailable"

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
 
 from apps.core.clock import from_ms, to_ms
+from apps.core.timed_postgres.patience import patience
 from apps.incidents.payloads import timestamp
 from apps.statuspages.selectors import PageView, PublicIncident, published_page, view_of
 from apps.statuspages.services import cache_key, forget
@@ -27,11 +28,13 @@ log = logging.getLogger(__name__)
 FRESH_MS = 5_000
 KEPT_S = 3_600
 """How long a page is served that cannot be made anew."""
-_OLD_MS, _STUCK_S = 30_000, 2.0
-"""While one visitor waits for the new page the others see the kept one, unless it is older than this; in any case once he has
-waited for so long: the database hangs."""
-_making: dict[str, float] = {}
-"""Since when somebody in this process waits for a page, on the monotonic clock."""
+_OLD_MS = 30_000
+"""While one visitor waits for the new page the others see the kept one, unless it is older than this."""
+_PATIENCE_S, _AWAY_S, _MOST_FAILING = 4.0, 10.0, 3
+"""How long a visitor waits for a statement; how long a page is not tried again after that; of more pages at once, none is."""
+_making: set[str] = set()
+_failed: dict[str, float] = {}
+"""When, on the monotonic clock. Both of this process."""
 
 
 @require_safe
@@ -63,27 +66,37 @@ def _answer(slug: str, form: str, content_type: str, render: Callable[[PageView]
 
 def _may_be_shown(key: str, age_ms: int) -> bool:
     """A page that is fresh, or that somebody else makes anew."""
-    if 0 <= age_ms < FRESH_MS:
-        return True
-    since = _making.get(key)
-    return since is not None and (age_ms < _OLD_MS or time.monotonic() - since > _STUCK_S)
+    return 0 <= age_ms < (_OLD_MS if key in _making else FRESH_MS)
 
 
 def _made(slug: str, form: str, render: Callable[[PageView], str], now: datetime) -> dict[str, Any] | None:
     """The page as it is now; None while the database is away. Raises Http404, and forgets what was kept of the page."""
     key = cache_key(slug, form)
-    _making.setdefault(key, time.monotonic())
+    if _is_away(key):
+        return None
+    _making.add(key)
     try:
-        page = published_page(slug=slug)
-        if page is None:
-            forget(slug)
-            raise Http404
-        return {"body": render(view_of(page=page, now=now))}
+        with patience(_PATIENCE_S):
+            page = published_page(slug=slug)
+            if page is None:
+                forget(slug)
+                raise Http404
+            return {"body": render(view_of(page=page, now=now))}
     except (DatabaseError, InterfaceError):
+        _failed[key] = time.monotonic()
         log.warning("the database is away: status page %s is served as it was", slug)
         return None
     finally:
-        _making.pop(key, None)
+        _making.discard(key)
+
+
+def _is_away(key: str) -> bool:
+    """Whether the database did not answer for this page, or for several: one page that is slow says nothing of the others."""
+    over = time.monotonic() - _AWAY_S
+    for failed, at in list(_failed.items()):
+        if at < over:
+            _failed.pop(failed, None)
+    return key in _failed or len(_failed) >= _MOST_FAILING
 
 
 def _kept(slug: str, form: str) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from apps.orgs.models import Project
 from apps.statuspages import views
 from apps.statuspages.models import StatusPage
 from apps.statuspages.selectors import ComponentLine, PublicIncident, overall, view_of
-from apps.statuspages.services import ComponentSpec, SlugTakenError, cache_key, change_page, ensure_page
+from apps.statuspages.services import ComponentSpec, SlugTakenError, change_page, ensure_page
 from tests.conftest import NOW, Api, Cast
 from tests.incidents.world import World
 
@@ -21,6 +21,7 @@ from tests.incidents.world import World
 @pytest.fixture
 def world(cast: Cast) -> World:
     cache.clear()
+    views._failed.clear()
     return World(cast, name="secret-backend", target="http://127.0.0.1:1/backstage")
 
 
@@ -73,11 +74,32 @@ def test_it_is_served_while_the_database_is_away(world: World, monkeypatch: pyte
     assert "served as it was" in caplog.text
 
 
-@pytest.mark.parametrize(("old_ms", "waited_s", "visits"), [(30_000, 0.0, 1), (0, 0.0, 2), (0, 60.0, 1)])
+def test_what_was_not_answered_is_not_asked_again_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One page that fails says nothing of the others; three do, even of what nobody has seen yet."""
+    publish(world)
+    answers = Client().get("/status/acme/")
+    monkeypatch.setattr(views, "FRESH_MS", 0)
+    asked: list[str] = []
+
+    def away(*, slug: str) -> None:
+        asked.append(slug)
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(views, "published_page", away)
+    for slug in ("acme", "acme", "one", "one", "two", "three", "acme"):
+        answer = Client().get(f"/status/{slug}/")
+        assert (answer.status_code, answer.content == answers.content) == ((200, True) if slug == "acme" else (503, False))
+    assert asked == ["acme", "one", "two"]
+    monkeypatch.setattr(views, "_AWAY_S", 0)
+    Client().get("/status/three/")
+    assert asked[-1] == "three"
+
+
+@pytest.mark.parametrize(("old_ms", "visits"), [(30_000, 1), (0, 2)])
 def test_while_one_visitor_waits_for_the_new_page_others_see_the_kept_one(
-    world: World, monkeypatch: pytest.MonkeyPatch, old_ms: int, waited_s: float, visits: int
+    world: World, monkeypatch: pytest.MonkeyPatch, old_ms: int, visits: int
 ) -> None:
-    """Not one that is old, for it may say what was hidden since; but any when the database hangs."""
+    """Not one that is old, for it may say what was hidden since."""
     page = publish(world)
     fresh = Client().get("/status/acme/").content
     monkeypatch.setattr(views, "FRESH_MS", 0)
@@ -87,7 +109,6 @@ def test_while_one_visitor_waits_for_the_new_page_others_see_the_kept_one(
     def slow(**_: Any) -> StatusPage:
         seen.append(b"")
         if len(seen) == 1:
-            views._making[cache_key("acme", "html")] -= waited_s
             seen[0] = Client().get("/status/acme/").content
         return page
 

@@ -1,4 +1,7 @@
-"""Django's PostgreSQL backend, every statement timed for Prometheus. An ENGINE is named by its package, and is this module."""
+"""Django's PostgreSQL backend, every statement timed for Prometheus, no wait longer than a thread's patience.
+
+An ENGINE is named by its package, and is this module.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 
 from django.db.backends.postgresql import base
 
+from apps.core.timed_postgres.patience import PatientConnection, connect_timeout_s
 from apps.probes.vitals import DB_QUERY_DURATION
 
 _OPERATIONS = {name: DB_QUERY_DURATION.labels(name.lower()) for name in ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")}
@@ -18,6 +22,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.execute_wrappers.append(_timed)
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        timeout = connect_timeout_s(int(conn_params["connect_timeout"]))
+        return PatientConnection.connect(**{**conn_params, "connect_timeout": timeout})
 
 
 def _timed(execute: Callable[..., Any], sql: object, params: Any, many: bool, context: Any) -> Any:

@@ -101,7 +101,7 @@ def seed_states(*, pasts: Sequence[Past], start: datetime) -> None:
     """Intervals and incidents as the machine would have made them, and state rows that go on from there."""
     up = HEALTHS.index("up")
     intervals, incidents = [], []
-    for past in pasts:
+    for past in sorted(pasts, key=lambda past: past.check.pk):  # as everyone locks state rows
         found = {to_ms(start): up}
         for outage in past.outages:
             found[outage.start] = HEALTHS.index("down" if outage.is_down else "degraded")
