@@ -65,6 +65,9 @@ function tooltip(data) {
 const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 
+// Whole minutes at least: the labels have no seconds.
+const STEPS_S = [60, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 432_000, 864_000, 1_728_000];
+
 // A day's name where it begins, the time within it; over weeks, days alone.
 function moments(chart, ticks) {
   const isLong = chart.scales.x.max - chart.scales.x.min > 3 * 86_400;
@@ -86,11 +89,11 @@ function options(box, data) {
   return {
     width: box.clientWidth,
     height: 220,
-    padding: [8, 8, 0, 0],
+    padding: [8, 20, 0, 0],
     cursor: { y: false, points: { size: 6, fill: ink, stroke: ink } },
     scales: { x: { range: () => ends(data), time: true }, y: { range: (_, __, high) => [0, Math.max(10, high * 1.1)] } },
     axes: [
-      { ...axis, size: 32, space: 70, values: moments },
+      { ...axis, size: 32, space: 70, incrs: STEPS_S, values: moments },
       { ...axis, size: 58, space: 44, values: (_, ticks) => ticks.map(words) },
     ],
     series: [
