@@ -100,7 +100,7 @@ format: dev ## Format and mend what ruff can
 test: dev assets ## The whole suite, on embedded engines of its own
 	$(BIN)/python -m pytest -n auto --ignore tests/e2e
 	@# The real processes want the machine for themselves.
-	$(BIN)/python -m pytest tests/e2e
+	$(BIN)/python -m pytest -n 2 tests/e2e
 
 .PHONY: browser
 browser: dev assets ## The journeys in a real browser (Debian's chromium, or BROWSER=)

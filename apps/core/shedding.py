@@ -1,17 +1,16 @@
-"""What keeps some threads free when most of them wait: one slow server behind the pages must not take all of them.
+"""What keeps some threads free while most of them wait for a database that hangs: status pages are served by them.
 
-A WSGI application in front of Django's and of the pings. It knows nothing of why they wait.
+A WSGI application in front of Django's and of the pings.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from apps.core.envelope import error_body
-from apps.core.timed_postgres.patience import patience
+from apps.core.timed_postgres.patience import patience, waiting_for
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -22,34 +21,27 @@ _SENTENCE = "The server is busy. Try again in a moment."
 
 
 class Shedding:
-    """Answers 503 at once while half of the threads hold requests that have lasted longer than `SLOW_S`.
+    """Answers 503 at once while half of the threads have waited for one statement for longer than `SLOW_S`.
 
-    What begins with one of the prefixes is always let through: it must not wait long by itself.
+    What begins with one of the prefixes is always let through: it must have less patience of its own.
     """
 
     def __init__(
-        self, django: Application, *, threads: int, passing: tuple[str, ...], clock: Callable[[], float] = time.monotonic
+        self, django: Application, *, threads: int, passing: tuple[str, ...], waiting: Callable[[float], int] = waiting_for
     ) -> None:
         self._django = django
-        self._most_slow = max(1, threads // 2)
+        self._most = max(1, threads // 2)
         self._passing = passing
-        self._clock = clock
-        self._since: dict[object, float] = {}
+        self._waiting = waiting
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         if path.startswith(self._passing):
             return self._django(environ, start_response)
-        now = self._clock()
-        if sum(now - since > SLOW_S for since in list(self._since.values())) >= self._most_slow:
+        if self._waiting(SLOW_S) >= self._most:
             return _busy(path, start_response)
-        request = object()
-        self._since[request] = now
-        try:
-            with patience(LONGEST_STATEMENT_S):
-                return self._django(environ, start_response)
-        finally:
-            del self._since[request]
+        with patience(LONGEST_STATEMENT_S):
+            return self._django(environ, start_response)
 
 
 def _busy(path: str, start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 
@@ -9,7 +10,7 @@ import pytest
 from django.db import OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from apps.core.timed_postgres.patience import connect_timeout_s, patience
+from apps.core.timed_postgres.patience import connect_timeout_s, patience, waiting_for
 from tests.conftest import Cast
 
 
@@ -35,6 +36,24 @@ def test_a_statement_without_an_answer_is_given_up_and_the_next_one_asked_anew(o
     own.close_if_unusable_or_obsolete()
     with patience(5):
         assert asked(own, "SELECT pg_backend_pid()") != server
+
+
+def test_who_waits_is_counted_while_it_lasts(own: BaseDatabaseWrapper) -> None:
+    own.ensure_connection()
+    seen: list[int] = []
+
+    def look() -> None:
+        until = time.monotonic() + 5
+        while not (found := waiting_for(0.1)) and time.monotonic() < until:
+            time.sleep(0.01)
+        seen.append(found)
+
+    other = threading.Thread(target=look)
+    other.start()
+    with patience(5):
+        asked(own, "SELECT pg_sleep(0.5) IS NULL")
+    other.join()
+    assert (seen, waiting_for(0)) == ([1], 0)
 
 
 def test_other_faults_keep_their_words_and_the_connection(own: BaseDatabaseWrapper) -> None:

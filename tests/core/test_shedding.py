@@ -1,4 +1,4 @@
-"""Half of the threads may wait for long; who comes then is answered at once."""
+"""Half of the threads may wait for the database for long; who comes then is answered at once."""
 
 from __future__ import annotations
 
@@ -9,63 +9,34 @@ from typing import Any
 import pytest
 
 from apps.core.shedding import SLOW_S, Shedding
-
-Answer = tuple[str, dict[str, str], bytes]
-
-
-class Crowd:
-    """Requests within requests: behind so many that wait, for so long each, one more is asked."""
-
-    def __init__(self, threads: int) -> None:
-        self.now = 0.0
-        self._waiting = 0
-        self.shedding = Shedding(self._django, threads=threads, passing=("/status/",), clock=lambda: self.now)
-
-    def _django(self, _environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        if self._waiting:
-            self._waiting -= 1
-            self.now += self._hold_s
-            self._answers.append(self.get("/" if self._waiting else self._path))
-        start_response("200 OK", [])
-        return [b"OK"]
-
-    def get(self, path: str) -> Answer:
-        environ: dict[str, Any] = {"PATH_INFO": path}
-        told: list[tuple[str, dict[str, str]]] = []
-        body = b"".join(self.shedding(environ, lambda status, headers: told.append((status, dict(headers)))))
-        return (*told[0], body)
-
-    def get_behind(self, waiting: int, *, path: str = "/", hold_s: float = SLOW_S + 0.1) -> Answer:
-        self._waiting, self._hold_s, self._path = waiting, hold_s, path
-        self._answers: list[Answer] = []
-        self.get("/")
-        return self._answers[0]
+from apps.core.timed_postgres.patience import connect_timeout_s
 
 
-def test_a_few_that_wait_or_many_that_are_quick_disturb_nobody() -> None:
-    assert Crowd(8).get_behind(3)[0] == "200 OK"
-    assert Crowd(8).get_behind(8, hold_s=SLOW_S / 9)[0] == "200 OK"
+def behind(_environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    start_response("200 OK", {})
+    return [str(connect_timeout_s(1_000)).encode()]
+
+
+def asked(path: str, *, waiting: int, threads: int = 8) -> tuple[str, dict[str, str], str]:
+    """As an answer while so many threads wait."""
+    told: list[tuple[str, dict[str, str]]] = []
+    shedding = Shedding(behind, threads=threads, passing=("/status/",), waiting=lambda seconds: waiting * (seconds == SLOW_S))
+    body = b"".join(shedding({"PATH_INFO": path}, lambda status, headers: told.append((status, dict(headers)))))
+    return (*told[0], body.decode())
+
+
+def test_while_fewer_than_half_wait_everyone_is_let_through_with_patience_for_longer_than_the_servers_own_limit() -> None:
+    assert asked("/", waiting=3) == ("200 OK", {}, "16")
 
 
 def test_behind_half_of_the_threads_nobody_waits_but_who_may_pass() -> None:
-    assert Crowd(8).get_behind(4, path="/status/acme/")[0] == "200 OK"
-    status, headers, body = Crowd(8).get_behind(4)
+    assert asked("/status/acme/", waiting=8) == ("200 OK", {}, "1000")
+    status, headers, body = asked("/", waiting=4)
     assert (status, headers["Retry-After"], headers["Content-Length"]) == ("503 Service Unavailable", "5", str(len(body)))
-    assert body.decode() == "The server is busy. Try again in a moment."
-    assert json.loads(Crowd(8).get_behind(4, path="/api/v1/checks/")[2])["error"]["code"] == "unavailable"
+    assert body == "The server is busy. Try again in a moment."
+    assert json.loads(asked("/api/v1/checks/", waiting=4)[2])["error"]["code"] == "unavailable"
 
 
-def test_what_has_ended_counts_no_more() -> None:
-    crowd = Crowd(2)
-    assert crowd.get_behind(1)[0].startswith("503")
-    assert crowd.get("/")[0] == "200 OK"
-
-
-def test_a_request_that_fails_counts_no_more() -> None:
-    def failing(*_: Any) -> Iterable[bytes]:
-        raise ValueError("gone")
-
-    shedding = Shedding(failing, threads=1, passing=(), clock=iter([0.0, 10.0]).__next__)
-    for _ in range(2):
-        with pytest.raises(ValueError, match="gone"):
-            shedding({"PATH_INFO": "/"}, lambda *_: None)
+@pytest.mark.parametrize(("waiting", "status"), [(0, "200 OK"), (1, "503 Service Unavailable")])
+def test_a_single_thread_can_wait_alone(waiting: int, status: str) -> None:
+    assert asked("/", waiting=waiting, threads=1)[0] == status

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db.backends.postgresql import base
 
-from apps.core.timed_postgres.patience import PatientConnection, connect_timeout_s
+from apps.core.timed_postgres.patience import PatientConnection, connect_timeout_s, counted
 from apps.probes.vitals import DB_QUERY_DURATION
 
 _OPERATIONS = {name: DB_QUERY_DURATION.labels(name.lower()) for name in ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")}
@@ -25,7 +25,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         timeout = connect_timeout_s(int(conn_params["connect_timeout"]))
-        return PatientConnection.connect(**{**conn_params, "connect_timeout": timeout})
+        with counted():
+            return PatientConnection.connect(**{**conn_params, "connect_timeout": timeout})
 
 
 def _timed(execute: Callable[..., Any], sql: object, params: Any, many: bool, context: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -12,6 +14,8 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 _patience_s: ContextVar[float | None] = ContextVar("patience_s", default=None)
+_waiting: dict[int, float] = {}
+"""Since when, by thread, on the monotonic clock."""
 
 
 @contextmanager
@@ -27,6 +31,26 @@ def patience(seconds: float) -> Iterator[None]:
         _patience_s.reset(token)
 
 
+def waiting_for(seconds: float) -> int:
+    """How many threads that have patience have waited for longer than that."""
+    over = time.monotonic() - seconds
+    return sum(since < over for since in list(_waiting.values()))
+
+
+@contextmanager
+def counted() -> Iterator[None]:
+    """A wait of this thread."""
+    if _patience_s.get() is None:
+        yield
+        return
+    thread = threading.get_ident()
+    _waiting[thread] = time.monotonic()
+    try:
+        yield
+    finally:
+        _waiting.pop(thread, None)
+
+
 def connect_timeout_s(longest: int) -> int:
     """libpq knows whole seconds, from two on."""
     seconds = _patience_s.get()
@@ -37,7 +61,8 @@ class PatientConnection(psycopg.Connection[Any]):
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         seconds = _patience_s.get() if timeout is None else timeout
         try:
-            return super().wait(gen, interval, seconds)
+            with counted():
+                return super().wait(gen, interval, seconds)
         except psycopg.OperationalError as error:
             if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
                 raise
