@@ -7,7 +7,6 @@ unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
 VENV ?= .venv
-PORT ?= 8000
 BIN := $(VENV)/bin
 PIP := install --quiet --disable-pip-version-check --root-user-action=ignore --require-hashes -r
 ORG ?= My organization
@@ -65,7 +64,7 @@ assets: install ## Build the front end: styles, scripts, fonts, icons
 
 .PHONY: run
 run: assets ## Run everything (PORT=8000); Ctrl-C stops it
-	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; exec $(BIN)/python manage.py up --port $(PORT)
+	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; exec $(BIN)/python manage.py up $(if $(PORT),--port $(PORT))
 
 .PHONY: bootstrap
 bootstrap: install ## Make an account and print an API key: EMAIL= PASSWORD= [ORG= PROJECT=]
@@ -74,7 +73,7 @@ bootstrap: install ## Make an account and print an API key: EMAIL= PASSWORD= [OR
 
 .PHONY: demo
 demo: assets ## Run everything with a demo: a target that breaks and heals, and 90 days of history
-	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; exec $(BIN)/python manage.py up --port $(PORT) --demo
+	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; exec $(BIN)/python manage.py up $(if $(PORT),--port $(PORT)) --demo
 
 .PHONY: check
 check: dev assets ## Format, lint, types, imports, migrations, deployment settings

@@ -17,8 +17,13 @@ def rabbitmq_rules(slug: str, *, vhost: str = "/") -> list[str]:
 def valkey_rules(slug: str) -> list[str]:
     """What follows the password in `ACL SETUSER region-<slug> on >password` (Valkey 8, Redis 7 or newer)."""
     queue = wire.queue_of(slug)
-    # kombu keeps what is not acknowledged in a hash and a sorted set of ours, and has four lists for a queue's priorities.
-    own = [f"~{queue}", f"~{queue}\x06\x16*", *(f"~{name}.{queue}" for name in ("unacked", "unacked_index", "unacked_mutex"))]
+    # kombu keeps what is not acknowledged in a hash and a sorted set of ours, and has four lists for a queue's priorities: their
+    # names go on with what no slug holds.
+    own = [
+        f"~{queue}",
+        f"~{queue}[^-a-zA-Z0-9_.]*",
+        *(f"~{name}.{queue}" for name in ("unacked", "unacked_index", "unacked_mutex")),
+    ]
     commands = (
         "ping hello client|setinfo client|setname select multi exec discard watch unwatch exists brpop rpop llen lpush rpush "
         "hset hget hdel zadd zrem zrange zrangebyscore zrevrangebyscore set get del evalsha eval script|load"

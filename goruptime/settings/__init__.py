@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -42,7 +44,7 @@ if not SECRET_KEY or not ENCRYPTION_KEYS:
         )
     _kept = DATA_FOLDER.keys()
     SECRET_KEY = SECRET_KEY or _kept.secret_key
-    ENCRYPTION_KEYS = ENCRYPTION_KEYS or [_kept.encryption_key]
+    ENCRYPTION_KEYS = ENCRYPTION_KEYS or _kept.encryption_key.split(",")
 
 # --- the web
 
@@ -52,7 +54,8 @@ LOCAL_PROBES = env.whole("GORUPTIME_LOCAL_PROBES", 1)
 WEB_THREADS = env.whole("GORUPTIME_WEB_THREADS", 8)
 PUBLIC_URL = env.text("GORUPTIME_PUBLIC_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
 _IS_TLS = PUBLIC_URL.startswith("https://")
-ALLOWED_HOSTS = env.items("GORUPTIME_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
+_HOST = re.sub(r":\d+$", "", urlsplit(PUBLIC_URL).netloc)
+ALLOWED_HOSTS = env.items("GORUPTIME_ALLOWED_HOSTS", f"127.0.0.1,localhost,[::1],{_HOST}")
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 ROOT_URLCONF = "goruptime.urls"
 WSGI_APPLICATION = "goruptime.wsgi.application"

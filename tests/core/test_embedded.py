@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from apps.core.embedded import archive, postgres
-from apps.core.embedded.folder import DataFolder, FolderError, Lock
+from apps.core.embedded.folder import DataFolder, FolderError, Keys, Lock
 from apps.core.embedded.supervisor import Supervisor
 
 
@@ -33,14 +33,14 @@ def test_a_backup_brings_database_and_keys_into_another_folder(folders: tuple[Da
     one.path.mkdir()
     ask(one, "CREATE TABLE kept AS SELECT 42 AS answer")
     file = tmp_path / "backup.tar.gz"
-    archive.backup(one, file)
+    archive.backup(one, Keys("signs", "new,old"), file)
     assert file.stat().st_mode & 0o077 == 0
     two.path.mkdir()
     ask(two, "CREATE TABLE replaced AS SELECT 1 AS gone")
     archive.restore(two, file)
     assert ask(two, "SELECT answer FROM kept") == "42"
     assert ask(two, "SELECT to_regclass('replaced') IS NULL") == "t"
-    assert two.keys() == one.keys()
+    assert two.keys() == Keys("signs", "new,old")
 
 
 def test_what_is_no_backup_is_refused_and_a_running_folder_too(folders: tuple[DataFolder, DataFolder], tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_what_is_no_backup_is_refused_and_a_running_folder_too(folders: tuple[Da
     with pytest.raises(FolderError, match="is not a backup"):
         archive.restore(one, rubbish)
     with pytest.raises(FolderError, match="no data"):
-        archive.backup(one, tmp_path / "x")
+        archive.backup(one, Keys("", ""), tmp_path / "x")
 
 
 def test_a_crash_leaves_no_server_that_seems_ready(folders: tuple[DataFolder, DataFolder]) -> None:

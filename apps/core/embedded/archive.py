@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from apps.core.embedded import postgres
-from apps.core.embedded.folder import DataFolder, FolderError, Lock
+from apps.core.embedded.folder import DataFolder, FolderError, Keys, Lock
 from apps.core.embedded.supervisor import dies_with_us
 
 _VERSION = 1
 
 
-def backup(folder: DataFolder, file: Path) -> None:
-    """Write the archive, readable by its owner alone; GoUpTime may run meanwhile. Raises FolderError."""
+def backup(folder: DataFolder, keys: Keys, file: Path) -> None:
+    """Write the archive with the keys in use, readable by its owner alone; GoUpTime may run meanwhile. Raises FolderError."""
     with _running(folder) as server:
         done = subprocess.run(
             [str(server.binaries / "pg_dump"), "--format=custom", postgres.DATABASE],
@@ -33,7 +33,7 @@ def backup(folder: DataFolder, file: Path) -> None:
     about = {"version": _VERSION, "postgres": postgres.MAJOR, "made_at": int(time.time())}
     parts = {
         "about.json": json.dumps(about).encode(),
-        "keys.json": json.dumps(folder.keys().__dict__).encode(),
+        "keys.json": json.dumps(keys.__dict__).encode(),
         "database.dump": done.stdout,
     }
     try:

@@ -22,6 +22,7 @@ class FolderError(Exception):
 class Keys:
     secret_key: str
     encryption_key: str
+    """Of a restored backup as many as were in use, by comma."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from apps.core.embedded.archive import backup
-from apps.core.embedded.folder import FolderError
+from apps.core.embedded.folder import FolderError, Keys
 
 
 class Command(BaseCommand):
@@ -22,7 +22,7 @@ class Command(BaseCommand):
         if not settings.IS_EMBEDDED:
             raise CommandError("DATABASE_URL names a server of your own: use pg_dump and pg_restore with it.")
         try:
-            backup(settings.DATA_FOLDER, options["file"])
+            backup(settings.DATA_FOLDER, Keys(settings.SECRET_KEY, ",".join(settings.ENCRYPTION_KEYS)), options["file"])
         except FolderError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"Written: {options['file']}. It holds the keys too: keep it as safe as the data.")
