@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models.functions import Length
 
 from apps.core.arrays import array_of
 from apps.probes.vitals import DEAD_LETTERS
@@ -149,12 +150,12 @@ def add_dead_letter(
 
 
 def limit_of_whole() -> int:
-    """For a message that met a fault of ours, and is to be put back to work: all of it, unless many are there already.
+    """For a message that met a fault of ours, and is to be put back to work: all of it, unless many long ones are there.
 
     A fault that meets every message would fill the disk.
     """
-    there = DeadLetter.objects.filter(origin=DeadLetter.Origin.MESSAGE)
-    return _CONTENT_LIMIT if there[_WHOLE_MESSAGES:].exists() else MAX_BODY
+    long = DeadLetter.objects.alias(size=Length("content")).filter(origin=DeadLetter.Origin.MESSAGE, size__gt=_CONTENT_LIMIT)
+    return _CONTENT_LIMIT if long[_WHOLE_MESSAGES:].exists() else MAX_BODY
 
 
 def prune_dead_letters(*, now: datetime) -> int:

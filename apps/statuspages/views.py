@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -26,15 +25,13 @@ from apps.statuspages.services import cache_key, forget
 log = logging.getLogger(__name__)
 
 FRESH_MS = 5_000
-KEPT_S = 3_600
-"""How long a page is served that cannot be made anew."""
+KEPT_S = 86_400
+"""How long a page is served that cannot be made anew; it says of when it is."""
 _OLD_MS = 30_000
 """While one visitor waits for the new page the others see the kept one, unless it is older than this."""
-_PATIENCE_S, _AWAY_S, _MOST_FAILING = 4.0, 10.0, 3
-"""How long a visitor waits for a statement; how long a page is not tried again after that; of more pages at once, none is."""
+_PATIENCE_S = 4.0
 _making: set[str] = set()
-_failed: dict[str, float] = {}
-"""When, on the monotonic clock. Both of this process."""
+"""Of this process."""
 
 
 @require_safe
@@ -53,13 +50,15 @@ def status_json(_request: HttpRequest, slug: str) -> HttpResponse:
 
 def _answer(slug: str, form: str, content_type: str, render: Callable[[PageView], str]) -> HttpResponse:
     now = timezone.now()
-    kept = _kept(slug, form)
-    if kept is None or not _may_be_shown(cache_key(slug, form), to_ms(now) - kept["at"]):
-        kept = _made(slug, form, render, now) or kept
-        if kept is None:
+    page = _kept(slug, form)
+    if page is None or not _may_be_shown(cache_key(slug, form), to_ms(now) - page["at"]):
+        made = _made(slug, form, render, now)
+        if made is not None:
+            _keep(slug, form, made)
+        page = made or page
+        if page is None:
             return HttpResponse("The database is not available. Try again.", status=503, content_type="text/plain")
-        _keep(slug, form, {**kept, "at": to_ms(now)})  # one that could not be made anew is tried again after a while
-    response = HttpResponse(kept["body"], content_type=content_type)
+    response = HttpResponse(page["body"], content_type=content_type)
     response["Cache-Control"] = f"public, max-age={FRESH_MS // 1000}"
     return response
 
@@ -72,8 +71,6 @@ def _may_be_shown(key: str, age_ms: int) -> bool:
 def _made(slug: str, form: str, render: Callable[[PageView], str], now: datetime) -> dict[str, Any] | None:
     """The page as it is now; None while the database is away. Raises Http404, and forgets what was kept of the page."""
     key = cache_key(slug, form)
-    if _is_away(key):
-        return None
     _making.add(key)
     try:
         with patience(_PATIENCE_S):
@@ -81,22 +78,12 @@ def _made(slug: str, form: str, render: Callable[[PageView], str], now: datetime
             if page is None:
                 forget(slug)
                 raise Http404
-            return {"body": render(view_of(page=page, now=now))}
+            return {"body": render(view_of(page=page, now=now)), "at": to_ms(now)}
     except (DatabaseError, InterfaceError):
-        _failed[key] = time.monotonic()
-        log.warning("the database is away: status page %s is served as it was", slug)
+        log.warning("status page %s is served as it was", slug, exc_info=True)
         return None
     finally:
         _making.discard(key)
-
-
-def _is_away(key: str) -> bool:
-    """Whether the database did not answer for this page, or for several: one page that is slow says nothing of the others."""
-    over = time.monotonic() - _AWAY_S
-    for failed, at in list(_failed.items()):
-        if at < over:
-            _failed.pop(failed, None)
-    return key in _failed or len(_failed) >= _MOST_FAILING
 
 
 def _kept(slug: str, form: str) -> dict[str, Any] | None:

@@ -68,7 +68,9 @@ _DATABASE_OPTIONS = {
     "connect_timeout": 5,
     "application_name": "goruptime",
     # A server that vanishes, or a lock that is never let go, must not hold a tick or the ingest for ever.
-    "options": "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s",
+    # And one that we gave up (`core/timed_postgres/patience.py`) must not go on.
+    "options": "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s "
+    "-c client_connection_check_interval=2s",
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,

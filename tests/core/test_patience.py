@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 
+import psycopg
 import pytest
-from django.db import OperationalError, connections
+from django.db import OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from apps.core.timed_postgres.patience import connect_timeout_s, patience, waiting_for
+from apps.core.timed_postgres import patience as module
+from apps.core.timed_postgres.patience import Gate, be_patient, connected, patience
 from tests.conftest import Cast
+
+
+@pytest.fixture(autouse=True)
+def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
+    monkeypatch.setattr(module, "_of_process", [])
+    monkeypatch.setattr(module, "_gate", gate := Gate())
+    return gate
 
 
 @pytest.fixture
 def own(cast: Cast) -> Iterator[BaseDatabaseWrapper]:
-    connection = connections.create_connection("default")
+    connection = connections["own"] = connections.create_connection("default")
     yield connection
     connection.close()
+    del connections["own"]
 
 
 def asked(connection: BaseDatabaseWrapper, sql: str) -> object:
@@ -27,33 +36,42 @@ def asked(connection: BaseDatabaseWrapper, sql: str) -> object:
         return cursor.fetchone()[0]
 
 
-def test_a_statement_without_an_answer_is_given_up_and_the_next_one_asked_anew(own: BaseDatabaseWrapper) -> None:
-    server = asked(own, "SELECT pg_backend_pid()")
+def give_up(connection: BaseDatabaseWrapper) -> None:
     began = time.monotonic()
-    with patience(0.2), pytest.raises(OperationalError, match="connection is given up: no answer for"):
-        asked(own, "SELECT pg_sleep(5)")
+    with pytest.raises(OperationalError, match="connection is given up: no answer for"):
+        asked(connection, "SELECT pg_sleep(5)")
     assert 0.2 <= time.monotonic() - began < 2
+
+
+def test_a_statement_without_an_answer_is_given_up_and_the_next_one_asked_anew(own: BaseDatabaseWrapper, gate: Gate) -> None:
+    server = asked(own, "SELECT pg_backend_pid()")
+    be_patient(0.2)
+    give_up(own)
     own.close_if_unusable_or_obsolete()
-    with patience(5):
-        assert asked(own, "SELECT pg_backend_pid()") != server
+    began = time.monotonic()
+    with pytest.raises(OperationalError, match="no connection is tried"):
+        asked(own, "SELECT 1")
+    assert time.monotonic() - began < 0.1
+    gate.PAUSE_S = 0.0
+    gate.close()
+    assert asked(own, "SELECT pg_backend_pid()") != server
 
 
-def test_who_waits_is_counted_while_it_lasts(own: BaseDatabaseWrapper) -> None:
-    own.ensure_connection()
-    seen: list[int] = []
+def test_given_up_in_a_transaction_it_ends_and_a_later_one_is_as_any(own: BaseDatabaseWrapper, gate: Gate) -> None:
+    gate.PAUSE_S = 0.0
 
-    def look() -> None:
-        until = time.monotonic() + 5
-        while not (found := waiting_for(0.1)) and time.monotonic() < until:
-            time.sleep(0.01)
-        seen.append(found)
+    @transaction.atomic(using="own")
+    def hang() -> None:
+        asked(own, "SELECT 1")
+        with transaction.atomic(using="own"):
+            asked(own, "SELECT pg_sleep(5)")
 
-    other = threading.Thread(target=look)
-    other.start()
-    with patience(5):
-        asked(own, "SELECT pg_sleep(0.5) IS NULL")
-    other.join()
-    assert (seen, waiting_for(0)) == ([1], 0)
+    with patience(0.2), pytest.raises(OperationalError, match="given up"):
+        hang()
+    own.close_if_unusable_or_obsolete()
+    with patience(5), transaction.atomic(using="own"):
+        assert asked(own, "SELECT 1") == 1
+    assert not own.in_atomic_block
 
 
 def test_other_faults_keep_their_words_and_the_connection(own: BaseDatabaseWrapper) -> None:
@@ -65,14 +83,73 @@ def test_other_faults_keep_their_words_and_the_connection(own: BaseDatabaseWrapp
     assert asked(own, "SELECT pg_backend_pid()") == server
 
 
-def test_without_patience_a_statement_may_last(own: BaseDatabaseWrapper) -> None:
+def test_without_patience_a_statement_may_last_and_a_block_may_have_less_than_its_process(own: BaseDatabaseWrapper) -> None:
     with patience(0.1):
         pass
     assert asked(own, "SELECT pg_sleep(0.3) IS NULL") is False
+    be_patient(60)
+    with patience(0.2):
+        give_up(own)
 
 
-def test_a_connection_waits_no_longer_than_a_statement() -> None:
-    assert connect_timeout_s(5) == 5
-    for seconds, longest in ((0.2, 2), (3.5, 4), (16, 5)):
+class Server:
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.fault: psycopg.OperationalError | None = None
+        self.tried: list[float] = []
+        self.gate = Gate(lambda: self.now)
+
+    def ask(self) -> str:
+        try:
+            return str(self.gate.connected(self._connect, 5))
+        except psycopg.OperationalError as error:
+            return str(error)
+
+    def _connect(self, _timeout_s: int) -> str:
+        self.tried.append(self.now)
+        if self.fault:
+            raise self.fault
+        return "there"
+
+
+def test_while_it_hangs_it_is_tried_once_a_second_and_refused_to_all_others() -> None:
+    server = Server()
+    server.gate.close()
+    server.fault = psycopg.errors.ConnectionTimeout("late")
+    for tenth in range(25):
+        server.now = tenth / 10
+        assert server.ask() == ("late" if tenth in (10, 20) else "no connection is tried: the server did not answer just now")
+    server.fault, server.now = None, 3.0
+    assert [server.ask(), server.ask()] == ["there", "there"]
+    assert server.tried == [1.0, 2.0, 3.0, 3.0]
+
+
+def test_one_that_refuses_quickly_may_be_asked_by_all() -> None:
+    server = Server()
+    server.gate.close()
+    server.fault, server.now = psycopg.OperationalError("refused"), 1.0
+    assert [server.ask(), server.ask()] == ["refused", "refused"]
+
+
+def test_while_one_tries_nobody_else_does() -> None:
+    gate = Gate(lambda: 10.0)
+    gate._next_try = 9.0
+    told: list[str] = []
+
+    def connect(_timeout_s: int) -> str:
+        with pytest.raises(psycopg.OperationalError, match="no connection is tried"):
+            gate.connected(connect, 5)
+        told.append("tried")
+        return "there"
+
+    assert (gate.connected(connect, 5), told) == ("there", ["tried"])
+
+
+def test_a_connection_waits_no_longer_than_a_statement(gate: Gate) -> None:
+    def longest(timeout_s: int) -> int:
+        return timeout_s
+
+    assert connected(longest, 5) == 5
+    for seconds, expected in ((0.2, 2), (3.5, 4), (16, 5)):
         with patience(seconds):
-            assert connect_timeout_s(5) == longest
+            assert connected(longest, 5) == expected

@@ -7,6 +7,7 @@ from django.core.cache import cache
 from django.db import OperationalError
 from django.test import Client
 
+from apps.core.timed_postgres.patience import connected
 from apps.incidents.models import Incident
 from apps.incidents.services.answers import add_update
 from apps.orgs.models import Project
@@ -21,7 +22,6 @@ from tests.incidents.world import World
 @pytest.fixture
 def world(cast: Cast) -> World:
     cache.clear()
-    views._failed.clear()
     return World(cast, name="secret-backend", target="http://127.0.0.1:1/backstage")
 
 
@@ -74,25 +74,37 @@ def test_it_is_served_while_the_database_is_away(world: World, monkeypatch: pyte
     assert "served as it was" in caplog.text
 
 
-def test_what_was_not_answered_is_not_asked_again_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One page that fails says nothing of the others; three do, even of what nobody has seen yet."""
+def test_it_waits_less_for_a_statement_than_the_server_would_and_one_nobody_saw_is_not_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     publish(world)
-    answers = Client().get("/status/acme/")
-    monkeypatch.setattr(views, "FRESH_MS", 0)
-    asked: list[str] = []
+    waits: list[int] = []
 
-    def away(*, slug: str) -> None:
-        asked.append(slug)
+    def hangs(**_: Any) -> None:
+        waits.append(connected(lambda timeout_s: timeout_s, 1_000))
         raise OperationalError("gone")
 
-    monkeypatch.setattr(views, "published_page", away)
-    for slug in ("acme", "acme", "one", "one", "two", "three", "acme"):
-        answer = Client().get(f"/status/{slug}/")
-        assert (answer.status_code, answer.content == answers.content) == ((200, True) if slug == "acme" else (503, False))
-    assert asked == ["acme", "one", "two"]
-    monkeypatch.setattr(views, "_AWAY_S", 0)
-    Client().get("/status/three/")
-    assert asked[-1] == "three"
+    monkeypatch.setattr(views, "published_page", hangs)
+    assert Client().get("/status/acme/").status_code == 503
+    assert waits == [4]
+
+
+def test_what_is_hidden_while_it_could_not_be_made_anew_does_not_come_back(
+    world: World, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
+) -> None:
+    publish(world)
+    assert Client().get("/status/acme/").status_code == 200
+    with monkeypatch.context() as patch:
+        patch.setattr(views, "FRESH_MS", 0)
+
+        def hidden_meanwhile(**_: Any) -> None:
+            with django_capture_on_commit_callbacks(execute=True):
+                publish(world, is_published=False)
+            raise OperationalError("gone")
+
+        patch.setattr(views, "published_page", hidden_meanwhile)
+        assert Client().get("/status/acme/").status_code == 200
+    assert Client().get("/status/acme/").status_code == 404
 
 
 @pytest.mark.parametrize(("old_ms", "visits"), [(30_000, 1), (0, 2)])

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db.backends.postgresql import base
 
-from apps.core.timed_postgres.patience import PatientConnection, connect_timeout_s, counted
+from apps.core.timed_postgres.patience import PatientConnection, connected
 from apps.probes.vitals import DB_QUERY_DURATION
 
 _OPERATIONS = {name: DB_QUERY_DURATION.labels(name.lower()) for name in ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")}
@@ -24,9 +24,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self.execute_wrappers.append(_timed)
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        timeout = connect_timeout_s(int(conn_params["connect_timeout"]))
-        with counted():
-            return PatientConnection.connect(**{**conn_params, "connect_timeout": timeout})
+        def connect(timeout_s: int) -> PatientConnection:
+            return PatientConnection.connect(**{**conn_params, "connect_timeout": timeout_s})
+
+        return connected(connect, int(conn_params["connect_timeout"]))
 
 
 def _timed(execute: Callable[..., Any], sql: object, params: Any, many: bool, context: Any) -> Any:

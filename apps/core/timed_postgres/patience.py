@@ -1,10 +1,13 @@
-"""How long a thread waits for a database that neither answers nor refuses. Where it hangs, its own timeouts are of no use."""
+"""How long a thread waits for a database that neither answers nor refuses. Where it hangs, its own timeouts are of no use.
+
+A process without patience waits for ever, as the pipeline's may; the web's may not.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from math import ceil
@@ -13,58 +16,84 @@ from typing import Any
 import psycopg
 from psycopg.pq import TransactionStatus
 
-_patience_s: ContextVar[float | None] = ContextVar("patience_s", default=None)
-_waiting: dict[int, float] = {}
-"""Since when, by thread, on the monotonic clock."""
+_of_block: ContextVar[float | None] = ContextVar("of_block", default=None)
+_of_process: list[float] = []
+
+
+def be_patient(seconds: float) -> None:
+    """From now on every thread of this process gives a statement up that is not answered for so long: OperationalError.
+
+    Longer than the server's `statement_timeout`, which gives the better answer.
+    """
+    _of_process[:] = [seconds]
 
 
 @contextmanager
 def patience(seconds: float) -> Iterator[None]:
-    """Within it a statement that is not answered for so long raises OperationalError, and its connection is lost.
-
-    Longer than the server's `statement_timeout`, or a slow statement is taken for a server that hangs.
-    """
-    token = _patience_s.set(seconds)
+    """The same for a block that has something to show instead: then a statement that is only slow may be given up too."""
+    token = _of_block.set(seconds)
     try:
         yield
     finally:
-        _patience_s.reset(token)
+        _of_block.reset(token)
 
 
-def waiting_for(seconds: float) -> int:
-    """How many threads that have patience have waited for longer than that."""
-    over = time.monotonic() - seconds
-    return sum(since < over for since in list(_waiting.values()))
+def _patience_s() -> float | None:
+    seconds = _of_block.get()
+    return seconds if seconds is not None or not _of_process else _of_process[0]
 
 
-@contextmanager
-def counted() -> Iterator[None]:
-    """A wait of this thread."""
-    if _patience_s.get() is None:
-        yield
-        return
-    thread = threading.get_ident()
-    _waiting[thread] = time.monotonic()
-    try:
-        yield
-    finally:
-        _waiting.pop(thread, None)
+class Gate:
+    """After an answer that never came, one thread at a time tries to connect; the others fail at once instead of waiting too."""
+
+    PAUSE_S = 1.0
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._next_try: float | None = None
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        self._next_try = self._clock() + self.PAUSE_S
+
+    def connected(self, connect: Callable[[int], Any], longest_s: int) -> Any:
+        """What `connect` answers, told how many seconds it may take. Raises psycopg.OperationalError."""
+        with self._lock:
+            if self._next_try is not None:
+                if self._clock() < self._next_try:
+                    raise psycopg.OperationalError("no connection is tried: the server did not answer just now")
+                self._next_try = self._clock() + longest_s + self.PAUSE_S
+        try:
+            found = connect(longest_s)
+        except psycopg.errors.ConnectionTimeout:
+            self.close()
+            raise
+        except psycopg.OperationalError:
+            self._next_try = None  # it refuses, and quickly
+            raise
+        self._next_try = None
+        return found
 
 
-def connect_timeout_s(longest: int) -> int:
-    """libpq knows whole seconds, from two on."""
-    seconds = _patience_s.get()
-    return longest if seconds is None else min(longest, max(2, ceil(seconds)))
+_gate = Gate()
+
+
+def connected(connect: Callable[[int], Any], longest_s: int) -> Any:
+    """A connection, within the patience of who asks for it. Raises psycopg.OperationalError."""
+    seconds = _patience_s()
+    if seconds is None:
+        return connect(longest_s)
+    return _gate.connected(connect, min(longest_s, max(2, ceil(seconds))))  # libpq knows whole seconds, from two on
 
 
 class PatientConnection(psycopg.Connection[Any]):
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        seconds = _patience_s.get() if timeout is None else timeout
+        seconds = _patience_s() if timeout is None else timeout
         try:
-            with counted():
-                return super().wait(gen, interval, seconds)
+            return super().wait(gen, interval, seconds)
         except psycopg.OperationalError as error:
-            if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
+            if seconds is None or self.pgconn.transaction_status != TransactionStatus.ACTIVE:
                 raise
             self.pgconn.finish()  # an answer that comes later would be taken for that of the next statement
+            _gate.close()
             raise psycopg.OperationalError(f"the connection is given up: no answer for {seconds:g} s") from error
