@@ -342,5 +342,10 @@ def hold_beat(*, holder: str) -> bool:
 
 
 def _locked_cursor(*, now: datetime) -> DispatchCursor:
-    DispatchCursor.objects.get_or_create(id=1, defaults={"sent_until_ms": to_ms(now)})
-    return DispatchCursor.objects.select_for_update().get(id=1)
+    locked = DispatchCursor.objects.select_for_update()
+    found = locked.filter(id=1).first()
+    if found is None:
+        first = DispatchCursor(id=1, sent_until_ms=to_ms(now))
+        DispatchCursor.objects.bulk_create([first], ignore_conflicts=True)  # the first tick and the first check may come at once
+        found = locked.get(id=1)
+    return found
