@@ -98,7 +98,7 @@ format: dev ## Format and mend what ruff can
 .PHONY: test
 test: dev assets ## The whole suite, on embedded engines of its own
 	$(BIN)/python -m pytest -n auto --ignore tests/e2e
-	@# The real processes want the machine for themselves.
+	@# By themselves, since they are real processes; two at a time, since they wait more than they work.
 	$(BIN)/python -m pytest -n 2 tests/e2e
 
 .PHONY: browser

@@ -90,12 +90,17 @@ class Turns:
                 del self._held[host]
 
     def expired(self, before: int) -> Iterator[Job]:
-        """Takes out those whose slot lies before a moment. They came in the order of their slots."""
+        """Takes out those whose slot lies before a moment. They came in the order of their slots; trials among them stay."""
         for queues in (self._waiting, self._held):
             for name in list(queues):
-                jobs = queues[name]
-                while jobs and jobs[0].trial is None and jobs[0].slot < before:
-                    yield jobs.popleft()
+                jobs, trials = queues[name], []
+                while jobs and (jobs[0].trial is not None or jobs[0].slot < before):
+                    job = jobs.popleft()
+                    if job.trial is None:
+                        yield job
+                    else:
+                        trials.append(job)
+                jobs.extendleft(reversed(trials))
                 if not jobs:
                     del queues[name]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,6 +64,21 @@ def test_what_is_late_is_dropped_also_where_it_waits_for_its_host() -> None:
     assert [late.slot for late in turns.expired(2_500)] == [2_000]
     turns.done(running)
     assert [found.slot for found in taken(turns, 100)] == [3_000]
+
+
+def test_a_trial_that_waits_holds_nobodys_drop_up_and_keeps_its_turn() -> None:
+    turns = Turns(per_host=1)
+    turns.add(job("a", "http://slow.example/", 1_000))
+    (running,) = taken(turns, 100)
+    for slot, trial in ((0, "first"), (1_500, None), (0, "second"), (2_000, None), (3_000, None)):
+        turns.add(replace(job("a", "http://slow.example/", slot), trial=trial))
+    assert [late.slot for late in turns.expired(2_500)] == [1_500, 2_000]
+    following = []
+    for _ in range(3):
+        turns.done(running)
+        (running,) = taken(turns, 100)
+        following.append(running.trial or running.slot)
+    assert following == ["first", "second", 3_000]
 
 
 @pytest.mark.parametrize(
