@@ -7,6 +7,7 @@ from django.urls import get_resolver
 from django.utils.module_loading import import_string
 
 from apps.core.timed_postgres.patience import be_patient
+from goruptime.settings.env import STATEMENT_TIMEOUT_S
 
 worker_class = "gthread"
 threads = settings.WEB_THREADS
@@ -17,8 +18,6 @@ limit_request_line = 8190
 accesslog = None
 loglevel = "warning"
 control_socket_disable = True
-_PATIENCE_S = 16.0
-"""A second more than the `statement_timeout` of our connections."""
 
 
 def post_worker_init(worker: object) -> None:
@@ -28,5 +27,5 @@ def post_worker_init(worker: object) -> None:
     get_resolver().url_patterns  # noqa: B018  # loads every view
     gc.collect()
     gc.freeze()
-    be_patient(_PATIENCE_S)
+    be_patient(STATEMENT_TIMEOUT_S + 1)
     import_string("apps.api.pings.stay_heard")()  # models can be loaded only now

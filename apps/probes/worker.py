@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from celery import Celery
@@ -15,6 +14,7 @@ from apps.net.guard import AddressPolicy
 from apps.probes import vitals, wire
 from apps.probes.canary import Canaries
 from apps.probes.engine import Engine, Limits
+from apps.probes.secret_files import secret
 
 
 class SettingsError(Exception):
@@ -40,7 +40,10 @@ class Settings:
         """Raises SettingsError."""
 
         def needed(name: str) -> str:
-            value = _given(environment, name)
+            try:
+                value = secret(environment, name)
+            except ValueError as error:
+                raise SettingsError(str(error)) from error
             if not value:
                 raise SettingsError(f"{name} is not set: `manage.py region add SLUG` prints what a worker needs")
             return value
@@ -71,17 +74,6 @@ class Settings:
             canaries=canaries,
             health=health,
         )
-
-
-def _given(environment: Mapping[str, str], name: str) -> str:
-    """The variable, or the content of the file that NAME_FILE names. Raises SettingsError."""
-    path = environment.get(f"{name}_FILE")
-    if not path:
-        return environment.get(name, "")
-    try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise SettingsError(f"{name}_FILE cannot be read: {error}") from error
 
 
 def transport_options(queue: str) -> dict[str, Any]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
+
+from apps.probes.secret_files import secret
 
 _HIGHEST_PORT = 65_535
 
@@ -26,13 +27,10 @@ class Env:
     def secret(self, name: str) -> str:
         """The variable, or the content of the file that NAME_FILE names."""
         self.names.update({name, f"{name}_FILE"})
-        path = self._environment.get(f"{name}_FILE")
-        if not path:
-            return self._environment.get(name, "")
         try:
-            return Path(path).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise ImproperlyConfigured(f"{name}_FILE cannot be read: {error}") from error
+            return secret(self._environment, name)
+        except ValueError as error:
+            raise ImproperlyConfigured(str(error)) from error
 
     def flag(self, name: str, default: bool) -> bool:
         value = self.text(name, "true" if default else "false")
@@ -64,12 +62,13 @@ class Env:
 env = Env(os.environ)
 
 
+STATEMENT_TIMEOUT_S = 15
 _DATABASE_OPTIONS = {
     "connect_timeout": 5,
     "application_name": "goruptime",
     # A server that vanishes, or a lock that is never let go, must not hold a tick or the ingest for ever.
     # And one that we gave up (`core/timed_postgres/patience.py`) must not go on.
-    "options": "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s "
+    "options": f"-c statement_timeout={STATEMENT_TIMEOUT_S}s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s "
     "-c client_connection_check_interval=2s",
     "keepalives_idle": 10,
     "keepalives_interval": 5,

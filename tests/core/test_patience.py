@@ -52,14 +52,19 @@ def test_a_statement_without_an_answer_is_given_up_and_the_next_one_asked_anew(o
     with pytest.raises(OperationalError, match="no connection is tried"):
         asked(own, "SELECT 1")
     assert time.monotonic() - began < 0.1
-    gate.PAUSE_S = 0.0
-    gate.close()
+    gate.close(0)
     assert asked(own, "SELECT pg_backend_pid()") != server
 
 
-def test_given_up_in_a_transaction_it_ends_and_a_later_one_is_as_any(own: BaseDatabaseWrapper, gate: Gate) -> None:
-    gate.PAUSE_S = 0.0
+def test_one_that_was_only_slow_for_a_block_is_tried_at_once(own: BaseDatabaseWrapper) -> None:
+    be_patient(60)
+    with patience(0.2):
+        give_up(own)
+    own.close_if_unusable_or_obsolete()
+    assert asked(own, "SELECT 1") == 1
 
+
+def test_given_up_in_a_transaction_it_ends_and_a_later_one_is_as_any(own: BaseDatabaseWrapper) -> None:
     @transaction.atomic(using="own")
     def hang() -> None:
         asked(own, "SELECT 1")

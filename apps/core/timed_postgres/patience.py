@@ -16,6 +16,8 @@ from typing import Any
 import psycopg
 from psycopg.pq import TransactionStatus
 
+PAUSE_S = 1.0
+"""Between two tries of a server that hangs."""
 _of_block: ContextVar[float | None] = ContextVar("of_block", default=None)
 _of_process: list[float] = []
 
@@ -30,7 +32,7 @@ def be_patient(seconds: float) -> None:
 
 @contextmanager
 def patience(seconds: float) -> Iterator[None]:
-    """The same for a block that has something to show instead: then a statement that is only slow may be given up too."""
+    """The same for a block that has something to show instead. Less may be too little for a statement that is only slow."""
     token = _of_block.set(seconds)
     try:
         yield
@@ -46,15 +48,14 @@ def _patience_s() -> float | None:
 class Gate:
     """After an answer that never came, one thread at a time tries to connect; the others fail at once instead of waiting too."""
 
-    PAUSE_S = 1.0
-
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._next_try: float | None = None
         self._lock = threading.Lock()
 
-    def close(self) -> None:
-        self._next_try = self._clock() + self.PAUSE_S
+    def close(self, pause_s: float = PAUSE_S) -> None:
+        """Nobody tries for so long, and then one at a time."""
+        self._next_try = self._clock() + pause_s
 
     def connected(self, connect: Callable[[int], Any], longest_s: int) -> Any:
         """What `connect` answers, told how many seconds it may take. Raises psycopg.OperationalError."""
@@ -62,7 +63,7 @@ class Gate:
             if self._next_try is not None:
                 if self._clock() < self._next_try:
                     raise psycopg.OperationalError("no connection is tried: the server did not answer just now")
-                self._next_try = self._clock() + longest_s + self.PAUSE_S
+                self._next_try = self._clock() + longest_s + PAUSE_S
         try:
             found = connect(longest_s)
         except psycopg.errors.ConnectionTimeout:
@@ -95,5 +96,6 @@ class PatientConnection(psycopg.Connection[Any]):
             if seconds is None or self.pgconn.transaction_status != TransactionStatus.ACTIVE:
                 raise
             self.pgconn.finish()  # an answer that comes later would be taken for that of the next statement
-            _gate.close()
+            # In a block's patience it may have been slow: then the next connection shows that it answers.
+            _gate.close(PAUSE_S if _of_block.get() is None else 0.0)
             raise psycopg.OperationalError(f"the connection is given up: no answer for {seconds:g} s") from error
