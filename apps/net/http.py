@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 import certifi
 import pycurl
@@ -51,9 +51,19 @@ class Response:
     """The presented chain as PEM, the leaf first; filled also when verification failed."""
     error: NetError | None = None
 
+    location: str = ""
+    """Where a redirect leads, its bytes beyond ASCII percent-encoded as they came."""
+    cookies: tuple[str, ...] = ()
+    """What is to be sent with a following request, in libcurl's own format."""
+
     def header(self, name: str) -> str | None:
         """The first header of that name (case-insensitive)."""
-        return next((value for key, value in self.headers if key.lower() == name), None)
+        return next(iter(self.header_values(name)), None)
+
+    def header_values(self, name: str) -> tuple[str, ...]:
+        """The values of every header of that name (case-insensitive), in their order."""
+        wanted = name.lower()
+        return tuple(value for key, value in self.headers if key.lower() == wanted)
 
 
 @dataclass
@@ -81,12 +91,11 @@ class _Intake:
         self.lines.append(line)
 
     def on_body(self, chunk: bytes) -> int | None:
-        if self.unpacker is None:
-            coding = next(
-                (v for n, _, v in (line.partition(b":") for line in self.lines) if n.lower() == b"content-encoding"), b""
-            )
-            self.unpacker = Unpacker(coding.decode("latin-1"))
         try:
+            if self.unpacker is None:
+                fields = (line.partition(b":") for line in self.lines)
+                codings = b",".join(value for name, _, value in fields if name.lower() == b"content-encoding")
+                self.unpacker = Unpacker(codings.decode("latin-1"))
             for part in self.unpacker.unpacked(chunk):
                 self._take(part)
                 if self.size > self.request.max_bytes or self.is_refused:
@@ -259,6 +268,7 @@ def _of_route(
     return of_proxy(curl, failure, seen, is_tunnelled=is_tunnelled)
 
 
+_ASCII = "".join(map(chr, range(128)))
 _VERSIONS = {
     pycurl.CURL_HTTP_VERSION_1_0: "1.0",
     pycurl.CURL_HTTP_VERSION_1_1: "1.1",
@@ -276,6 +286,9 @@ def _read(curl: pycurl.Curl, url: SplitResult, intake: _Intake, response: Respon
         for name, colon, value in (line.partition(b":") for line in intake.lines)
         if colon
     ]
+    locations = (value for name, _, value in (line.partition(b":") for line in intake.lines) if name.lower() == b"location")
+    response.location = quote(next(locations, b"").strip(), safe=_ASCII)
+    response.cookies = tuple(info(pycurl.INFO_COOKIELIST) or ())
     response.body = bytes(intake.body)
     response.size = intake.size
     response.is_capped = intake.size > intake.request.max_bytes

@@ -47,6 +47,8 @@ class Request:
     proxy: Proxy | None = None
     nameserver: Server | None = None
     """Asked for the host instead of this machine's."""
+    cookies: tuple[str, ...] = ()
+    """What the hops before have set, in libcurl's own format; each goes where RFC 6265 lets it go."""
 
 
 def _bracketed(address: str) -> str:
@@ -79,6 +81,9 @@ def configure(curl: pycurl.Curl, request: Request, url: SplitResult, address: st
     put(pycurl.FRESH_CONNECT, 1)
     put(pycurl.FORBID_REUSE, 1)
     put(pycurl.SSL_SESSIONID_CACHE, 0)
+    put(pycurl.COOKIEFILE, "")  # no file: it turns libcurl's cookie engine on
+    for cookie in request.cookies:
+        put(pycurl.COOKIELIST, cookie)
     put(pycurl.USERAGENT, USER_AGENT)
     if request.login is not None:
         way, username, password = request.login

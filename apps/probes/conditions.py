@@ -2,36 +2,47 @@
 
     [fact] operator value
 
-Facts are named by a kind; `header.<name>` and `json.<JSONPath>` look inside. Operators: == != < <= > >= contains, not contains,
-matches, not matches (RE2), exists, not exists. JSONPath is RFC 9535's, without its functions that take patterns.
+Facts are named by a kind; `header.<name>` and `json.<JSONPath>` look inside and may have several values. Operators: == != < <= >
+>= contains, not contains, matches, not matches (RE2), exists, not exists. JSONPath is RFC 9535's, without its functions that take
+patterns.
+
+Several values: all nodes of a JSONPath must fulfil a condition, with the word `any` before the operator one of them suffices.
+Of a header that came several times one suffices, and `not …` and `!=` hold for each.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import islice
+from functools import cached_property, lru_cache
 from typing import Any
 
-from jsonpath import JSONPathEnvironment
-from jsonpath.exceptions import JSONPathError
-
-from apps.probes import patterns
+from apps.probes import json_paths, patterns
 from apps.probes.contract import OptionError, OptionField, RawOptions
+from apps.probes.json_paths import BudgetExceededError
 from apps.probes.reasons import Reason
 
-_OPTION, _MOST = "assertions", 20
+_OPTION, _MAX_LINES = "assertions", 20
 _OPERATORS = r"==|!=|<=|>=|<|>|(?:not )?(?:contains|matches|exists)"
-_LINE = re.compile(rf"\[(?P<fact>.{{1,300}})\] (?P<op>{_OPERATORS})(?: (?P<value>.{{0,1000}}))?")
-_NUMBER = re.compile(r"(-?\d+(?:\.\d+)?) ?(ms|s|min|h|days?|kB|MB)?")
+_LINE = re.compile(rf"\[(?P<fact>.{{1,300}})\] (?P<any>any )?(?P<op>{_OPERATORS})(?: (?P<value>.{{0,1000}}))?")
+_NUMBER = re.compile(r"(-?\d{1,400}(?:\.\d{1,400})?) ?(ms|s|min|h|days?|kB|MB)?", re.ASCII)
 _UNITS = {"s": 1_000, "min": 60_000, "h": 3_600_000, "kB": 1_000, "MB": 1_000_000}
-_MOST_NODES = 1_000
-_SHOWN = 200
+_MAX_SHOWN = 200
 
-Lookup = Callable[[str], Any]
+
+@dataclass(frozen=True)
+class Values:
+    """What a fact with several values was seen to be: the values of a header's lines, or of a path's nodes."""
+
+    values: tuple[Any, ...]
+    is_one_enough: bool = False
+    """Whether a condition holds when one of them fulfils it; the opposite for `not …` and `!=`, which each must fulfil."""
+
+
+Actual = Any
+"""None: nothing was seen. `Values`: several may be there, or none. A `BudgetExceededError`: it could not be looked into."""
 
 
 @dataclass(frozen=True)
@@ -39,137 +50,157 @@ class Condition:
     fact: str
     op: str
     value: str
+    is_any: bool = False
 
     def __str__(self) -> str:
-        return f"[{self.fact}] {self.op} {self.value}".rstrip()
+        return f"[{self.fact}] {self._operator} {self.value}".rstrip()
 
-    def failure(self, actual: Any) -> str | None:
+    @property
+    def _operator(self) -> str:
+        return f"any {self.op}" if self.is_any else self.op
+
+    def failure(self, actual: Actual) -> str | None:
         """The sentence of its failing, with what was seen; None when it holds. Nothing seen fails all but `not …` and `!=`."""
         if self._holds(actual):
             return None
-        return f"[{self.fact}] ({_shown(self.fact, actual)}) {self.op} {self.value}".rstrip()
+        return f"[{self.fact}] ({self._shown(actual)}) {self._operator} {self.value}".rstrip()
 
     @property
     def reason(self) -> Reason:
         return _REASONS.get(self.fact.lower()) or _reason_of(self)
 
-    def _holds(self, actual: Any) -> bool:
+    @property
+    def _is_negative(self) -> bool:
+        return self.op.startswith("not ") or self.op == "!="
+
+    def _holds(self, actual: Actual) -> bool:
+        if isinstance(actual, BudgetExceededError):
+            return False
+        values = actual.values if isinstance(actual, Values) else () if actual is None else (actual,)
         if self.op.endswith("exists"):
-            return (actual is not None) == (self.op == "exists")
-        if self.op.startswith("not ") or self.op == "!=":
-            return actual is None or not _compared(self.op.removeprefix("not ").replace("!=", "=="), actual, self.value)
-        return actual is not None and _compared(self.op, actual, self.value)
+            return bool(values) == (self.op == "exists")
+        if not values:
+            return self._is_negative
+        is_one_enough = self.is_any or (isinstance(actual, Values) and actual.is_one_enough and not self._is_negative)
+        return (any if is_one_enough else all)(map(self._holds_of, values))
+
+    def _holds_of(self, value: Any) -> bool:
+        op = self.op.removeprefix("not ").replace("!=", "==")
+        return self._compare(op, value) != self._is_negative
+
+    def _compare(self, op: str, actual: Any) -> bool:
+        if op == "contains":
+            if isinstance(actual, list):
+                return any(self._equals(item) for item in actual)
+            return isinstance(actual, str) and self.value in actual
+        if op == "matches":
+            return bool(patterns.compiled(self.value).search(_as_text(actual).encode("utf-8", "replace").decode()))
+        if op == "==":
+            return self._equals(actual)
+        number, wanted = _as_number(actual), _as_number(self.value)
+        if number is None or wanted is None:
+            return False
+        return {"<": number < wanted, "<=": number <= wanted, ">": number > wanted, ">=": number >= wanted}[op]
+
+    def _equals(self, actual: Any) -> bool:
+        """A text is equal to a text, a number to a number of the same value: "1.10" is not 1.1."""
+        literal = self._literal
+        if isinstance(actual, str):
+            return actual in (self.value, literal)
+        if isinstance(actual, bool) or actual is None or isinstance(actual, (dict, list)):
+            return literal is not _NO_LITERAL and type(literal) is type(actual) and bool(literal == actual)
+        wanted = None if isinstance(literal, str) else _as_number(self.value)
+        return wanted is not None and bool(actual == wanted)
+
+    @cached_property
+    def _literal(self) -> Any:
+        return _literal_of(self.value)
+
+    def _shown(self, actual: Actual) -> str:
+        if isinstance(actual, BudgetExceededError):
+            return str(actual)
+        if not isinstance(actual, Values):
+            return _shown(self.fact, actual)
+        if not actual.values:
+            return "nothing"
+        failing = [value for value in actual.values if self.op.endswith("exists") or not self._holds_of(value)]
+        return _shortened(", ".join(_shown(self.fact, value) for value in failing[:5]))
 
 
 def read(fields: RawOptions, known: Sequence[str]) -> tuple[str, ...]:
-    """The option `assertions`, judged. `known`: the facts of the kind; one that ends in a dot takes more. Raises OptionError."""
-    lines = fields.texts(_OPTION, most=_MOST, limit=1_500)
+    """The option `assertions`, validated. `known`: the facts of the kind; one that ends in a dot takes more. Raises OptionError."""
+    lines = fields.texts(_OPTION, most=_MAX_LINES, limit=1_500)
     for line in lines:
-        _judge(line, known)
+        _validate(line, known)
     return lines
 
 
-def asked(known: Sequence[str], example: str) -> OptionField:
+def option_field(known: Sequence[str], example: str) -> OptionField:
     """How a form asks for them."""
     return OptionField(_OPTION, "Assertions", "lines", f"One to a line, like {example}. Facts: {', '.join(known)}.")
 
 
-def of(lines: Iterable[str]) -> list[Condition]:
-    """What lines say that were judged before."""
-    return [condition for line in lines if (condition := _parsed(line)) is not None]
+def parse_lines(lines: Iterable[str]) -> list[Condition]:
+    """The conditions of lines that were validated before."""
+    return [condition for line in lines if (condition := _parse_line(line)) is not None]
 
 
 @lru_cache(maxsize=20_000)
-def _parsed(line: str) -> Condition | None:
+def _parse_line(line: str) -> Condition | None:
     found = _LINE.fullmatch(line.strip())
     if found is None or (found["op"].endswith("exists") == (found["value"] is not None)):
         return None
-    return Condition(found["fact"], found["op"], found["value"] or "")
+    return Condition(found["fact"], found["op"], found["value"] or "", is_any=bool(found["any"]))
 
 
-def _judge(line: str, known: Sequence[str]) -> None:
-    field, condition = f"options.{_OPTION}", _parsed(line)
+def _validate(line: str, known: Sequence[str]) -> None:
+    field, condition = f"options.{_OPTION}", _parse_line(line)
     if condition is None:
         raise OptionError(field, f"{line[:80]!r} is not a condition like [latency] < 500 ms")
     head, dot, rest = condition.fact.partition(".")
-    wanted = f"{head}." if dot and rest and f"{head}." in known else condition.fact
-    if wanted not in known or condition.fact.endswith("."):
+    name = f"{head}." if dot and rest and f"{head}." in known else condition.fact
+    if name not in known or condition.fact.endswith("."):
         raise OptionError(field, f"[{condition.fact[:60]}] is none of {', '.join(sorted(known))}")
+    if condition.is_any and head != "json":
+        raise OptionError(field, f"{line[:80]!r}: `any` is for the nodes of a JSONPath")
     if head == "json":
-        _ensure_path(field, rest)
-    if condition.op in ("<", "<=", ">", ">=") and _number(condition.value) is None:
+        try:
+            json_paths.compile_path(rest)
+        except ValueError as error:
+            raise OptionError(field, f"{rest[:60]!r} is not a JSONPath: {error}") from error
+    if condition.op in ("<", "<=", ">", ">=") and _as_number(condition.value) is None:
         raise OptionError(field, f"{condition.value[:60]!r} is not a number")
+    if condition.op in ("==", "!=") and condition.value[:1] in ('"', "{", "[") and _literal_of(condition.value) is _NO_LITERAL:
+        raise OptionError(field, f"{condition.value[:60]!r} begins like JSON and is none: put a text in quotes")
     if condition.op.endswith("matches"):
         patterns.check(field, condition.value)
 
 
-def _ensure_path(field: str, path: str) -> None:
-    if path.count("..") > 1:
-        raise OptionError(field, "a path may hold one .. at the most")
+_NO_LITERAL = object()
+
+
+def _literal_of(value: str) -> Any:
+    """What a value says where it is JSON: a text in quotes, an object, a list, true, false, null. Numbers are read apart."""
+    if value not in ("true", "false", "null") and value[:1] not in ('"', "{", "["):
+        return _NO_LITERAL
     try:
-        _path(path)
-    except JSONPathError as error:
-        raise OptionError(field, f"{path[:60]!r} is not a JSONPath: {str(error).splitlines()[0]}") from error
-
-
-_environment = JSONPathEnvironment(strict=True)
-for _function in ("match", "search"):  # they would run patterns that can blow up
-    del _environment.function_extensions[_function]
-
-
-@lru_cache(maxsize=5_000)
-def _path(path: str) -> Any:
-    return _environment.compile(path)
-
-
-NOT_JSON = object()
-
-
-def parsed_json(text: str) -> Any:
-    """The document, or `NOT_JSON`."""
-    try:
-        return json.loads(text)
+        return json.loads(value)
     except (ValueError, RecursionError):
-        return NOT_JSON
+        return _NO_LITERAL
 
 
-def json_fact(document: Any, path: str) -> Any:
-    """What a path leads to: its first node, None without one."""
-    if document is NOT_JSON:
-        return None
-    try:
-        return next((node.obj for node in islice(_path(path).finditer(document), _MOST_NODES)), None)
-    except (JSONPathError, RecursionError):
-        return None
-
-
-def _compared(op: str, actual: Any, value: str) -> bool:
-    if op == "contains":
-        return value in actual if isinstance(actual, str) else value in map(_text, actual) if isinstance(actual, list) else False
-    if op == "matches":
-        return bool(patterns.compiled(value).search(_text(actual).encode("utf-8", "replace").decode()))
-    number, wanted = _number(actual), _number(value)
-    if op == "==":
-        return number == wanted if number is not None and wanted is not None else _text(actual) == value
-    if number is None or wanted is None:
-        return False
-    return {"<": number < wanted, "<=": number <= wanted, ">": number > wanted, ">=": number >= wanted}[op]
-
-
-def _number(value: Any) -> float | None:
-    """Times in ms, sizes in bytes, all else as it is."""
-    if isinstance(value, bool):
-        return None
+def _as_number(value: Any) -> int | float | None:
+    """Times in ms, sizes in bytes, all else as it is. Whole numbers are exact, however long."""
     if isinstance(value, (int, float)):
-        try:
-            return float(value)
-        except OverflowError:  # a whole number of hundreds of digits
-            return None
+        return None if isinstance(value, bool) else value
     found = _NUMBER.fullmatch(value) if isinstance(value, str) else None
-    return float(found[1]) * _UNITS.get(found[2] or "", 1) if found else None
+    if found is None:
+        return None
+    number = float(found[1]) if "." in found[1] else int(found[1])
+    return number * _UNITS.get(found[2] or "", 1)
 
 
-def _text(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -179,17 +210,20 @@ _FINE_TIMES = frozenset({"rtt_min", "rtt_avg", "rtt_max", "jitter"})
 
 def _shown(fact: str, actual: Any) -> str:
     if actual is None:
-        return "nothing"
+        return "null" if fact.startswith("json.") else "nothing"
     if fact == "body":
         return f"{len(actual):,} characters"
     if fact in _TIMES:
         return f"{actual:.0f} ms"
     if fact in _FINE_TIMES:
         return f"{actual:.1f} ms"
-    if isinstance(actual, float):
+    if isinstance(actual, float) and not fact.startswith("json."):
         return f"{actual:.1f}"
-    text = _text(actual)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return _shortened(_as_text(actual))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
 
 
 _REASONS = {

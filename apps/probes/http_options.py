@@ -15,13 +15,13 @@ from apps.net.guard import canonical_host
 from apps.net.request import Proxy, Request
 from apps.net.resolver import Family
 from apps.net.stream import Trust
-from apps.probes import conditions
+from apps.probes import conditions, json_paths
 from apps.probes.contract import IP_VERSION, OptionError, OptionField, RawOptions, grouped, stored_fields
 from apps.probes.targets import endpoint, url_host
 from apps.probes.trust import TRUST_FIELDS, TrustOptions
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-_STATUS = re.compile(r"([1-5]\d\d)(?:-([1-5]\d\d))?", re.ASCII)
+_STATUS = re.compile(r"([1-9]\d\d)(?:-([1-9]\d\d))?", re.ASCII)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}", re.ASCII)  # RFC 9110, 5.6.2
 BODY_TYPES = {"raw": "", "json": "application/json", "form": "application/x-www-form-urlencoded"}
 _AUTHS = {
@@ -79,7 +79,7 @@ class Options:
         if self.body and (kind := BODY_TYPES[self.body_type]) and "content-type" not in names:
             headers["Content-Type"] = kind
         looks_inside = (
-            self.keyword or self.forbidden or any(c.fact.startswith(("body", "json")) for c in conditions.of(self.assertions))
+            self.keyword or self.forbidden or any(c.fact.startswith(("body", "json")) for c in conditions.parse_lines(self.assertions))
         )
         request = Request(
             url=self.url,
@@ -146,7 +146,7 @@ def _ensure_whole(options: Options) -> None:
     for name in ("keyword", "forbidden"):
         if getattr(options, name) and options.method == "HEAD":
             raise OptionError(f"options.{name}", "a HEAD request has no body to look in")
-    if options.body_type == "json" and options.body and conditions.parsed_json(options.body) is conditions.NOT_JSON:
+    if options.body_type == "json" and options.body and json_paths.parse_json(options.body) is json_paths.NOT_JSON:
         raise OptionError("options.body", "is not JSON")
     for name in ("username", "password"):
         if options.auth in ("basic", "digest") and not getattr(options, name):
@@ -229,7 +229,7 @@ FIELDS = (
     OptionField("accepted_statuses", "Accepted statuses", "list", "Codes and ranges by comma, like 200-299, 404."),
     OptionField("keyword", "Must contain", "text", "A text that the body must hold, in exactly this case."),
     OptionField("forbidden", "Must not contain", "text", "A text that must not be there, like Fatal error."),
-    conditions.asked(ASSERTED, "[json.$.status] == ok, [header.content-type] contains json or [body] matches PATTERN"),
+    conditions.option_field(ASSERTED, "[json.$.status] == ok, [header.content-type] contains json or [body] matches PATTERN"),
     OptionField("down_ms", "Down above (ms)", "whole", "Slower than this is down."),
     OptionField("upside_down", "Upside down: an answer is down, none is up", "flag"),
     *grouped(

@@ -69,7 +69,7 @@ def failed(assertions: Sequence[str], latency_ms: float | None, facts: Facts, no
 
 def failed_of(assertions: Sequence[str], look: Callable[[Condition], Any], facts: Facts) -> Iterator[Outcome]:
     """The same where a kind looks up by itself what a condition names."""
-    for condition in conditions.of(assertions):
+    for condition in conditions.parse_lines(assertions):
         failure = condition.failure(look(condition))
         if failure is not None:
             yield Outcome.because(condition.reason, failure, facts).judged(Verdict.DOWN)

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 from apps.net.errors import NetError
 from apps.net.network import Network
 from apps.net.request import Request
-from apps.probes import conditions
+from apps.probes import json_paths
 
 _KEPT = 10_000
 _EARLY_S, _LONGEST_S = 60.0, 10**9
@@ -50,7 +50,7 @@ async def token(grant: Grant, asking: Request, network: Network, until: float) -
     response = await network.http.exchange(request, until)
     if response.error is not None:
         raise NetError(response.error.code, f"asking {url} for a token: {response.error.message}")
-    found = conditions.parsed_json(response.body.decode("utf-8", "replace"))
+    found = json_paths.parse_json(response.body.decode("utf-8", "replace"))
     value = found.get("access_token") if isinstance(found, dict) else None
     if response.status != _OK or not isinstance(value, str) or not value.isascii() or not value.isprintable():
         said = found.get("error") if isinstance(found, dict) else None

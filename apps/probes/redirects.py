@@ -6,6 +6,7 @@ from dataclasses import replace
 from urllib.parse import urljoin, urlsplit
 
 from apps.net.guard import sendable
+from apps.net.http import Response
 from apps.net.request import Request
 from apps.probes.contract import OptionError
 from apps.probes.reasons import Reason
@@ -17,14 +18,23 @@ CODES = frozenset({301, 302, 303, 307, 308})
 _FOR_EVERYBODY = frozenset({"accept", "accept-language", "user-agent", "cache-control", "pragma"})
 
 
-def redirected(request: Request, status: int, location: str) -> Request:
-    """The request to the next hop; credentials and own headers stay with their origin. Raises ValueError, OptionError."""
+def redirected(request: Request, response: Response, location: str) -> Request:
+    """The request to the next hop; credentials and own headers stay with their origin, cookies go where their domain and path
+    let them go (RFC 6265). Raises ValueError, OptionError.
+    """
+    status = response.status
     url = sendable(urljoin(request.url, location))
     url_host(url, most=_LONGEST)
     before, after = urlsplit(request.url), urlsplit(url)
     rewritten = status == 303 or (status in (301, 302) and request.method == "POST")  # RFC 9110, 15.4
     keeps = not rewritten or request.method in ("GET", "HEAD")
-    onward = replace(request, url=url, method=request.method if keeps else "GET", body=request.body if keeps else None)
+    onward = replace(
+        request,
+        url=url,
+        method=request.method if keeps else "GET",
+        body=request.body if keeps else None,
+        cookies=response.cookies,
+    )
     if (before.scheme, before.netloc) == (after.scheme, after.netloc):
         return onward
     if onward.body is not None:

@@ -22,7 +22,7 @@ from apps.probes.wire import Job
 from tests.probes import servers
 from tests.probes.authority import MIDDLE, ROOT, STRANGER, issued
 from tests.probes.http_looks import LOCAL, against, probe
-from tests.probes.servers import NOW_MS, Handler, http, says, served
+from tests.probes.servers import NOW_MS, Handler, Reader, Writer, http, says, served
 
 
 def test_a_good_answer_is_up_with_its_phases() -> None:
@@ -141,6 +141,73 @@ def test_redirects_are_followed_and_told() -> None:
 )
 def test_a_redirect_that_leads_astray(to: str, options: dict[str, Any], reason: str) -> None:
     assert against(redirecting(to), **options).outcome.reason == reason
+
+
+async def cookie_gate(request: bytes, _reader: Reader, writer: Writer) -> None:
+    """Asks for a cookie by a redirect to itself, as sites do that look whether a browser takes them."""
+    has_cookie = b"Cookie: seen=1\r\n" in request
+    writer.write(http("200 OK", request) if has_cookie else http("302 Found", b"", "Location: /", "Set-Cookie: seen=1; Path=/"))
+
+
+def test_cookies_are_kept_across_the_redirects_of_one_run() -> None:
+    assert against(cookie_gate, keyword="Cookie: seen=1").outcome.verdict == "up"
+
+
+@pytest.mark.parametrize(
+    ("cookie", "is_sent"),
+    [
+        ("a=1", True),
+        ("a=1; Path=/end", True),
+        ("a=1; Path=/other", False),
+        ("a=1; Secure; Domain=elsewhere.example", False),
+        ("a=1; Domain=example.org", False),
+        ("a=1; Max-Age=0", False),
+        ("a=1; Expires=Thu, 01 Jan 1970 00:00:00 GMT", False),
+    ],
+)
+def test_a_cookie_goes_where_it_is_for(cookie: str, is_sent: bool) -> None:
+    async def handle(request: bytes, _reader: Reader, writer: Writer) -> None:
+        is_end = request.startswith(b"GET /end")
+        writer.write(http("200 OK", request) if is_end else http("302 Found", b"", "Location: /end", f"Set-Cookie: {cookie}"))
+
+    outcome = against(handle, **{"keyword" if is_sent else "forbidden": "Cookie: a=1"}).outcome
+    assert outcome.verdict == "up", outcome.message
+
+
+def test_cookies_do_not_cross_hosts_or_runs() -> None:
+    async def end(request: bytes, _reader: Reader, writer: Writer) -> None:
+        writer.write(http("200 OK", request))
+
+    async def main() -> list[Any]:
+        async with served(end) as last:
+
+            async def begin(request: bytes, _reader: Reader, writer: Writer) -> None:
+                headers = [f"Location: http://localhost:{last}/", "Set-Cookie: a=1"]
+                writer.write(http("302 Found", b"", *headers) if b"Cookie:" not in request else http("200 OK", b"again"))
+
+            async with served(begin) as first:
+                return [await probe(f"http://127.0.0.1:{first}/", forbidden="Cookie:") for _ in range(2)]
+
+    assert [result.outcome.verdict for result in asyncio.run(main())] == ["up", "up"]
+
+
+def test_a_redirect_that_sets_another_cookie_each_time_ends() -> None:
+    count = iter(range(100))
+
+    async def handle(_request: bytes, _reader: Reader, writer: Writer) -> None:
+        writer.write(http("302 Found", b"", "Location: /", f"Set-Cookie: n={next(count)}"))
+
+    assert against(handle).outcome.reason == "redirect_too_many"
+
+
+@pytest.mark.parametrize(("location", "path"), [(b"/caf\xe9", b"/caf%E9"), ("/café".encode(), b"/caf%C3%A9")])
+def test_a_redirect_keeps_the_bytes_of_its_location(location: bytes, path: bytes) -> None:
+    async def handle(request: bytes, _reader: Reader, writer: Writer) -> None:
+        is_begin = request.startswith(b"GET / ")
+        head = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nConnection: close\r\nLocation: " + location + b"\r\n\r\n"
+        writer.write(head if is_begin else http("200 OK", request))
+
+    assert against(handle, keyword=f"GET {path.decode()} ").outcome.verdict == "up"
 
 
 def test_a_redirect_into_a_refused_range_is_blocked_at_connect() -> None:

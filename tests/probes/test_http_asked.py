@@ -54,6 +54,38 @@ def test_a_failed_condition_shows_what_was_seen() -> None:
     assert "queue" in outcome.facts["body"]
 
 
+@pytest.mark.parametrize(
+    ("body", "headers", "options"),
+    [
+        (b"\xef\xbb\xbf" + b'{"a": 1}', [], {"assertions": ["[json.$.a] == 1"]}),
+        ("<meta charset=iso-8859-1>Café".encode("latin-1"), [], {"keyword": "Café"}),
+        ('<?xml version="1.0" encoding="ISO-8859-1"?><n>Café</n>'.encode("latin-1"), [], {"keyword": "Café"}),
+        ("Café".encode("latin-1"), ["Content-Type: text/html; charset='iso-8859-1'"], {"keyword": "Café"}),
+        ("Café".encode("latin-1"), ['Content-Type: text/html; charset = "iso-8859-1"'], {"keyword": "Café"}),
+        ("Café".encode("utf-16"), [], {"keyword": "Café"}),
+        ("5 €".encode("cp1252"), ["Content-Type: text/html; charset=ISO-8859-1"], {"keyword": "5 €"}),
+        ("<meta charset=utf-16>Café".encode(), [], {"keyword": "Café"}),
+        (b"x" * 50_000, ["Content-Type: text/html; charset=punycode"], {"keyword": "x"}),
+        (b"", ["X-Powered-By: PHP"], {"assertions": ["[header.x-powered-by] == PHP", "[header.X-POWERED-BY] exists"]}),
+        (b"", ["Set-Cookie: a=1", "Set-Cookie: b=2"], {"assertions": ["[header.Set-Cookie] contains b=2"]}),
+    ],
+)
+def test_bodies_and_headers_are_read_as_browsers_read_them(body: bytes, headers: list[str], options: dict[str, Any]) -> None:
+    outcome = against(says(http("200 OK", body, *headers)), **options).outcome
+    assert outcome.verdict == "up", outcome.message
+
+
+@pytest.mark.parametrize(
+    ("headers", "assertion"),
+    [
+        (["X-Powered-By: PHP"], "[header.X-Powered-By] not exists"),
+        (["Cache-Control: no-store", "Cache-Control: public"], "[header.Cache-Control] not contains public"),
+    ],
+)
+def test_no_header_is_overlooked(headers: list[str], assertion: str) -> None:
+    assert against(says(http("200 OK", b"", *headers)), assertions=[assertion]).outcome.reason == "header_mismatch"
+
+
 def test_upside_down_turns_the_verdict_and_keeps_what_was_seen() -> None:
     assert against(says(PAGE), upside_down=True).outcome.reason == "assertion_failed"
     turned = against(says(http("503 Gone")), upside_down=True).outcome

@@ -278,7 +278,7 @@ FIELDS = (
     OptionField("rcode", "Expected response code", "choice", choices=tuple((name, name) for name in RCODES)),
     OptionField("min_ttl", "TTL of at least (seconds)", "whole"),
     notice_change("the answers change"),
-    conditions.asked(ASSERTED, "[ttl] >= 300"),
+    conditions.option_field(ASSERTED, "[ttl] >= 300"),
     OptionField("dnssec", "Must be validated by DNSSEC", "flag", "The name server says so (AD)."),
 )
 

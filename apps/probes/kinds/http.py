@@ -7,7 +7,6 @@ prove that a page works in a browser: no script runs, no second resource is fetc
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -16,24 +15,18 @@ from urllib.parse import urlsplit
 from apps.net.errors import NetError
 from apps.net.http import Response
 from apps.net.request import Request
-from apps.probes import conditions, judge, oauth, redirects
+from apps.probes import conditions, json_paths, judge, judging, oauth, redirects
+from apps.probes.body_text import decode_body
 from apps.probes.certificates import describe
-from apps.probes.conditions import Condition
+from apps.probes.conditions import Actual, Condition, Values
 from apps.probes.contract import Facts, Kind, OptionError, Outcome, Scene
 from apps.probes.http_options import FIELDS, Options, parse, propose
+from apps.probes.json_paths import Budget, BudgetExceededError
 from apps.probes.reasons import Reason
 from apps.probes.trust import look_again
 
 _CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
-_CHARSET = re.compile(r"charset=\"?([\w-]{1,40})", re.ASCII | re.IGNORECASE)
-# Those of web pages (https://encoding.spec.whatwg.org/): among Python's are some whose decoding takes the square of the length.
-_CHARSETS = re.compile(
-    r"utf-?8|utf-16(?:le|be)?|us-ascii|ascii|latin-?1|iso-8859-\d{1,2}|windows-125\d|cp125\d|shift[_-]jis|euc-(?:jp|kr)"
-    r"|gb(?:2312|k|18030)|big5|koi8-[ru]"
-)
 _EXCERPT_BYTES = 2_048
-_LOOKED_INTO_BYTES = 1_000_000
-_QUICK_BYTES = 65_536
 _SECOND_LOOK_S = 2.0
 _MUTE = frozenset({"tls_handshake", "connection_closed", "connection_reset"})
 """How libcurl tells of a server that breaks off for a reason that it does not say."""
@@ -55,7 +48,7 @@ async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
 async def _looked(options: Options, request: Request, deadline: float, scene: Scene, *, is_renewed: bool = False) -> Outcome:
     started = asyncio.get_running_loop().time()
     hops: list[Facts] = []
-    seen = {(request.method, request.url)}
+    seen = {(request.method, request.url, request.cookies)}
     while True:
         response = await scene.network.http.exchange(request, deadline)
         if response.error is not None:
@@ -68,25 +61,25 @@ async def _looked(options: Options, request: Request, deadline: float, scene: Sc
             except NetError as error:
                 return Outcome.failed(error)
             return await _looked(options, anew, deadline, scene, is_renewed=True)
-        location = response.header("location") if response.status in redirects.CODES else None
-        if location is None or options.max_redirects == 0:
+        location = response.location if response.status in redirects.CODES else ""
+        if not location or options.max_redirects == 0:
             latency_ms = (asyncio.get_running_loop().time() - started) * 1000
-            return await _judged(options, response, hops, latency_ms, scene)
+            return await _judged(options, response, hops, latency_ms, deadline, scene)
         hops.append({"url": response.url, "status": response.status, "address": response.address})
         if len(hops) > options.max_redirects:
             message = f"[redirects] ({len(hops)}) <= {options.max_redirects}"
             return Outcome.because(Reason.REDIRECT_TOO_MANY, message, _facts(response, hops))
         try:
-            request = redirects.redirected(request, response.status, location)
+            request = redirects.redirected(request, response, location)
         except (OptionError, ValueError) as error:
             return Outcome.because(Reason.REDIRECT_BLOCKED, f"redirected to {location!r}: {error}", _facts(response, hops))
         stays_at = options.host if options.same_host else None
         astray = redirects.astray(response.url, request.url, stays_at=stays_at, may_downgrade=options.allow_downgrade)
         if astray is not None:
             return Outcome.because(*astray, _facts(response, hops))
-        if (request.method, request.url) in seen:
+        if (request.method, request.url, request.cookies) in seen:
             return Outcome.because(Reason.REDIRECT_LOOP, f"redirected to {request.url} again", _facts(response, hops))
-        seen.add((request.method, request.url))
+        seen.add((request.method, request.url, request.cookies))
 
 
 async def _second_look(options: Options, request: Request, response: Response, deadline: float, scene: Scene) -> NetError | None:
@@ -119,29 +112,36 @@ def _failed(response: Response, error: NetError, hops: list[Facts]) -> Outcome:
     return Outcome.failed(error, facts)
 
 
-async def _judged(options: Options, response: Response, hops: list[Facts], latency_ms: float, scene: Scene) -> Outcome:
-    """A large body is judged beside the loop, which has others to serve."""
-    if len(response.body) <= _QUICK_BYTES:
-        return _judgement(options, response, hops, latency_ms, scene)
-    return await asyncio.to_thread(_judgement, options, response, hops, latency_ms, scene)
+async def _judged(
+    options: Options, response: Response, hops: list[Facts], latency_ms: float, deadline: float, scene: Scene
+) -> Outcome:
+    """The outcome of an answer: beside the loop where the body is large or a path visits much, for the loop has others to serve."""
+    return await judging.run_bounded(
+        lambda budget: _judgement(options, response, hops, latency_ms, scene, budget),
+        size=len(response.body),
+        deadline=deadline,
+    )
 
 
-def _judgement(options: Options, response: Response, hops: list[Facts], latency_ms: float, scene: Scene) -> Outcome:
+def _judgement(
+    options: Options, response: Response, hops: list[Facts], latency_ms: float, scene: Scene, budget: Budget
+) -> Outcome:
+    """Raises BudgetExceededError where a path visits more than the budget, unless that is the last word on it."""
     facts = _facts(response, hops)
     if response.is_capped:
         message = f"[size] ({response.size:,} bytes and more) <= {options.max_body_bytes:,} bytes"
         return Outcome.because(Reason.BODY_TOO_LARGE, message, facts)
-    if response.size > _LOOKED_INTO_BYTES and _looks_deep(options):
-        message = f"[size] ({response.size:,} bytes) <= {_LOOKED_INTO_BYTES:,} bytes, what patterns and paths look into"
+    text = decode_body(response.body, response.header("content-type") or "")
+    if json_paths.exceeds_value_limit(text) and _reads_json(options):
+        message = f"[body] (JSON of more than {json_paths.MAX_VALUES:,} values) cannot be looked into by paths"
         return Outcome.because(Reason.BODY_TOO_LARGE, message, facts)
-    text = _decoded(response)
     with_credentials = options.auth != "none" or any(name.lower() in _CREDENTIALS for name in options.headers)
     outcome = judge.first(
         _nameless(options, facts),
         judge.status(response.status, options.accepted_statuses, with_credentials=with_credentials, facts=facts),
         judge.keyword(text, options.keyword, len(response.body), facts),
         judge.forbidden(text, options.forbidden, len(response.body), facts),
-        *_failed_conditions(options, response, text, latency_ms, facts, scene),
+        *_failed_conditions(options, response, text, latency_ms, facts, scene, budget),
         judge.too_slow(latency_ms, options.down_ms, facts),
         _version(options, response, facts),
         _ends_soon(options, facts, scene),
@@ -149,21 +149,19 @@ def _judgement(options: Options, response: Response, hops: list[Facts], latency_
         facts=facts,
     )
     if outcome.reason in _SHOWN_WITH_BODY:
-        facts["body"] = _excerpt(options, response)
+        facts["body"] = _excerpt(options, text)
     return outcome
 
 
-def _excerpt(options: Options, response: Response) -> str:
-    """The first bytes, without a token that they repeat; the runner blots out what it knows."""
-    text = response.body[:_EXCERPT_BYTES].decode("utf-8", "replace").replace("\x00", "�")
+def _excerpt(options: Options, text: str) -> str:
+    """How the body begins, without a token that it repeats; the runner blots out what it knows."""
+    beginning = text[:_EXCERPT_BYTES].replace("\x00", "�")
     token = oauth.kept(_grant(options)) if options.auth == "oauth2" else None
-    return text.replace(token, "[secret]") if token else text
+    return beginning.replace(token, "[secret]") if token else beginning
 
 
-def _looks_deep(options: Options) -> bool:
-    """Whether a path or a pattern is to be searched: their cost grows faster than the body."""
-    asked = conditions.of(options.assertions)
-    return any(c.fact.startswith("json.") or (c.fact == "body" and c.op.endswith("matches")) for c in asked)
+def _reads_json(options: Options) -> bool:
+    return any(condition.fact.startswith("json.") for condition in conditions.parse_lines(options.assertions))
 
 
 def _nameless(options: Options, facts: Facts) -> Outcome | None:
@@ -176,23 +174,29 @@ def _nameless(options: Options, facts: Facts) -> Outcome | None:
 
 
 def _failed_conditions(
-    options: Options, response: Response, text: str, latency_ms: float, facts: Facts, scene: Scene
+    options: Options, response: Response, text: str, latency_ms: float, facts: Facts, scene: Scene, budget: Budget
 ) -> Iterator[Outcome]:
     if not options.assertions:
         return
-    asked = conditions.of(options.assertions)
-    document = conditions.parsed_json(text) if any(c.fact.startswith("json.") for c in asked) else None
+    document = json_paths.parse_json(text) if _reads_json(options) else None
     values = judge.asserted(facts, latency_ms, scene.now_ms) | {
         **response.phases_ms, "status": response.status, "body": text, "size": response.size, "url": response.url,
     }  # fmt: skip
 
-    def seen(condition: Condition) -> Any:
+    def look_up(condition: Condition) -> Actual:
         head, _, rest = condition.fact.partition(".")
         if head == "header":
-            return response.header(rest)
-        return conditions.json_fact(document, rest) if head == "json" else values.get(condition.fact)
+            return Values(response.header_values(rest), is_one_enough=True)
+        if head != "json":
+            return values.get(condition.fact)
+        try:
+            return Values(json_paths.find_values(document, rest, budget))
+        except BudgetExceededError as error:
+            if not budget.is_final:
+                raise
+            return error
 
-    yield from judge.failed_of(options.assertions, seen, facts)
+    yield from judge.failed_of(options.assertions, look_up, facts)
 
 
 def _version(options: Options, response: Response, facts: Facts) -> Outcome | None:
@@ -204,16 +208,6 @@ def _version(options: Options, response: Response, facts: Facts) -> Outcome | No
 def _ends_soon(options: Options, facts: Facts, scene: Scene) -> Outcome | None:
     ends = options.tls.expiry(facts.get("certificate"), scene.now_ms)
     return ends and ends.seeing(facts)
-
-
-def _decoded(response: Response) -> str:
-    """The body in the character set that the answer names, else UTF-8."""
-    named = _CHARSET.search(response.header("content-type") or "")
-    is_known = named is not None and _CHARSETS.fullmatch(named[1].lower())
-    try:
-        return response.body.decode(named[1] if named and is_known else "utf-8", "replace")
-    except LookupError:
-        return response.body.decode("utf-8", "replace")
 
 
 def _facts(response: Response, hops: list[Facts]) -> Facts:

@@ -131,7 +131,7 @@ FIELDS = (
     OptionField("degraded_loss_percent", "Degraded from a loss of (%)", "whole"),
     OptionField("down_loss_percent", "Down from a loss of (%)", "whole"),
     OptionField("down_ms", "Down above (ms)", "whole", "On average; slower than this is down."),
-    conditions.asked(ASSERTED, "[jitter] < 20 ms"),
+    conditions.option_field(ASSERTED, "[jitter] < 20 ms"),
     IP_VERSION,
 )
 

@@ -180,7 +180,7 @@ FIELDS = (
     OptionField("username", "User name", "text", "Signs in, and sends nothing."),
     OptionField("password", "Password", "text", "Kept encrypted."),
     OptionField("ehlo_name", "Name in EHLO", "text"),
-    conditions.asked(ASSERTED, "[extensions] contains PIPELINING"),
+    conditions.option_field(ASSERTED, "[extensions] contains PIPELINING"),
     *TRUST_FIELDS,
     IP_VERSION,
 )

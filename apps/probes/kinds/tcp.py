@@ -176,7 +176,7 @@ FIELDS = (
         r"A step to a line: send TEXT (\r\n ends a line), expect PATTERN (RE2), starttls. Members can read it: no passwords.",
     ),
     OptionField("use_tls", "TLS from the first byte", "flag"),
-    conditions.asked(ASSERTED, "[connect] < 100 ms"),
+    conditions.option_field(ASSERTED, "[connect] < 100 ms"),
     *TRUST_FIELDS,
     IP_VERSION,
 )  # fmt: skip

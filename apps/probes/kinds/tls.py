@@ -139,7 +139,7 @@ FIELDS = (
     OptionField(
         "starttls", "STARTTLS", "choice", "Ask for TLS in the protocol's own way first.", tuple(_STARTTLS_NAMES.items())
     ),
-    conditions.asked(ASSERTED, "[protocol] == TLSv1.3"),
+    conditions.option_field(ASSERTED, "[protocol] == TLSv1.3"),
     *TRUST_FIELDS,
     OptionField("min_protocol", "Oldest protocol allowed", "choice", choices=tuple((name, name) for name in PROTOCOLS)),
     OptionField("issuer", "Issuer must contain", "text", "A part of the issuer's name, like Let's Encrypt."),
