@@ -99,7 +99,7 @@ def ingest(size: int, postgres: int) -> dict[str, Any]:
             for check, slot in due.items()
         ]
         bodies = (wire.runs_body(runs[start : start + size]) for start in range(0, len(runs), size))
-        return [wire.sign(body, region=region.slug, region_key=region.key, sent_at=to_ms(now)) for body in bodies]
+        return [wire.Signer(region.slug, region.key, "benchmark").sign(body, sent_at=to_ms(now)) for body in bodies]
 
     for body in messages():  # the first of a check is news
         take(body, memory=memory, now=now)

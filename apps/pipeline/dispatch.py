@@ -58,10 +58,9 @@ def send(due: Sequence[DueCheck], *, now_ms: int) -> int:
             if _is_backed_up(producer, region, len(jobs)):
                 continue
             for batch in _batches(jobs):
-                message = {"v": wire.VERSION, "sent_at": to_ms(timezone.now()), "jobs": batch}
                 current_app.send_task(
                     wire.TASK,
-                    kwargs=message,
+                    kwargs=wire.batch_arguments(batch, sent_at=to_ms(timezone.now())),
                     queue=_queue(region.slug),  # type: ignore[arg-type]  # the stub knows names only
                     producer=producer,
                     ignore_result=True,
@@ -82,21 +81,23 @@ def send_trial(trial: Trial, *, now_ms: int) -> int:
     regions = heard_lately(Region.objects.probing().filter(pk__in=trial.region_ids), now_ms=now_ms)
     secret_names = KINDS[trial.kind].secret_options
     for region in regions:
-        options = {name: value for name, value in trial.options.items() if name not in secret_names}
         secrets = {name: value for name, value in trial.options.items() if name in secret_names and value}
-        if secrets:
-            options["sealed"] = wire.seal(secrets, region_key=region.key, check=str(trial.id), revision=0, region=region.slug)
-        job = {
-            "trial": str(trial.id),
-            "kind": trial.kind,
-            "target": trial.target,
-            "options": options,
-            "timeout_ms": trial.timeout_s * 1000,
-            "tenant": tenant_of(trial.organization_id),
-        }
+        job = wire.Job(
+            check="",
+            revision=0,
+            slot=0,
+            kind=trial.kind,
+            target=trial.target,
+            options={name: value for name, value in trial.options.items() if name not in secret_names},
+            timeout_ms=trial.timeout_s * 1000,
+            trial=str(trial.id),
+            retries=trial.retries,
+            tenant=tenant_of(trial.organization_id),
+        )
+        encoded = wire.encode_job(job, secrets=secrets, region_key=region.key, region=region.slug)
         current_app.send_task(
             wire.TASK,
-            kwargs={"v": wire.VERSION, "sent_at": to_ms(timezone.now()), "jobs": [job]},
+            kwargs=wire.batch_arguments([encoded], sent_at=to_ms(timezone.now())),
             queue=_queue(region.slug),  # type: ignore[arg-type]  # the stub knows names only
             ignore_result=True,
             expiration=wire.EXPIRES_MS / 1000,
@@ -118,7 +119,7 @@ def _is_backed_up(producer: Any, region: Region, jobs: int) -> bool:
     except producer.connection.channel_errors:
         return False  # it is made by the first message
     lately = _sent_lately[region.slug] = max(jobs, 0.9 * _sent_lately.get(region.slug, 0.0))
-    is_full = bool(waiting > _WAITING_TICKS * (1 + lately // wire.BATCH))
+    is_full = bool(waiting > _WAITING_TICKS * (1 + lately // wire.MAX_JOBS))
     if is_full and region.slug not in _backed_up:
         _backed_up.add(region.slug)
         log.warning("region %s does not take its jobs: %d batches wait, no more are sent", region.slug, waiting)
@@ -129,32 +130,26 @@ def _is_backed_up(producer: Any, region: Region, jobs: int) -> bool:
 
 
 def _batches(jobs: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    yield jobs[: wire.BATCH]
-    for start in range(wire.BATCH, len(jobs), wire.BATCH):
-        yield jobs[start : start + wire.BATCH]
+    yield jobs[: wire.MAX_JOBS]
+    for start in range(wire.MAX_JOBS, len(jobs), wire.MAX_JOBS):
+        yield jobs[start : start + wire.MAX_JOBS]
 
 
 def _job(check: DueCheck, region: Region, baseline: dict[str, Any] | None) -> dict[str, Any]:
-    options = dict(check.options)
-    if check.degraded_ms is not None:
-        options["degraded_ms"] = check.degraded_ms
-    if check.retries:
-        options["retries"] = check.retries
-    if check.secrets:
-        options["sealed"] = wire.seal(
-            check.secrets, region_key=region.key, check=str(check.id), revision=check.revision, region=region.slug
-        )
-    return {
-        "check": str(check.id),
-        "revision": check.revision,
-        "slot": check.slot,
-        "kind": check.kind,
-        "target": check.target,
-        "options": options,
-        "baseline": baseline,
-        "timeout_ms": check.timeout_ms,
-        "tenant": check.tenant,
-    }
+    options = check.options if check.degraded_ms is None else {**check.options, "degraded_ms": check.degraded_ms}
+    job = wire.Job(
+        check=str(check.id),
+        revision=check.revision,
+        slot=check.slot,
+        kind=check.kind,
+        target=check.target,
+        options=options,
+        timeout_ms=check.timeout_ms,
+        baseline=baseline,
+        retries=check.retries,
+        tenant=check.tenant,
+    )
+    return wire.encode_job(job, secrets=check.secrets, region_key=region.key, region=region.slug)
 
 
 @lru_cache(maxsize=1024)

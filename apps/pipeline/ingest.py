@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
+import msgspec
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError
 
 from apps.core.clock import to_ms
@@ -100,18 +100,22 @@ def ingest(raw: bytes, *, memory: Memory, now: datetime) -> None:
         named = envelope.region
         region = _region(envelope, memory, now)
         body = wire.parse_body(envelope.body)
-        report = _report(body.fields) if body.type == "heartbeat" else None
-        if len(body.rows) > wire.RUNS:
-            raise wire.WireError(f"{len(body.rows)} rows are more than the {wire.RUNS} that a message may have")
+        heartbeat = wire.parse_heartbeat(body.text) if body.type == "heartbeat" else None
+        if len(body.rows) > wire.MAX_RUNS:
+            raise wire.WireError(f"{len(body.rows)} rows are more than the {wire.MAX_RUNS} that a message may have")
         if body.type == "trial":
-            note_answer(body=body.fields, region=region)
+            trial_id, run = wire.parse_trial_answer(body.text)
+            note_answer(trial_id=trial_id, run=run, region=region)
+        elif body.type == "standstill":
+            _report_standstill(wire.parse_standstill(body.text), region, now)
     except wire.WireError as error:
         if not isinstance(error, _RefusedError) or memory.is_first(named, str(error), now):
             content = raw.decode("utf-8", "backslashreplace")
             add_dead_letter(origin=DeadLetter.Origin.MESSAGE, error=str(error), content=content, now=now, region=named)
         return
     vitals.QUEUE_LAG.labels("ingest").set(max(0, to_ms(now) - envelope.sent_at) / 1000)
-    if report is not None or memory.is_news(region.id, envelope.sent_at):
+    if heartbeat is not None or memory.is_news(region.id, envelope.sent_at):
+        report = None if heartbeat is None else WorkerReport(envelope.worker, envelope.sequence, heartbeat)
         hear_region(region_id=region.id, sent_at=envelope.sent_at, report=report, now=now)
     runs = _judged(body.rows, region, memory, now)
     if not runs:
@@ -136,32 +140,17 @@ def _region(envelope: wire.Envelope, memory: Memory, now: datetime) -> Region:
     return region
 
 
-def _report(body: Mapping[str, Any]) -> WorkerReport:
-    dropped = body.get("dropped")
-    bounds = {"offset_ms": 2**53, "in_flight": 2**31}  # a clock that starts in 1970 is half a century off
-    numbers = {name: body.get(name) for name in bounds}
-    is_sound = all(isinstance(n, int) and abs(n) < bounds[name] for name, n in numbers.items())
-    if not is_sound or not isinstance(dropped, dict):
-        raise wire.WireError("the heartbeat is malformed")
-    counts = {str(name)[:40]: count for name, count in list(dropped.items())[:20] if _is_count(count)}
-    canaries = body.get("canaries")
-    seen = (
-        {str(name)[:200]: reached is True for name, reached in list(canaries.items())[:20]} if isinstance(canaries, dict) else {}
+def _report_standstill(report: wire.Standstill, region: Region, now: datetime) -> None:
+    """The job that held a worker's loop, named for operators."""
+    log.error("region %s: a probe worker's loop stood still, and the worker ended itself", region.slug)
+    add_dead_letter(
+        origin=DeadLetter.Origin.PROBE,
+        error=f"the probe loop stood still for {report.stood_still_s:.0f} s at a run of kind {report.kind or 'unknown'}",
+        content=msgspec.json.encode(report).decode(),
+        now=now,
+        region=region.slug,
+        check_id=report.check,
     )
-    lag = body.get("lag_ms")
-    return WorkerReport(
-        is_settled=body.get("is_settled") is True,
-        offset_ms=numbers["offset_ms"] or 0,
-        in_flight=numbers["in_flight"] or 0,
-        dropped=counts,
-        canaries=seen,
-        worker=str(body.get("worker", ""))[:40].replace("\x00", ""),
-        lag_ms=lag if isinstance(lag, int) and 0 <= lag < 2**31 else 0,
-    )
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
 
 
 def _judged(rows: Sequence[bytes], region: Region, memory: Memory, now: datetime) -> list[RecordedRun]:

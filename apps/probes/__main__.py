@@ -14,6 +14,7 @@ from apps.probes import vitals
 from apps.probes.canary import Canaries
 from apps.probes.engine import Engine
 from apps.probes.publisher import Publisher
+from apps.probes.watchdog import Watchdog
 from apps.probes.worker import Settings, SettingsError, make_app, raise_file_limit, transport_options
 
 log = logging.getLogger("apps.probes")
@@ -42,7 +43,9 @@ def main() -> int:
         canaries=Canaries(settings.canaries),
     )
     app = make_app(settings, engine)
+    watchdog = Watchdog(engine)
     engine.start()
+    watchdog.start()
     log.info("worker %s probes for region %s", engine.worker_id, settings.region)
     flags = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING"]
     flags += ["-n", f"apps.probes.{settings.region}.{engine.worker_id}@%h"]
@@ -51,6 +54,7 @@ def main() -> int:
     except SystemExit as ended:
         code = ended.code
     finally:
+        watchdog.stop()
         engine.stop()
         publisher.close()
     return code if isinstance(code, int) else 0

@@ -128,7 +128,10 @@ class Condition:
 
 
 def read(fields: RawOptions, known: Sequence[str]) -> tuple[str, ...]:
-    """The option `assertions`, validated. `known`: the facts of the kind; one that ends in a dot takes more. Raises OptionError."""
+    """The option `assertions`, validated. Raises OptionError.
+
+    `known`: the facts of the kind; one that ends in a dot takes more.
+    """
     lines = fields.texts(_OPTION, most=_MAX_LINES, limit=1_500)
     for line in lines:
         _validate(line, known)

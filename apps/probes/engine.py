@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 import threading
 import time
+import traceback
 import uuid
 from collections import Counter
 from collections.abc import Sequence
@@ -99,8 +101,10 @@ class Engine:
         self._room = threading.Semaphore(self.limits.accepted)
         self._turns = Turns(self.limits.per_host)
         self.pulse = Pulse(self.limits.running)
-        self._sender = Sender(self.region, self.region_key, self.publish, self.clock.now_ms, self.count_dropped)
-        self._tasks: set[asyncio.Task[None]] = set()
+        signer = wire.Signer(self.region, self.region_key, self.worker_id)
+        self._sender = Sender(signer, self.publish, self.clock.now_ms, self.count_dropped)
+        self._jobs: dict[asyncio.Task[None], wire.Job] = {}
+        """Under way."""
         self._starting: dict[int, list[wire.Job]] = {}
         """By the moment of their start."""
         self._stopping = False
@@ -137,6 +141,23 @@ class Engine:
         self._thread.join(_STOP_S)
         self._sender.stop(_UNSENT_S)
 
+    def describe_standstill(self, stood_still_s: float) -> wire.Standstill:
+        """What the loop is at, as seen from another thread while it does not come back."""
+        frame = sys._current_frames().get(self._thread.ident or 0)
+        stack = "".join(traceback.format_stack(frame)) if frame is not None else ""
+        task = asyncio.current_task(self._loop)
+        job = self._jobs.get(task) if task is not None else None
+        report = wire.Standstill(stood_still_s=stood_still_s, stack=stack[-20_000:])
+        if job is None:
+            return report
+        name = {"check": uuid.UUID(job.check)} if job.trial is None else {"trial": uuid.UUID(job.trial)}
+        return msgspec.structs.replace(report, **name, revision=job.revision, slot=job.slot, kind=job.kind)
+
+    def report_standstill(self, report: wire.Standstill) -> None:
+        """Send the report, within seconds; the loop is not asked."""
+        self._sender.add(wire.encode_report(report))
+        self._sender.stop(_UNSENT_S)
+
     # --- the loop
 
     def _serve(self) -> None:
@@ -151,12 +172,12 @@ class Engine:
         pulse = self._loop.create_task(self.pulse.beat_forever(lambda: self._turns.running, self._on_beat))
         await self._ending.wait()
         heart.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_STOP_S - 4)
-        for task in self._tasks:
+        if self._jobs:
+            await asyncio.wait(self._jobs, timeout=_STOP_S - 4)
+        for task in self._jobs:
             task.cancel()
         pulse.cancel()
-        await asyncio.gather(heart, pulse, *self._tasks, return_exceptions=True)
+        await asyncio.gather(heart, pulse, *self._jobs, return_exceptions=True)
         await self.canaries.close()
         await self.network.close()
 
@@ -167,7 +188,7 @@ class Engine:
         self._ending.set()
 
     def _accept(self, raws: list[dict[str, Any]]) -> None:
-        now, grid_ms = self.clock.now_ms(), _GRID_MS if len(raws) >= wire.BATCH else 1
+        now, grid_ms = self.clock.now_ms(), _GRID_MS if len(raws) >= wire.MAX_JOBS else 1
         for raw in raws:
             try:
                 job = wire.parse_job(raw, region_key=self.region_key, region=self.region)
@@ -205,7 +226,7 @@ class Engine:
                 self._drop("late")
                 continue
             task = self._loop.create_task(self._run(job))
-            self._tasks.add(task)
+            self._jobs[task] = job
             task.add_done_callback(partial(self._done, job))
 
     def _on_beat(self) -> None:
@@ -226,7 +247,7 @@ class Engine:
         vitals.SLOTS_DROPPED.labels(why).inc(number)
 
     def _done(self, job: wire.Job, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self._jobs.pop(task, None)
         self._turns.done(job)
         self._room.release()
         self._start_waiting()
@@ -242,9 +263,6 @@ class Engine:
             elif not await self.canaries.were_reachable(since=began):
                 result = replace(result, outcome=_unreachable(result.outcome))
         outcome = result.outcome
-        if job.trial is not None:
-            self._sender.add(msgspec.json.encode({"type": "trial", "trial": job.trial, **_answer(result)}))
-            return
         run = wire.Run(
             check=uuid.UUID(job.check),
             revision=job.revision,
@@ -256,6 +274,9 @@ class Engine:
             message=outcome.message,
             facts=outcome.facts,
         )
+        if job.trial is not None:
+            self._sender.add(wire.encode_trial_answer(job.trial, run))
+            return
         is_news = self._verdicts.get(job.check) != outcome.verdict
         if is_news:
             self._remember(job.check, outcome.verdict)
@@ -274,19 +295,16 @@ class Engine:
         """A heartbeat proves that the very loop that probes is alive."""
         while True:
             await self.canaries.reach_any(since=self._loop.time())
-            report = {
-                "type": "heartbeat",
-                "worker": self.worker_id,
-                "pid": os.getpid(),
-                "version": wire.VERSION,
-                "is_settled": self.clock.is_settled(),
-                "offset_ms": self.clock.measured_ms,
-                "in_flight": self._turns.running,
-                "lag_ms": int(self.pulse.lag_s * 1000),
-                "dropped": dict(self.dropped),
-                "canaries": self.canaries.seen,
-            }
-            self._sender.add(msgspec.json.encode(report))
+            heartbeat = wire.Heartbeat(
+                is_settled=self.clock.is_settled(),
+                offset_ms=self.clock.measured_ms,
+                in_flight=self._turns.running,
+                dropped=dict(self.dropped),
+                canaries=self.canaries.seen,
+                lag_ms=int(self.pulse.lag_s * 1000),
+                pid=os.getpid(),
+            )
+            self._sender.add(wire.encode_report(heartbeat))
             await asyncio.sleep(HEARTBEAT_S)
 
 
@@ -314,10 +332,3 @@ def _too_busy(outcome: Outcome, stood_still_s: float) -> Outcome:
     facts = {**outcome.facts, "seen_too_late": {"reason": outcome.reason, "message": outcome.message}}
     words = f"this probe worker was too busy to tell: its loop stood still for {stood_still_s * 1000:.0f} ms"
     return Outcome.because(Reason.INTERNAL, words, facts)
-
-
-def _answer(result: runner.Result) -> dict[str, Any]:
-    outcome = result.outcome
-    reason = None if outcome.reason is None else {"code": outcome.reason, "message": outcome.message}
-    facts = msgspec.Raw(wire.storable_facts(outcome.facts))
-    return {"verdict": outcome.verdict, "reason": reason, "duration_ms": result.duration_ms, "facts": facts}

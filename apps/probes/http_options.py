@@ -79,7 +79,9 @@ class Options:
         if self.body and (kind := BODY_TYPES[self.body_type]) and "content-type" not in names:
             headers["Content-Type"] = kind
         looks_inside = (
-            self.keyword or self.forbidden or any(c.fact.startswith(("body", "json")) for c in conditions.parse_lines(self.assertions))
+            self.keyword
+            or self.forbidden
+            or any(c.fact.startswith(("body", "json")) for c in conditions.parse_lines(self.assertions))
         )
         request = Request(
             url=self.url,

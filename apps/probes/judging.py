@@ -1,4 +1,4 @@
-"""Judging answers without holding the loop: what is quick is judged on it, the rest by a thread, within bounds of nodes and time."""
+"""Judging answers without holding the loop: what is quick is judged on it, the rest by a thread, bounded in nodes and time."""
 
 from __future__ import annotations
 

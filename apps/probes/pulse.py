@@ -25,6 +25,8 @@ class Pulse:
         self.allowed = most
         """How many runs may be under way now."""
         self.lag_s = 0.0
+        self.beats = 0
+        """How many there were: a watchdog sees by it that the loop comes back."""
         self._due = math.inf
         """When the next beat is to come."""
         self._lags: deque[tuple[float, float]] = deque()
@@ -35,6 +37,7 @@ class Pulse:
             while True:
                 self._due = time.monotonic() + BEAT_S  # the loop's own clock stands still while it does
                 await asyncio.sleep(BEAT_S)
+                self.beats += 1
                 now = time.monotonic()
                 self.note(now, now - self._due, running())
                 on_beat()

@@ -25,11 +25,8 @@ Publish = Callable[[bytes], None]
 
 
 class Sender:
-    def __init__(
-        self, region: str, region_key: str, publish: Publish, now_ms: Callable[[], int], on_drop: Callable[[str], None]
-    ) -> None:
-        self._region = region
-        self._region_key = region_key
+    def __init__(self, signer: wire.Signer, publish: Publish, now_ms: Callable[[], int], on_drop: Callable[[str], None]) -> None:
+        self._signer = signer
         self._publish = publish
         self._now_ms = now_ms
         self._on_drop = on_drop
@@ -83,9 +80,9 @@ class Sender:
             self._send(self._others.popleft())
         left = len(self._runs)
         while left > 0:
-            taken = [self._runs.popleft() for _ in range(min(wire.RUNS, left, len(self._runs)))]
-            left -= wire.RUNS
+            taken = [self._runs.popleft() for _ in range(min(wire.MAX_RUNS, left, len(self._runs)))]
+            left -= wire.MAX_RUNS
             self._send(wire.runs_body(taken))
 
     def _send(self, body: bytes) -> None:
-        self._publish(wire.sign(body, region=self._region, region_key=self._region_key, sent_at=self._now_ms()))
+        self._publish(self._signer.sign(body, sent_at=self._now_ms()))

@@ -117,7 +117,7 @@ def make_app(settings: Settings, engine: Engine) -> Celery:
 
     @app.task(name=wire.TASK, ignore_result=True)
     def run(*, v: int, sent_at: int, jobs: list[dict[str, Any]], **_newer: object) -> None:
-        if v != wire.VERSION:
+        if v != wire.JOBS_VERSION:
             engine.count_dropped("version", len(jobs))
             return
         engine.submit(jobs, sent_at)

@@ -238,6 +238,7 @@ class Trial(models.Model):
     options = EncryptedJSONField()
     """All of them, the secret ones too: sealed again for each region."""
     timeout_s = models.IntegerField()
+    retries = models.SmallIntegerField(default=0)
     region_ids = ArrayField(models.SmallIntegerField())
     created_at = models.DateTimeField()
 
@@ -273,6 +274,7 @@ class DeadLetter(models.Model):
         MESSAGE = "message"
         ROW = "row"
         EVALUATION = "evaluation"
+        PROBE = "probe"
 
     origin = models.CharField(max_length=12, choices=Origin.choices)
     region = models.CharField(max_length=40, blank=True)

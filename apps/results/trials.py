@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from apps.core.wake import wake
 from apps.monitors.errors import FieldError
@@ -14,7 +12,7 @@ from apps.monitors.models import Region
 from apps.monitors.services import CheckFields
 from apps.orgs.models import Project
 from apps.probes.registry import PASSIVE
-from apps.probes.wire import Run, WireError, parse_run
+from apps.probes.wire import Run
 from apps.results.models import Trial, TrialAnswer
 
 DISPATCH_TASK = "pipeline.dispatch_trial"
@@ -36,6 +34,7 @@ def start_trial(*, project: Project, fields: CheckFields, now: datetime) -> Tria
         target=fields.target,
         options=options,
         timeout_s=fields.timeout_s,
+        retries=fields.retries,
         region_ids=fields.region_ids,
         created_at=now,
     )
@@ -43,13 +42,8 @@ def start_trial(*, project: Project, fields: CheckFields, now: datetime) -> Tria
     return trial
 
 
-def note_answer(*, body: Mapping[str, Any], region: Region) -> None:
-    """A region's answer; a second one, or one that nobody waits for any more, changes nothing. Raises WireError."""
-    try:
-        trial_id = uuid.UUID(str(body["trial"]))
-    except (KeyError, ValueError) as error:
-        raise WireError(f"the trial is not named: {error!r}") from error
-    run = _answer(body, trial_id)
+def note_answer(*, trial_id: uuid.UUID, run: Run, region: Region) -> None:
+    """A region's answer; a second one, or one that nobody waits for any more, changes nothing."""
     if Trial.objects.filter(pk=trial_id, region_ids__contains=[region.id]).exists():
         answer = TrialAnswer(
             trial_id=trial_id,
@@ -61,12 +55,6 @@ def note_answer(*, body: Mapping[str, Any], region: Region) -> None:
             facts=run.facts,
         )
         TrialAnswer.objects.bulk_create([answer], ignore_conflicts=True)
-
-
-def _answer(body: Mapping[str, Any], trial_id: uuid.UUID) -> Run:
-    """Judged like a run, of which it is one without a slot."""
-    row = {**body, "check": str(trial_id), "revision": 0, "slot": 0, "started_at": 0}
-    return parse_run(json.dumps(row).encode())
 
 
 def is_over(*, trial: Trial, answers: Sequence[TrialAnswer], now: datetime) -> bool:

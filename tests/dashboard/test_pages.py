@@ -21,6 +21,7 @@ from apps.monitors.regions import WorkerReport, hear_region
 from apps.monitors.services import MASK
 from apps.notifications.models import Channel, Delivery
 from apps.orgs.models import ApiKey, User
+from apps.probes import wire
 from apps.probes.reasons import Verdict
 from apps.probes.wire import Run
 from apps.results.models import Trial
@@ -353,8 +354,9 @@ def test_folded_options_tell_what_is_unusual(cast: Cast, alice: Client) -> None:
 
 def test_a_region_that_reaches_none_of_its_canaries_is_impaired(cast: Cast, alice: Client) -> None:
     def canaries(**seen: bool) -> tuple[bool, bool]:
-        report = WorkerReport(is_settled=True, offset_ms=0, in_flight=0, dropped={}, canaries=seen)
         now = timezone.now()
+        heartbeat = wire.Heartbeat(is_settled=True, offset_ms=0, in_flight=0, dropped={}, canaries=seen)
+        report = WorkerReport("a", to_ms(now), heartbeat)
         hear_region(region_id=cast.regions["eu"].pk, sent_at=to_ms(now), report=report, now=now)
         page = alice.get(f"/projects/{cast.project.pk}/regions/").content.decode()
         shown = next(row for row in alice.get("/api/v1/regions/").json()["results"] if row["slug"] == "eu")

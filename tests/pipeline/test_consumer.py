@@ -20,6 +20,7 @@ from apps.results import services
 from apps.results.models import DeadLetter
 from tests.conftest import Cast
 from tests.incidents.world import World
+from tests.signed import signed
 
 BROKER = "memory://"
 
@@ -77,7 +78,7 @@ def test_a_message_that_met_a_fault_of_ours_is_kept_whole_and_can_be_put_back(
     run = wire.Run(world.check.id, 1, world.first, world.first, 12, Verdict.UP, None, "", {"seen": "x" * 30_000})
     region = cast.regions["eu"]
     sent_at = to_ms(timezone.now())
-    body = wire.sign(wire.runs_body([wire.encode_run(run)]), region=region.slug, region_key=region.key, sent_at=sent_at)
+    body = signed(wire.runs_body([wire.encode_run(run)]), region=region.slug, key=region.key, sent_at=sent_at)
     with monkeypatch.context() as patch:
         patch.setattr(consumer, "ingest", lambda *_, **__: 1 / 0)
         assert taken([(body, {})], monkeypatch) == 0

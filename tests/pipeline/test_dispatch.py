@@ -16,6 +16,7 @@ from apps.pipeline.ingest import Memory, ingest
 from apps.probes import wire
 from apps.probes.reasons import Verdict
 from tests.conftest import NOW, NOW_MS, Cast
+from tests.signed import signed
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_every_slot_is_sent_once_to_every_region(cast: Cast, sent: list[tuple[st
             assert mine == list(range(mine[0], mine[-1] + 1, 10_000))
             assert mine[0] < NOW_MS + 12_001
             assert mine[-1] > NOW_MS + 22_000
-    assert all(len(batch["jobs"]) <= wire.BATCH for _, batch in sent)
+    assert all(len(batch["jobs"]) <= wire.MAX_JOBS for _, batch in sent)
 
 
 def test_a_gap_is_not_made_up_for(cast: Cast, sent: list[tuple[str, dict[str, Any]]]) -> None:
@@ -106,7 +107,7 @@ def test_regions_not_heard_from_and_paused_checks_get_nothing(cast: Cast, sent: 
 
 
 def test_secrets_travel_sealed_for_their_region(cast: Cast, sent: list[tuple[str, dict[str, Any]]]) -> None:
-    row = check(cast, options={"headers": {"Authorization": "Bearer s3cret"}}, degraded_ms=250)
+    row = check(cast, options={"headers": {"Authorization": "Bearer s3cret"}}, degraded_ms=250, retries=2)
     due = due_now(check_id=row.id, revision=1, slot=NOW_MS)
     assert due is not None
     dispatch.send([due], now_ms=NOW_MS)
@@ -114,7 +115,7 @@ def test_secrets_travel_sealed_for_their_region(cast: Cast, sent: list[tuple[str
     assert "s3cret" not in str(sent)
     job = wire.parse_job(jobs["probe.eu"], region_key=cast.regions["eu"].key, region="eu")
     assert job.options["headers"] == {"Authorization": "Bearer s3cret"}
-    assert job.options["degraded_ms"] == 250
+    assert (job.options["degraded_ms"], job.retries) == (250, 2)
     with pytest.raises(wire.WireError):
         wire.parse_job(jobs["probe.eu"], region_key=cast.regions["us"].key, region="us")
     assert "s3cret" not in str(Check.objects.values_list("options", flat=True))
@@ -140,7 +141,7 @@ def test_a_job_carries_what_its_region_saw_last(cast: Cast, sent: list[tuple[str
     def came(slot: int, *answers: str) -> None:
         run = wire.Run(row.id, 1, slot, slot, 5, Verdict.UP, None, "", {"baseline": {"answers": list(answers)}})
         body = wire.runs_body([wire.encode_run(run)])
-        ingest(wire.sign(body, region="eu", region_key=region.key, sent_at=slot), memory=Memory(), now=NOW)
+        ingest(signed(body, region="eu", key=region.key, sent_at=slot), memory=Memory(), now=NOW)
 
     def carried() -> dict[str, Any]:
         sent.clear()
@@ -175,7 +176,7 @@ def test_an_extra_slot_meets_the_bound_that_ticks_have(monkeypatch: pytest.Monke
     monkeypatch.setattr(dispatch, "_sent_lately", {})
     monkeypatch.setattr(dispatch, "_backed_up", set())
     region = Region(slug="busy")
-    tick, waiting = 20 * wire.BATCH, 100
+    tick, waiting = 20 * wire.MAX_JOBS, 100
     Producer.channel.waiting = waiting
     assert dispatch._is_backed_up(Producer, region, 1)
     assert not dispatch._is_backed_up(Producer, region, tick)

@@ -18,6 +18,7 @@ from apps.orgs.models import User
 from apps.pipeline.beat import PairScheduler
 from apps.pipeline.doctor import findings
 from apps.pipeline.figures import QUEUES, Figures, RegionFigures, figures
+from apps.probes import wire
 from apps.results.models import DeadLetter
 from apps.results.services import add_dead_letter
 from tests.conftest import NOW, NOW_MS, Cast
@@ -65,9 +66,10 @@ def test_it_names_what_is_wrong(change: dict[str, Any], words: str) -> None:
 
 def test_its_figures_are_those_of_the_database(cast: Cast) -> None:
     DispatchCursor.objects.update_or_create(pk=1, defaults={"sent_until_ms": NOW_MS - 9_000})
-    report = WorkerReport(True, 4, 7, {"late": 2}, {}, worker="a", lag_ms=30)
+    report = WorkerReport("a", 1, wire.Heartbeat(is_settled=True, offset_ms=4, in_flight=7, dropped={"late": 2}, lag_ms=30))
     hear_region(region_id=cast.regions["eu"].id, sent_at=NOW_MS, report=report, now=NOW)
-    hear_region(region_id=cast.regions["eu"].id, sent_at=NOW_MS, report=replace(report, worker="b", in_flight=5), now=NOW)
+    other = WorkerReport("b", 1, wire.Heartbeat(is_settled=True, offset_ms=4, in_flight=5, dropped={"late": 2}, lag_ms=30))
+    hear_region(region_id=cast.regions["eu"].id, sent_at=NOW_MS, report=other, now=NOW)
     add_dead_letter(origin=DeadLetter.Origin.ROW, error="x", content="y", now=NOW - timedelta(hours=2))
     seen = figures(now=NOW)
     assert seen.dispatch_behind_s == 9
@@ -79,12 +81,11 @@ def test_its_figures_are_those_of_the_database(cast: Cast) -> None:
 
 
 def test_a_worker_that_is_gone_is_counted_no_more(cast: Cast) -> None:
-    report = WorkerReport(True, 4, 7, {"late": 2}, {}, worker="a")
+    report = WorkerReport("a", 1, wire.Heartbeat(is_settled=True, offset_ms=4, in_flight=7, dropped={"late": 2}))
     hear_region(region_id=cast.regions["eu"].id, sent_at=NOW_MS, report=report, now=NOW)
     later = NOW + timedelta(seconds=40)
-    hear_region(
-        region_id=cast.regions["eu"].id, sent_at=NOW_MS + 40_000, report=replace(report, worker="b", dropped={}), now=later
-    )
+    other = WorkerReport("b", 1, wire.Heartbeat(is_settled=True, offset_ms=4, in_flight=7, dropped={}))
+    hear_region(region_id=cast.regions["eu"].id, sent_at=NOW_MS + 40_000, report=other, now=later)
     region = Region.objects.get(slug="eu")
     assert (region.in_flight, region.dropped, list(region.workers)) == (7, {}, ["b"])
 

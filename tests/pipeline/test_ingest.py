@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from apps.pipeline.ingest import Memory, ingest
 from apps.probes import wire
 from apps.results.models import CheckRun, DeadLetter
 from tests.conftest import NOW, NOW_MS, Cast
+from tests.signed import signed
 
 
 def make_checks(cast: Cast, count: int, *regions: str) -> list[Check]:
@@ -47,7 +49,7 @@ def row(check: Check, verdict: str = "up", /, **changes: Any) -> dict[str, Any]:
 
 def message(region: Region, rows: list[Any], sent_at: int = NOW_MS, key: str = "") -> bytes:
     body = json.dumps({"type": "runs", "runs": rows}).encode()
-    return wire.sign(body, region=region.slug, region_key=key or region.key, sent_at=sent_at)
+    return signed(body, region=region.slug, key=key or region.key, sent_at=sent_at)
 
 
 def take(raw: bytes, memory: Memory | None = None) -> None:
@@ -139,7 +141,7 @@ def test_a_disabled_region_is_not_heard(cast: Cast) -> None:
 
 def heartbeat(region: Region, sent_at: int, **changes: Any) -> bytes:
     given = {"type": "heartbeat", "is_settled": True, "offset_ms": 3, "in_flight": 1, "dropped": {"late": 2}}
-    return wire.sign(json.dumps({**given, **changes}).encode(), region=region.slug, region_key=region.key, sent_at=sent_at)
+    return signed(json.dumps({**given, **changes}).encode(), region=region.slug, key=region.key, sent_at=sent_at)
 
 
 def test_a_heartbeat_tells_of_the_worker(cast: Cast) -> None:
@@ -164,6 +166,44 @@ def test_a_worker_that_does_not_know_the_time_yet_is_heard_but_not_live(cast: Ca
 def test_a_message_from_the_future_does_not_keep_a_region_live_for_ever(cast: Cast) -> None:
     take(heartbeat(cast.regions["eu"], NOW_MS + 9_000_000))
     assert not liveness_of(Region.objects.get(slug="eu")).is_live(NOW_MS + 60_000)
+
+
+def test_a_copy_of_a_message_makes_no_silent_region_live(cast: Cast) -> None:
+    Region.objects.update(last_sent_ms=None, heard_at_ms=None)
+    raw = heartbeat(cast.regions["eu"], NOW_MS)
+    take(raw)
+    later = NOW + timedelta(minutes=5)
+    ingest(raw, memory=Memory(), now=later)
+    forged = {**json.loads(raw), "sent_at": NOW_MS + 300_000, "sequence": 2}
+    ingest(json.dumps(forged).encode(), memory=Memory(), now=later)
+    region = Region.objects.get(slug="eu")
+    assert not liveness_of(region).is_live(NOW_MS + 300_000)
+    assert (region.last_sent_ms, region.heard_at_ms) == (NOW_MS, NOW_MS)
+    assert DeadLetter.objects.count() == 1  # the forged one
+
+
+def test_an_older_heartbeat_does_not_take_the_place_of_a_newer_one(cast: Cast) -> None:
+    region = cast.regions["eu"]
+    signer = wire.Signer(region.slug, region.key, "worker")
+
+    def beat(in_flight: int, sent_at: int) -> bytes:
+        report = wire.Heartbeat(is_settled=True, offset_ms=0, in_flight=in_flight, dropped={})
+        return signer.sign(wire.encode_report(report), sent_at=sent_at)
+
+    first, second = beat(1, NOW_MS - 200), beat(2, NOW_MS - 100)
+    for raw in (first, second, first):
+        take(raw)
+    assert Region.objects.get(slug="eu").in_flight == 2
+
+
+def test_a_standstill_of_a_worker_is_a_dead_letter_that_names_the_job(cast: Cast) -> None:
+    (check,) = make_checks(cast, 1)
+    report = wire.Standstill(stood_still_s=10, stack="here", check=check.id, revision=1, slot=5, kind="http")
+    region = cast.regions["eu"]
+    take(signed(wire.encode_report(report), region=region.slug, key=region.key, sent_at=NOW_MS))
+    letter = DeadLetter.objects.get()
+    assert (letter.origin, letter.region, letter.check_id) == ("probe", "eu", check.id)
+    assert "stood still for 10 s at a run of kind http" in letter.error
 
 
 @pytest.mark.parametrize("change", [{"offset_ms": "x"}, {"in_flight": None}, {"dropped": 3}, {"offset_ms": 2**60}])

@@ -129,7 +129,8 @@ def test_a_path_finds_every_node_that_it_leads_to(text: str, path: str, values: 
 
 
 @pytest.mark.parametrize(
-    "path", ["$" + "[*,*]" * 24 + ".z", "$[?@" + "[*,*]" * 24 + ".z]", "$[?count(@" + "[*,*]" * 20 + ") > 1]", "$[?$..[?$..[?$..x]]]"]
+    "path",
+    ["$" + "[*,*]" * 24 + ".z", "$[?@" + "[*,*]" * 24 + ".z]", "$[?count(@" + "[*,*]" * 20 + ") > 1]", "$[?$..[?$..[?$..x]]]"],
 )
 def test_what_a_path_visits_is_bounded_wherever_it_stands(path: str) -> None:
     with pytest.raises(BudgetExceededError):

@@ -24,8 +24,7 @@ from apps.net.guard import AddressPolicy
 from apps.net.network import Network
 from apps.net.stream import Stream
 from apps.probes import runner
-from apps.probes.contract import OptionError, Outcome
-from apps.probes.http_options import parse
+from apps.probes.contract import Outcome
 from apps.probes.judge import upside_down
 from apps.probes.reasons import Reason
 from apps.probes.wire import Job
@@ -167,7 +166,6 @@ def test_a_path_that_doubles_its_nodes_holds_no_other_run(repeated: str) -> None
     outcome = asyncio.run(main()).outcome
     assert outcome.verdict in ("down", "unknown")
     assert max(longest_ms) < 1_000
-
 
 
 def test_credentials_may_be_of_any_letters() -> None:

@@ -170,7 +170,8 @@ def test_a_cookie_goes_where_it_is_for(cookie: str, is_sent: bool) -> None:
         is_end = request.startswith(b"GET /end")
         writer.write(http("200 OK", request) if is_end else http("302 Found", b"", "Location: /end", f"Set-Cookie: {cookie}"))
 
-    outcome = against(handle, **{"keyword" if is_sent else "forbidden": "Cookie: a=1"}).outcome
+    expected: dict[str, Any] = {"keyword" if is_sent else "forbidden": "Cookie: a=1"}
+    outcome = against(handle, **expected).outcome
     assert outcome.verdict == "up", outcome.message
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from apps.probes import sender
+from apps.probes import sender, wire
 from apps.probes.sender import MANY, Sender
 
 PATIENCE_S = 5
@@ -22,7 +22,7 @@ def sent() -> queue.Queue[bytes]:
 def waiting(sent: queue.Queue[bytes], monkeypatch: pytest.MonkeyPatch) -> Iterator[Sender]:
     """For ever, if nothing hurries it."""
     monkeypatch.setattr(sender, "FLUSH_S", 3_600)
-    made = Sender("eu", "A" * 43 + "=", sent.put, lambda: 0, lambda _why: None)
+    made = Sender(wire.Signer("eu", wire.new_region_key(), "a"), sent.put, lambda: 0, lambda _why: None)
     made.start()
     yield made
     made.stop(PATIENCE_S)

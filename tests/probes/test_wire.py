@@ -8,6 +8,7 @@ import pytest
 
 from apps.probes import wire
 from apps.probes.reasons import Reason, Verdict
+from tests.signed import signed
 
 KEY, OTHER = wire.new_region_key(), wire.new_region_key()
 CHECK = "0b8a5a1e-6f0e-4c43-9d9a-0c7f6f7f0001"
@@ -82,12 +83,27 @@ def test_a_poisoned_row_is_a_wire_error(change: dict[str, Any]) -> None:
 
 
 def test_a_signature_is_of_one_body_and_one_key() -> None:
-    envelope = wire.parse_envelope(wire.sign(b'{"type":"runs"}', region="eu", region_key=KEY, sent_at=5))
+    envelope = wire.parse_envelope(signed(b'{"type":"runs"}', region="eu", key=KEY, sent_at=5))
     assert envelope.is_signed_with(KEY)
     assert not envelope.is_signed_with(OTHER)
-    genuine = json.loads(wire.sign(b'{"type":"runs"}', region="eu", region_key=KEY, sent_at=5))
-    forged = wire.parse_envelope(json.dumps({**genuine, "body": '{"type":"runs" }'}).encode())
-    assert not forged.is_signed_with(KEY)
+    genuine = json.loads(signed(b'{"type":"runs"}', region="eu", key=KEY, sent_at=5))
+    changes = {"body": '{"type":"runs" }', "sent_at": 6, "sequence": 9, "worker": "another", "region": "us"}
+    for name, value in changes.items():
+        forged = wire.parse_envelope(json.dumps({**genuine, name: value}).encode())
+        assert not forged.is_signed_with(KEY), name
+
+
+def test_a_trial_s_answer_survives_the_way() -> None:
+    trial, run = wire.parse_trial_answer(wire.encode_trial_answer(CHECK, RUN).decode())
+    assert (trial, run.verdict, run.message, run.facts) == (RUN.check, RUN.verdict, RUN.message, RUN.facts)
+
+
+def test_a_job_survives_the_way_with_its_attempts_and_secrets() -> None:
+    for trial in (None, CHECK):
+        job = wire.Job(CHECK, 0, 0 if trial else 5, "http", "t", {"method": "GET"}, 9, trial=trial, retries=3, tenant="ab")
+        encoded = wire.encode_job(job, secrets={"body": "s"}, region_key=KEY, region="eu")
+        parsed = wire.parse_job(json.loads(json.dumps(encoded)), region_key=KEY, region="eu")
+        assert parsed == wire.Job(**{**vars(job), "options": {"method": "GET", "body": "s"}})
 
 
 @pytest.mark.parametrize(
@@ -96,9 +112,10 @@ def test_a_signature_is_of_one_body_and_one_key() -> None:
         None,
         [],
         {},
-        {"v": 2},
-        {"v": 1, "region": "a"},
-        {"v": 1, "region": "a", "key_id": "b", "body": "\ud800", "mac": "d", "sent_at": 1},
+        {"v": 1},
+        {"v": 2, "region": "a"},
+        {"v": 2, "region": "a", "key_id": "b", "worker": "w", "sequence": 1, "body": "\ud800", "mac": "d", "sent_at": 1},
+        {"v": 2, "region": "a\0", "key_id": "b", "worker": "w", "sequence": 1, "body": "", "mac": "d", "sent_at": 1},
     ],
 )
 def test_what_is_no_envelope_is_a_wire_error(raw: Any) -> None:

@@ -11,10 +11,10 @@ from apps.monitors.services import CheckSpec, judge_spec
 from apps.orgs.models import Role
 from apps.orgs.services import create_api_key
 from apps.pipeline.ingest import Memory, ingest
-from apps.probes import wire
 from apps.results.models import CheckRun, DeadLetter, Trial, TrialAnswer
 from apps.results.trials import is_over, prune_trials, start_trial
 from tests.conftest import NOW, Api, Cast
+from tests.signed import signed
 
 BODY = {"verdict": "up", "reason": None, "duration_ms": 12, "facts": {"status": 200}}
 
@@ -34,7 +34,7 @@ def trial(cast: Cast) -> Trial:
 def answer(cast: Cast, trial: Trial, region: str = "eu", **changes: Any) -> None:
     row = cast.regions[region]
     body = json.dumps({"type": "trial", "trial": str(trial.id), **BODY, **changes}).encode()
-    ingest(wire.sign(body, region=region, region_key=row.key, sent_at=to_ms(NOW)), memory=Memory(), now=NOW)
+    ingest(signed(body, region=region, key=row.key, sent_at=to_ms(NOW)), memory=Memory(), now=NOW)
 
 
 def test_it_is_sent_once_it_is_committed(

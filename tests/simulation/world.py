@@ -34,6 +34,7 @@ from apps.probes import wire
 from apps.probes.reasons import Reason, Verdict
 from apps.results.models import VERDICTS, CheckRun
 from tests.conftest import NOW_MS, Cast
+from tests.signed import signed
 from tests.simulation.fate import Crash, Fate
 
 LIVELY_S, QUIET_S = (10, 40), 30
@@ -182,7 +183,7 @@ class World:
         )
 
     def _post(self, slug: str, body: bytes, at: int) -> None:
-        raw = wire.sign(body, region=slug, region_key=self.workers[slug].region.key, sent_at=at)
+        raw = signed(body, region=slug, key=self.workers[slug].region.key, sent_at=at)
         if self.fate.chance(self._wild(self.fate.loss)):
             return
         late = self.fate.between(1, 20) * 1000 if self.fate.chance(self._wild(self.fate.delay)) else 0

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 from urllib.parse import urlsplit
 
 from apps.net.errors import NetError
@@ -115,7 +114,7 @@ def _failed(response: Response, error: NetError, hops: list[Facts]) -> Outcome:
 async def _judged(
     options: Options, response: Response, hops: list[Facts], latency_ms: float, deadline: float, scene: Scene
 ) -> Outcome:
-    """The outcome of an answer: beside the loop where the body is large or a path visits much, for the loop has others to serve."""
+    """The outcome of an answer; where the body is large or a path visits much, a thread judges it."""
     return await judging.run_bounded(
         lambda budget: _judgement(options, response, hops, latency_ms, scene, budget),
         size=len(response.body),
