@@ -16,12 +16,14 @@ import dns.name
 import dns.rcode
 
 from apps.net.errors import NetError
-from apps.net.guard import AddressPolicy, literal
+from apps.net.guard import REFUSED, AddressPolicy
 from apps.net.resolver import Family, Resolver
 from apps.net.stream import Stream, Trust
 from apps.net.tcp import TcpDialer
 
 Transport = Literal["udp", "tcp", "tls"]
+EDNS_PAYLOAD = 1_232
+"""Bytes of an answer over UDP that no network has to cut (https://dnsflagday.net/2020/)."""
 _RESEND_S = 1.0
 _BIGGEST = 65_535
 _SHORTEST = 12
@@ -30,6 +32,8 @@ _AS_DNS = {
     "connect_refused": "dns_refused", "connect_timeout": "dns_timeout", "read_timeout": "dns_timeout",
     "network_unreachable": "dns_timeout", "connection_reset": "dns_malformed", "connection_closed": "dns_malformed",
 }  # fmt: skip
+_OWN_SERVER = "the worker's own name server"
+_NEXT_SERVER = frozenset({dns.rcode.SERVFAIL, dns.rcode.NOTIMP, dns.rcode.REFUSED})
 _CODES = {"NXDOMAIN": "dns_nxdomain", "SERVFAIL": "dns_servfail", "REFUSED": "dns_refused"}
 
 
@@ -45,7 +49,8 @@ class Server:
 @dataclass(frozen=True)
 class Reply:
     wire: bytes
-    address: str
+    server: str
+    """The address that answered; of this machine's own name servers none is told."""
     took_ms: float
     """Of the answering server's exchange, connection included."""
 
@@ -60,24 +65,34 @@ class DnsClient:
         self._roots = roots
 
     async def ask(self, wire: bytes, server: Server, until: float) -> Reply:
-        """The answer to a query, an id that fits, nothing else looked at. Raises NetError."""
+        """The answer to a query, an id that fits, nothing else looked at. Raises NetError.
+
+        Of this machine's name servers the next one is asked where one fails (SERVFAIL) or does not answer.
+        """
         addresses = await self._addresses(server, until)
         failure: NetError | None = None
+        failed_reply: Reply | None = None
         loop = asyncio.get_running_loop()
         for tried, address in enumerate(addresses):
             began = loop.time()
             share = began + (until - began) / (len(addresses) - tried)
+            shown = address if server.host else _OWN_SERVER
             try:
                 if server.transport == "udp":
-                    answer = await _by_udp(wire, address, server.port, share)
+                    answer = await _by_udp(wire, address, server.port, share, shown)
                 else:
-                    answer = await self._by_stream(wire, address, server, share)
+                    answer = await self._by_stream(wire, address, server, share, shown)
             except NetError as error:
                 failure = failure or error
                 continue
-            return Reply(answer, address, (loop.time() - began) * 1000)
+            reply = Reply(answer, shown, (loop.time() - began) * 1000)
+            if server.host or _rcode_of(answer) not in _NEXT_SERVER:
+                return reply
+            failed_reply = failed_reply or reply
+        if failed_reply is not None:
+            return failed_reply
         if failure is not None and not server.host and failure.code in ("connect_refused", "network_unreachable"):
-            raise NetError("internal", f"the probe worker reaches no name server: {failure.message}")
+            raise NetError("internal", "the probe worker reaches no name server")
         raise failure or NetError("internal", "the probe worker knows no name server")
 
     async def addresses(self, host: str, family: Family, server: Server, until: float) -> list[str]:
@@ -119,7 +134,7 @@ class DnsClient:
 
     async def _answer(self, name: dns.name.Name, kind: str, server: Server, until: float) -> dns.message.QueryMessage:
         """What goes wrong with the server has DNS codes here: it is not the target."""
-        query = dns.message.make_query(name, kind)
+        query = dns.message.make_query(name, kind, use_edns=0, payload=EDNS_PAYLOAD)
         try:
             answer = read_answer(query, await self.ask(query.to_wire(), server, until))
         except NetError as error:
@@ -133,16 +148,16 @@ class DnsClient:
 
     async def _addresses(self, server: Server, until: float) -> Sequence[str]:
         if not server.host:
-            return system_servers()
+            return self._resolver.resolv_conf.current().nameservers
         addresses = await self._resolver.resolve(server.host, "auto", until - asyncio.get_running_loop().time())
         for address in addresses:
             if not self._policy.permits(address):
-                raise NetError("blocked_address", f"{server.host} leads to {address}, an address this deployment does not probe")
+                raise NetError("blocked_address", f"{server.host} leads to {REFUSED}")
         return addresses[:1]
 
-    async def _by_stream(self, wire: bytes, address: str, server: Server, until: float) -> bytes:
+    async def _by_stream(self, wire: bytes, address: str, server: Server, until: float, shown: str) -> bytes:
         connection = await self._dialer.dial(address, server.port, "auto", until, is_judged=not server.host)
-        stream = Stream(connection.sock, f"{address}:{server.port}")
+        stream = Stream(connection.sock, shown if shown == _OWN_SERVER else f"{shown}:{server.port}")
         try:
             if server.transport == "tls":
                 await stream.secure(server.host or address, Trust(self._roots), until)  # opportunistic (RFC 7858, 4.1)
@@ -152,11 +167,11 @@ class DnsClient:
                 data = await stream.receive(until)
                 if not data:
                     code = "dns_truncated" if heard else "connection_closed"
-                    raise NetError(code, f"{address} closed the connection before its answer was whole")
+                    raise NetError(code, f"{shown} closed the connection before its answer was whole")
                 heard += data
         except NetError as error:
             if error.code == "read_timeout":
-                raise NetError("dns_timeout", f"{address} did not answer in time") from error
+                raise NetError("dns_timeout", f"{shown} did not answer in time") from error
             raise
         finally:
             stream.close()
@@ -169,16 +184,20 @@ def read_answer(query: dns.message.Message, reply: Reply) -> dns.message.QueryMe
         answer = dns.message.from_wire(reply.wire)
     except (dns.exception.DNSException, ValueError) as error:
         said = str(error) or type(error).__name__
-        raise NetError("dns_malformed", f"the answer of {reply.address} cannot be read: {said}") from error
+        raise NetError("dns_malformed", f"the answer of {reply.server} cannot be read: {said}") from error
     if not isinstance(answer, dns.message.QueryMessage) or not query.is_response(answer):
-        raise NetError("dns_malformed", f"{reply.address} answers another question")
+        raise NetError("dns_malformed", f"{reply.server} answers another question")
     return answer
 
 
-async def _by_udp(wire: bytes, address: str, port: int, until: float) -> bytes:
+def _rcode_of(wire: bytes) -> int:
+    return wire[3] & 0xF if len(wire) >= _SHORTEST else 0
+
+
+async def _by_udp(wire: bytes, address: str, port: int, until: float, shown: str) -> bytes:
     """Sent again every second; what carries another id is not for us."""
     loop = asyncio.get_running_loop()
-    where = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    where = shown if shown == _OWN_SERVER else f"[{shown}]:{port}" if ":" in shown else f"{shown}:{port}"
     strangers = 0
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setblocking(False)
@@ -203,11 +222,3 @@ async def _by_udp(wire: bytes, address: str, port: int, until: float) -> bytes:
     if strangers:
         raise NetError("dns_malformed", f"{where} sent {strangers} answers to other questions, and none to ours")
     raise NetError("dns_timeout", f"{where} did not answer in time")
-
-
-def system_servers(path: str = "/etc/resolv.conf") -> list[str]:
-    """The name servers of this machine, three at the most (resolv.conf(5))."""
-    with open(path, encoding="utf-8", errors="replace") as lines:
-        fields = (line.split() for line in lines)
-        found = [parts[1] for parts in fields if len(parts) > 1 and parts[0] == "nameserver"]
-    return [address for given in found if (address := literal(given.partition("%")[0]))][:3]

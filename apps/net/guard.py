@@ -4,36 +4,22 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
+import idna
+
 from apps.net.errors import BadHostError
+from apps.net.special_addresses import Address, Network, Reach, embedded_ipv4, reach_of
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-_CLOUD_PLATFORM = ipaddress.IPv4Address("168.63.129.16")  # public by number, reachable from inside Azure alone
+REFUSED = "an address that this deployment does not probe"
+"""How a refusal is told: which address a name of somebody else's network leads to is not the tenant's to learn."""
 _MEMO_LIMIT = 50_000
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
 # What inet_aton(3) accepts beyond dotted quads (2130706433, 0x7f.1, 0177.0.0.1, 127.1): an address in disguise.
 _DISGUISED = re.compile(r"(0x[0-9a-f]*|\d+)(\.(0x[0-9a-f]*|\d+))*\.?", re.ASCII)
-
-
-def unwrap(address: Address) -> Address:
-    """The IPv4 address that an IPv6 one leads to (mapped, 6to4, Teredo, NAT64), else the address itself."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return address
-    if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    if address.sixtofour is not None:
-        return address.sixtofour
-    if address.teredo is not None:
-        return address.teredo[1]
-    if address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address
 
 
 @dataclass(frozen=True)
@@ -64,20 +50,13 @@ class AddressPolicy:
         return known
 
     def _judge(self, given: Address) -> bool:
-        address = unwrap(given)
+        address = embedded_ipv4(given)
         if _inside(address, self.deny) or _inside(given, self.deny):
             return False
         if _inside(address, self.allow):
             return True
-        # Loopback and link-local IPv6 addresses lie in ranges that the registry also calls reserved.
-        local = address.is_loopback or address.is_link_local
-        if isinstance(address, ipaddress.IPv6Address) and address.is_site_local and not self.private:
-            return False
-        if address == _CLOUD_PLATFORM and not self.private:
-            return False
-        if address.is_multicast or address.is_unspecified or (address.is_reserved and not local):
-            return False
-        return self.private or (address.is_global and not local)
+        reach = reach_of(address)
+        return reach is Reach.GLOBAL or (reach is Reach.LOCAL and self.private)
 
 
 def _inside(address: Address, networks: tuple[Network, ...]) -> bool:
@@ -124,7 +103,7 @@ def literal(host: str) -> str | None:
 
 @lru_cache(maxsize=20_000)
 def canonical_host(host: str) -> str:
-    """The host as it is looked up: a literal address, or a lower-case ASCII name (IDNA) without a trailing dot.
+    """The host as it is looked up: a literal address, or a lower-case ASCII name without a trailing dot.
 
     Raises BadHostError for names that no resolver could answer and for addresses in disguise (`0x7f.1`, `2130706433`).
     """
@@ -133,13 +112,31 @@ def canonical_host(host: str) -> str:
     address = literal(host)
     if address is not None:
         return address
-    try:
-        name = host.encode("idna").decode("ascii").lower() if not host.isascii() else host.lower()
-    except UnicodeError as error:
-        raise BadHostError(f"{host!r} is not a valid host name") from error
+    name = host.lower() if host.isascii() else _ascii_name(host)
     if _DISGUISED.fullmatch(name):
         raise BadHostError(f"{host!r} is a number, not a host name: write the address in its usual form")
     name = name.removesuffix(".")
     if not name or len(name) > 253 or not all(_LABEL.fullmatch(label) for label in name.split(".")):
         raise BadHostError(f"{host!r} is not a valid host name")
     return name
+
+
+def _ascii_name(host: str) -> str:
+    """By IDNA 2008 after UTS 46, non-transitional, as browsers do it: `faß.de` is not `fass.de`. Raises BadHostError."""
+    try:
+        mapped = idna.uts46_remap(host, std3_rules=False, transitional=False)
+        return ".".join(_ascii_label(label) for label in mapped.split("."))
+    except (idna.IDNAError, UnicodeError) as error:
+        raise BadHostError(f"{host!r} is not a valid host name") from error
+
+
+def _ascii_label(label: str) -> str:
+    """Symbols (emoji) are not among what IDNA 2008 registers, and are looked up all the same."""
+    if label.isascii():
+        return label.lower()
+    try:
+        return idna.alabel(label).decode()
+    except idna.InvalidCodepoint:
+        if not any(unicodedata.category(character) == "So" for character in label):
+            raise
+        return f"xn--{label.encode('punycode').decode()}"

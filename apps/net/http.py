@@ -21,7 +21,7 @@ from apps.net.dns import DnsClient, Server
 from apps.net.errors import NetError
 from apps.net.failures import NEXT_ADDRESS, Transfer, of_curl, of_proxy, telling
 from apps.net.gate import socket_opener
-from apps.net.guard import AddressPolicy, canonical_host, literal
+from apps.net.guard import REFUSED, AddressPolicy, canonical_host, literal
 from apps.net.multi import Multi
 from apps.net.request import Proxy, Request, configure
 from apps.net.resolver import Family, Resolver
@@ -195,7 +195,7 @@ class HttpEngine:
             addresses = await self._dns.addresses(host, family, server, until)
         refused = [address for address in addresses if not self._policy.permits(address)]
         if refused:  # one refused address refuses the name: the next answer might hold only that one
-            raise NetError("blocked_address", f"{host} leads to {refused[0]}, an address this deployment does not probe")
+            raise NetError("blocked_address", f"{host} leads to {REFUSED}")
         return addresses
 
     def _seen(self, request: Request, url: SplitResult, response: Response, left_s: float, connect_s: float) -> Transfer:
@@ -234,7 +234,7 @@ class HttpEngine:
         # A cancelled transfer leaves above, and its handle goes with it.
         _read(curl, url, intake, response)
         if intake.blocked:
-            response.error = NetError("blocked_address", f"the connection went to {intake.blocked[0]}, which is refused")
+            response.error = NetError("blocked_address", f"the connection went to {REFUSED}")
         elif intake.error is not None:
             response.error = intake.error
         elif intake.is_refused:

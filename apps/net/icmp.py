@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from apps.net.errors import NetError
 from apps.net.failures import connect_failure
-from apps.net.guard import AddressPolicy
+from apps.net.guard import REFUSED, AddressPolicy
 from apps.net.resolver import Family, Resolver
 
 _TOKEN_BYTES = 8
@@ -77,7 +77,7 @@ class Pinger:
         addresses = await self._resolver.resolve(host, family, until - started)
         for address in addresses:
             if not self._policy.permits(address):
-                raise NetError("blocked_address", f"{host} leads to {address}, an address this deployment does not probe")
+                raise NetError("blocked_address", f"{host} leads to {REFUSED}")
         dns_ms = (loop.time() - started) * 1000
         address, flight = addresses[0], _Flight()
         with contextlib.closing(opened(address)) as sock:

@@ -60,7 +60,7 @@ def post(url: str, *, body: bytes, headers: dict[str, str], timeout_s: float, po
     except pycurl.error as error:
         status = curl.getinfo(pycurl.RESPONSE_CODE)
         if blocked:
-            raise NetError("blocked_address", f"{blocked[0]} is an address this deployment does not call") from error
+            raise NetError("blocked_address", "the host leads to an address that this deployment does not call") from error
         if not (status and error.args[0] == pycurl.E_WRITE_ERROR):  # an endless answer is still an answer
             raise NetError("connect_refused" if error.args[0] == 7 else "connection_closed", error.args[1]) from error
     else:

@@ -1,5 +1,7 @@
 """Names to addresses, anew for every run: the hosts file first, then c-ares with its cache defeated.
 
+Short names are completed by the search list of resolv.conf, as other programs of the machine complete them.
+
 c-ares keeps answers for their TTL and its `query_dns` ignores the hosts file; so the file is read by us and the channel is
 replaced every second (one per look-up would cost 0.5 ms).
 """
@@ -16,6 +18,7 @@ from pycares import errno as ares
 
 from apps.net.errors import NetError
 from apps.net.guard import literal
+from apps.net.resolv_conf import ResolvConfFile
 
 Family = Literal["auto", "ipv4", "ipv6"]
 
@@ -39,6 +42,10 @@ _CODES = {
     # No name server answers us at all: our own link, nothing is known of the target.
     ares.ARES_ECONNREFUSED: "internal",
 }
+
+
+_NEXT_NAME = frozenset({"dns_nxdomain", "dns_empty", "dns_servfail"})
+"""After these the next name of the search list is asked for, as res_search(3) does it."""
 
 
 class HostsFile:
@@ -77,9 +84,15 @@ class HostsFile:
 class Resolver:
     """Looks names up for one event loop. Close it before the loop ends."""
 
-    def __init__(self, nameservers: Sequence[str] | None = None, hosts: HostsFile | None = None) -> None:
+    def __init__(
+        self,
+        nameservers: Sequence[str] | None = None,
+        hosts: HostsFile | None = None,
+        resolv_conf: ResolvConfFile | None = None,
+    ) -> None:
         self._nameservers = nameservers
         self._hosts = hosts or HostsFile()
+        self.resolv_conf = resolv_conf or ResolvConfFile()
         self._channel: aiodns.DNSResolver | None = None
         self._born = 0.0
         self._closing: set[asyncio.Task[None]] = set()
@@ -93,16 +106,24 @@ class Resolver:
         listed = [a for a in self._hosts.lookup(host) if ("AAAA" if ":" in a else "A") in wanted]
         if listed:
             return sorted(listed, key=lambda a: ":" in a)
-        channel = self._fresh_channel()
         try:
             async with asyncio.timeout(timeout_s):
-                answers = await _ask(channel, host, wanted)
+                return await self._search(host, wanted)
         except TimeoutError:
             raise NetError("dns_timeout", f"no answer for {host} within {timeout_s * 1000:.0f} ms") from None
-        addresses = [a for answer in answers if not isinstance(answer, BaseException) for a in _addresses(answer)]
-        if addresses:
-            return addresses
-        raise _failure(host, [answer for answer in answers if isinstance(answer, BaseException)])
+
+    async def _search(self, host: str, records: Sequence[Literal["A", "AAAA"]]) -> list[str]:
+        """Through the search list, until a name has an address. Raises what is wrong with the name as it was written."""
+        failures: dict[str, NetError] = {}
+        for name in self.resolv_conf.current().candidates(host):
+            answers = await _ask(self._fresh_channel(), name, records)
+            addresses = [a for answer in answers if not isinstance(answer, BaseException) for a in _addresses(answer)]
+            if addresses:
+                return addresses
+            failures[name] = _failure(host, [answer for answer in answers if isinstance(answer, BaseException)])
+            if failures[name].code not in _NEXT_NAME:
+                raise failures[name]
+        raise failures[host]
 
     async def close(self) -> None:
         channels = [self._channel.close()] if self._channel else []

@@ -213,6 +213,7 @@ def _context(trust: Trust) -> SSL.Context:
         store = crypto.X509Store() if (known := context.get_cert_store()) is None else known
         for certificate in x509.load_pem_x509_certificates(trust.roots.encode()):
             store.add_cert(crypto.X509.from_cryptography(certificate))
+        store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)  # an authority of one's own may be an intermediate, as for libcurl
     else:
         context.load_verify_locations(certifi.where())
     if trust.certificate:

@@ -10,7 +10,7 @@ from typing import Any
 
 from apps.net.errors import NetError
 from apps.net.failures import connect_failure, telling
-from apps.net.guard import AddressPolicy
+from apps.net.guard import REFUSED, AddressPolicy
 from apps.net.resolver import Family, Resolver
 
 
@@ -44,7 +44,7 @@ class TcpDialer:
         addresses: Sequence[str] = await self._resolver.resolve(host, family, until - started)
         for address in addresses:
             if not (is_judged or self._policy.permits(address)):
-                raise NetError("blocked_address", f"{host} leads to {address}, an address this deployment does not probe")
+                raise NetError("blocked_address", f"{host} leads to {REFUSED}")
         resolved = loop.time()
         failure: NetError | None = None
         for tried, address in enumerate(addresses):

@@ -11,11 +11,28 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 
 def describe(chain: list[str]) -> dict[str, Any] | None:
-    """Facts of the leaf of a PEM chain (leaf first), or None when nothing was presented or it cannot be read."""
-    if not chain:
+    """Facts of the leaf of a PEM chain (leaf first), or None when nothing was presented or it cannot be read.
+
+    `issuers`: of each certificate presented behind it, who it is and when it ends (epoch milliseconds).
+    """
+    leaf = _leaf(chain[0]) if chain else None
+    if leaf is None:
         return None
-    leaf = _leaf(chain[0])
-    return {**leaf, "chain": len(chain)} if leaf else None
+    behind = [facts for pem in chain[1:_MAX_ISSUERS] if (facts := _leaf(pem))]
+    issuers = [{"subject": facts["subject"], "not_after": facts["not_after"]} for facts in behind]
+    return {**leaf, "chain": len(chain), "issuers": issuers}
+
+
+def first_to_expire(certificate: dict[str, Any], now_ms: int) -> tuple[int, str]:
+    """Of a presented chain's facts: when the first certificate ends, and its subject; nothing for the leaf.
+
+    One behind the leaf that has ended already was not needed: the handshake came about without it.
+    """
+    ends = [(issuer["not_after"], issuer["subject"]) for issuer in certificate.get("issuers", ())]
+    return min([(certificate["not_after"], ""), *(end for end in ends if end[0] > now_ms)])
+
+
+_MAX_ISSUERS = 10
 
 
 @lru_cache(maxsize=4096)

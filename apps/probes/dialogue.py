@@ -70,10 +70,18 @@ async def greet_smtp(lines: Lines, name: str) -> tuple[str, list[str]]:
     return " ".join(texts)[:300], await ehlo(lines, name)
 
 
+_UNKNOWN_COMMAND = frozenset({500, 501, 502, 504})
+
+
 async def ehlo(lines: Lines, name: str) -> list[str]:
-    """The extensions that are offered, in upper case."""
+    """The extensions that are offered, in upper case; none by a server that knows HELO alone (RFC 5321, 4.1.4)."""
     await lines.say(f"EHLO {name}")
     code, texts = await lines.reply()
+    if code in _UNKNOWN_COMMAND:
+        await lines.say(f"HELO {name}")
+        code, texts = await lines.reply()
+        if code == 250:
+            return []
     if code != 250:
         raise NetError("smtp_greeting", f"the server answers EHLO with {code} {' '.join(texts)}".rstrip())
     return [text.upper() for text in texts[1:]]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from apps.probes import conditions
+from apps.probes.certificates import first_to_expire
 from apps.probes.conditions import Condition
 from apps.probes.contract import Facts, Outcome
 from apps.probes.reasons import Reason, Verdict
@@ -80,7 +81,7 @@ def asserted(facts: Facts, latency_ms: float | None, now_ms: int) -> Facts:
     values: Facts = {**facts, **facts.get("phases_ms", {}), "latency": latency_ms}
     certificate = facts.get("certificate")
     if certificate:
-        days = (certificate["not_after"] - now_ms) / DAY_MS
+        days = (first_to_expire(certificate, now_ms)[0] - now_ms) / DAY_MS
         values |= {"certificate.days": days, "certificate.issuer": certificate["issuer"]}
     return values
 

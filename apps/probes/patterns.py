@@ -28,7 +28,20 @@ def check(field: str, pattern: str) -> None:
 
 @lru_cache(maxsize=5_000)
 def compiled(pattern: str) -> Any:
+    """For texts."""
+    return re2.compile(pattern, options=_options())
+
+
+@lru_cache(maxsize=5_000)
+def compiled_for_bytes(pattern: str) -> Any:
+    """For what need not be text: `.` and `\\xff` are a byte, a character beyond ASCII is its UTF-8 bytes."""
+    options = _options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    return re2.compile(pattern.encode(), options=options)
+
+
+def _options() -> Any:
     options = re2.Options()
     options.max_mem = 4 << 20
     options.log_errors = False
-    return re2.compile(pattern, options=options)
+    return options

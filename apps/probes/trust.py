@@ -13,7 +13,7 @@ from cryptography.x509 import ocsp
 from apps.net import chains
 from apps.net.errors import NetError
 from apps.net.stream import Handshake, Stream, Trust
-from apps.probes.certificates import describe
+from apps.probes.certificates import describe, first_to_expire
 from apps.probes.contract import Facts, OptionError, OptionField, Outcome, RawOptions, Scene, grouped
 from apps.probes.judge import DAY_MS
 from apps.probes.reasons import Reason
@@ -77,13 +77,15 @@ class TrustOptions:
         return Trust(self.ca or roots, self.client_certificate, self.client_key)
 
     def expiry(self, certificate: Facts | None, now_ms: int) -> Outcome | None:
-        """Of a certificate's facts: down or degraded when it ends too soon. What has ended is the handshake's matter."""
+        """Of a chain's facts: down or degraded when a certificate ends too soon. What has ended is the handshake's matter."""
         if certificate is None or not self.verify_tls:
             return None
-        left_ms = certificate["not_after"] - now_ms
+        ends_ms, issuer = first_to_expire(certificate, now_ms)
+        left_ms = ends_ms - now_ms
         for days, verdict in ((self.expiry_down_days, "down"), (self.expiry_degraded_days, "degraded")):
             if days and left_ms < days * DAY_MS:
-                message = f"[certificate.days] ({left_ms / DAY_MS:.1f}) >= {days}"
+                whose = f": the intermediate certificate {issuer} ends first" if issuer else ""
+                message = f"[certificate.days] ({left_ms / DAY_MS:.1f}) >= {days}{whose}"
                 return Outcome.because(Reason.TLS_EXPIRING, message).judged(verdict)
         return None
 

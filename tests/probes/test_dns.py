@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import dns.flags
@@ -13,8 +14,11 @@ import dns.rrset
 import pytest
 
 from apps.net import dns as net_dns
+from apps.net.errors import NetError
 from apps.net.guard import AddressPolicy
 from apps.net.network import Network
+from apps.net.resolv_conf import ResolvConfFile
+from apps.net.resolver import Resolver
 from apps.probes import runner
 from apps.probes.contract import OptionError
 from apps.probes.kinds.dns import parse
@@ -120,6 +124,19 @@ def another_id(query: dns.message.Message, transport: str) -> bytes:
 async def name_server(answer: Answer, context: Any = None) -> AsyncIterator[int]:
     """UDP and TCP on one port; over TLS, TCP alone."""
 
+    async def talk(reader: Reader, writer: Writer) -> None:
+        size = int.from_bytes(await reader.readexactly(2), "big")
+        wire = answer(dns.message.from_wire(await reader.readexactly(size)), "tcp")
+        if wire:
+            writer.write(len(wire).to_bytes(2, "big") + wire)
+            await writer.drain()
+
+    async with talked(talk, context) as port, udp_server(answer, "127.0.0.1", port):
+        yield port
+
+
+@contextlib.asynccontextmanager
+async def udp_server(answer: Answer, host: str, port: int) -> AsyncIterator[None]:
     class Datagrams(asyncio.DatagramProtocol):
         def connection_made(self, transport: Any) -> None:
             self._transport = transport
@@ -129,20 +146,11 @@ async def name_server(answer: Answer, context: Any = None) -> AsyncIterator[int]
             if wire is not None:
                 self._transport.sendto(wire, sender)
 
-    async def talk(reader: Reader, writer: Writer) -> None:
-        size = int.from_bytes(await reader.readexactly(2), "big")
-        wire = answer(dns.message.from_wire(await reader.readexactly(size)), "tcp")
-        if wire:
-            writer.write(len(wire).to_bytes(2, "big") + wire)
-            await writer.drain()
-
-    async with talked(talk, context) as port:
-        loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_datagram_endpoint(Datagrams, ("127.0.0.1", port))
-        try:
-            yield port
-        finally:
-            transport.close()
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(Datagrams, (host, port))
+    try:
+        yield
+    finally:
+        transport.close()
 
 
 def look(
@@ -264,23 +272,117 @@ def test_a_closed_port_and_a_refused_address_are_named() -> None:
     assert asyncio.run(main("127.0.0.1", AddressPolicy())).reason == "blocked_address"
 
 
-def test_the_machines_own_name_servers_are_read(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    conf = tmp_path / "resolv.conf"
-    conf.write_text("# x\nsearch a.b\nnameserver 192.0.2.53\nnameserver fe80::1%eth0\nnameserver nonsense\n")
-    assert net_dns.system_servers(str(conf)) == ["192.0.2.53", "fe80::1"]
-    monkeypatch.setattr(net_dns, "system_servers", lambda: ["127.0.0.1"])
-
-    async def main() -> Any:
-        network = Network(AddressPolicy())  # the machine's own are nobody else's business
+async def ask_own_servers(conf: Path, port: int) -> net_dns.Reply:
+    network = Network(AddressPolicy(), resolver=Resolver(resolv_conf=ResolvConfFile(str(conf))))  # nobody else's business
+    try:
         wire = dns.message.make_query("e.test", "A").to_wire()
-        async with name_server(told) as port:
-            try:
-                server = net_dns.Server("", port, "udp")
-                return await network.dns.ask(wire, server, asyncio.get_running_loop().time() + 1)
-            finally:
-                await network.close()
+        return await network.dns.ask(wire, net_dns.Server("", port, "udp"), asyncio.get_running_loop().time() + 1)
+    finally:
+        await network.close()
 
-    assert asyncio.run(main()).address == "127.0.0.1"
+
+def test_the_machines_own_name_servers_are_asked_and_not_told(tmp_path: Path) -> None:
+    conf = tmp_path / "resolv.conf"
+    conf.write_text("nameserver 127.0.0.1\n")
+
+    async def main() -> net_dns.Reply:
+        async with name_server(told) as port:
+            return await ask_own_servers(conf, port)
+
+    assert "127.0.0.1" not in asyncio.run(main()).server
+    with pytest.raises(NetError) as caught:
+        asyncio.run(ask_own_servers(conf, unused_port()))
+    assert caught.value.code == "internal"
+    assert "127.0.0.1" not in caught.value.message
+
+
+def test_the_next_of_the_machines_own_name_servers_is_asked_where_one_fails(tmp_path: Path) -> None:
+    conf = tmp_path / "resolv.conf"
+    conf.write_text("nameserver ::1\nnameserver 127.0.0.1\n")
+
+    def fails(query: dns.message.Message, _transport: str) -> bytes:
+        answer = dns.message.make_response(query)
+        answer.set_rcode(dns.rcode.SERVFAIL)
+        return answer.to_wire()
+
+    async def main() -> int:
+        async with name_server(told) as port, udp_server(fails, "::1", port):
+            reply = await ask_own_servers(conf, port)
+        return int(dns.message.from_wire(reply.wire).rcode())
+
+    assert asyncio.run(main()) == dns.rcode.NOERROR
+
+
+def test_a_chain_of_aliases_told_one_by_one_is_followed() -> None:
+    def link(query: dns.message.Message, _transport: str) -> bytes:
+        answer = dns.message.make_response(query)
+        name = query.question[0].name
+        number = int(name.labels[0][1:]) if name.labels[0][:1] == b"a" else 0
+        follow = f"a{number + 1}.test." if number < 12 else None
+        if follow:
+            answer.answer = [dns.rrset.from_text(name, 30, "IN", "CNAME", follow)]
+        else:
+            answer.answer = [dns.rrset.from_text(name, 30, "IN", "A", "192.0.2.1")]
+        return answer.to_wire()
+
+    outcome = look(link)
+    assert (outcome.verdict, outcome.facts.get("answers")) == ("up", ["192.0.2.1"]), outcome.message
+
+
+def test_large_answers_need_no_second_question() -> None:
+    def large(query: dns.message.Message, transport: str) -> bytes:
+        answer = dns.message.make_response(query)
+        answer.answer = [dns.rrset.from_text("e.test.", 30, "IN", "TXT", *[f'"{number:0>100}"' for number in range(9)])]
+        wire = answer.to_wire()
+        assert transport == "udp"
+        assert 512 < len(wire) <= query.payload
+        return wire
+
+    assert look(large, record_type="TXT").verdict == "up"
+
+
+def test_a_server_that_knows_no_edns_is_asked_without() -> None:
+    def old(query: dns.message.Message, transport: str) -> bytes:
+        if query.edns < 0:
+            return told(query, transport)
+        answer = dns.message.make_response(query)
+        answer.use_edns(False)
+        answer.set_rcode(dns.rcode.FORMERR)
+        return answer.to_wire()
+
+    assert look(old).verdict == "up"
+
+
+@pytest.mark.parametrize(
+    ("record_type", "expected"),
+    [
+        ("MX", "10\tmail.e.test."),
+        ("MX", "10 MAIL.e.test"),
+        ("CAA", '0 issue "ca.test"'),
+        ("CAA", "0 issue ca.test"),
+        ("TXT", '"v=spf1 " "-all"'),
+        ("TXT", "v=spf1 -all"),
+        ("AAAA", "2001:0db8:0::1"),
+        ("SOA", "ns1.e.test. admin.e.test. 1 2 3 4 5"),
+    ],
+)
+def test_records_are_compared_as_records(record_type: str, expected: str) -> None:
+    outcome = look(record_type=record_type, expected=[expected], match="exact")
+    assert outcome.verdict == "up", outcome.message
+
+
+def test_a_name_beyond_ascii_is_compared_as_zones_hold_it() -> None:
+    def alias(query: dns.message.Message, _transport: str) -> bytes:
+        answer = dns.message.make_response(query)
+        answer.answer = [dns.rrset.from_text("e.test.", 30, "IN", "NS", "xn--bcher-kva.test.")]
+        return answer.to_wire()
+
+    assert look(alias, record_type="NS", expected=["bücher.test"], match="exact").verdict == "up"
+
+
+@pytest.mark.parametrize("target", [".", "1.0/25.2.0.192.in-addr.arpa", "*.e.test", "_dmarc.e.test", "a=b.e.test"])
+def test_any_name_of_the_dns_may_be_asked_for(target: str) -> None:
+    assert parse(target, {"record_type": "NS"}).name == target
 
 
 @pytest.mark.parametrize(
@@ -288,6 +390,8 @@ def test_the_machines_own_name_servers_are_read(tmp_path: Any, monkeypatch: pyte
     [
         ("192.0.2.1", {}, "target"),
         ("a b", {}, "target"),
+        ("127.1", {}, "target"),
+        ("a..b/c", {}, "target"),
         ("e.test", {"record_type": "ANY"}, "options.record_type"),
         ("e.test", {"nameserver": "a b"}, "options.nameserver"),
         ("e.test", {"expected": "192.0.2.1"}, "options.expected"),

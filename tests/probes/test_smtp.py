@@ -34,7 +34,11 @@ class Mail:
         while line := (await reader.readline()).decode().strip():
             self.heard.append(line)
             verb = line.split()[0].upper()
-            if verb == "EHLO":
+            if verb == "EHLO" and not self.offers:
+                writer.write(b"500 unknown command\r\n")
+            elif verb == "HELO":
+                writer.write(b"250 mx.example\r\n")
+            elif verb == "EHLO":
                 lines = ["mx.example", *self.offers.split(",")]
                 writer.write("".join(f"250{'-' if i < len(lines) - 1 else ' '}{x}\r\n" for i, x in enumerate(lines)).encode())
             elif verb == "STARTTLS":
@@ -85,6 +89,8 @@ def test_a_mail_server_is_up_and_never_asked_to_send() -> None:
     [
         (Mail(), {}, None),
         (Mail(), {"banner": r"^mx\."}, None),
+        (Mail(offers=""), {}, None),
+        (Mail(offers=""), {"security": "starttls"}, "starttls_missing"),
         (Mail(), {"banner": "Exchange"}, "banner_mismatch"),
         (Mail(greeting=b"554 closed\r\n"), {}, "smtp_greeting"),
         (Mail(greeting=b"+OK pop\r\n"), {}, "smtp_greeting"),

@@ -89,6 +89,12 @@ async def babbles(_reader: Reader, writer: Writer) -> None:
         await writer.drain()
 
 
+async def speaks_bytes(_reader: Reader, writer: Writer) -> None:
+    writer.write(b"\x00\x80\xffv\xc3\xa9")
+    await writer.drain()
+    await asyncio.sleep(1)
+
+
 async def upgrades(reader: Reader, writer: Writer) -> None:
     writer.write(b"hello\r\n")
     await reader.readline()
@@ -108,6 +114,9 @@ async def upgrades(reader: Reader, writer: Writer) -> None:
         (closes, ["expect ."], "connection_closed"),
         (waits, ["expect ."], "read_timeout"),
         (babbles, ["expect never"], "banner_mismatch"),
+        (speaks_bytes, [r"expect ^\x00\x80\xffv"], None),
+        (speaks_bytes, [r"expect ^\x00..v\xc3", r"expect ^\xa9$"], None),
+        (speaks_bytes, ["expect é"], None),
         (upgrades, ["expect hello", r"send STARTTLS\r\n", "expect go", "starttls", "expect secret"], None),
         (ftp, ["starttls"], "tls_handshake"),
     ],

@@ -14,7 +14,8 @@ from apps.probes.contract import OptionError
 from apps.probes.kinds.tls import parse
 from apps.probes.wire import Job
 from tests.probes.authority import DAY, MIDDLE, NOW, ROOT, STRANGER, Pair, issued, weak_key
-from tests.probes.servers import NOW_MS, says, served, stalls, talked
+from tests.probes.http_looks import probe
+from tests.probes.servers import NOW_MS, http, says, served, stalls, talked
 
 HOST = "127.0.0.1"
 GOOD = issued(HOST, by=MIDDLE, chain=(MIDDLE.certificate,))
@@ -73,6 +74,28 @@ def test_a_certificate_that_ends_soon_is_degraded_then_down() -> None:
     assert seen(ends, expiry_degraded_days=3).verdict == "up"
     down = seen(ends, expiry_down_days=7)
     assert (down.verdict, down.reason, down.message) == ("down", "tls_expiring", "[certificate.days] (5.0) >= 7")
+
+
+def seen_by_http(pair: Pair, **options: Any) -> Any:
+    async def main() -> Any:
+        async with served(says(http()), pair.server()) as port:
+            return await probe(f"https://{HOST}:{port}/", timeout_ms=3_000, **options)
+
+    return asyncio.run(main()).outcome
+
+
+@pytest.mark.parametrize("look_at", [seen, seen_by_http])
+def test_an_intermediate_certificate_that_ends_first_is_told(look_at: Any) -> None:
+    middle = issued(common="Soon Over", organization="Tests Ltd", is_authority=True, by=ROOT, ends=NOW + 3 * DAY)
+    outcome = look_at(issued(HOST, by=middle, chain=(middle.certificate,)), ca=ROOT.pem)
+    assert (outcome.verdict, outcome.reason) == ("degraded", "tls_expiring")
+    assert "Soon Over" in outcome.message
+
+
+@pytest.mark.parametrize("look_at", [seen, seen_by_http])
+def test_an_authority_of_ones_own_may_be_an_intermediate(look_at: Any) -> None:
+    outcome = look_at(issued(HOST, by=MIDDLE, chain=(MIDDLE.certificate,)), ca=MIDDLE.pem)
+    assert outcome.verdict == "up", outcome.message
 
 
 def test_an_old_protocol_is_named() -> None:

@@ -7,7 +7,9 @@ name servers have cached, and validates no signature itself: the AD flag is the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
@@ -17,13 +19,14 @@ import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
+import dns.rdata
 import dns.rdatatype
 import dns.reversename
 import dns.rrset
 
-from apps.net.dns import Server, Transport, read_answer
-from apps.net.errors import NetError
-from apps.net.guard import literal
+from apps.net.dns import EDNS_PAYLOAD, Server, Transport, read_answer
+from apps.net.errors import BadHostError, NetError
+from apps.net.guard import canonical_host, literal
 from apps.probes import conditions, judge, patterns
 from apps.probes.contract import (
     Facts,
@@ -48,8 +51,11 @@ MATCHES = {
     "exact": "They and no others",
     "regex": "Patterns (RE2)",
 }
-_MOST_LINKS = 8
+_MAX_ALIASES = 16
 _SHOWN = 50
+_OTHER_NAME = re.compile(r"\.|(?=.*[/*=+_])[!-~]{1,253}", re.ASCII)
+"""What no host is called, and a name of the DNS may be."""
+_NO_EDNS = frozenset({dns.rcode.FORMERR, dns.rcode.NOTIMP, dns.rcode.BADVERS})
 _REASONS = {"NXDOMAIN": Reason.DNS_NXDOMAIN, "SERVFAIL": Reason.DNS_SERVFAIL, "REFUSED": Reason.DNS_REFUSED}
 
 
@@ -91,7 +97,7 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
     except OptionError as error:
         raise OptionError("options.nameserver", error.message) from error
     options = Options(
-        name=host_of(target),
+        name=_question_name(target),
         host=server_host,
         record_type=fields.choice("record_type", "A", TYPES),
         nameserver=nameserver,
@@ -114,6 +120,19 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
         raise OptionError("options.expected", f"cannot be there in an answer with {options.rcode}")
     fields.end()
     return options
+
+
+def _question_name(target: str) -> str:
+    """A host, or any other name that the DNS has, like `1.0/25.2.0.192.in-addr.arpa` (RFC 2317) and `.`. Raises OptionError."""
+    try:
+        return host_of(target)
+    except OptionError:
+        if not _OTHER_NAME.fullmatch(target):
+            raise
+    try:
+        return dns.name.from_text(target).to_text(omit_final_dot=target != ".")
+    except dns.exception.DNSException as error:
+        raise OptionError("target", f"is not a name: {error}") from error
 
 
 async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
@@ -140,7 +159,7 @@ async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
             facts |= _records(chain.answer, ttls)
             break
         question = chain.canonical_name  # a server that knows only this link: ask it for the next
-        if question in seen or len(seen) > _MOST_LINKS:
+        if question in seen or len(seen) > _MAX_ALIASES:
             return Outcome.because(Reason.DNS_LOOP, f"the aliases of {options.name} lead back to {question}", facts)
         seen.add(question)
     latency_ms = (asyncio.get_running_loop().time() - started) * 1000
@@ -163,10 +182,14 @@ async def _asked(
     question: dns.name.Name, options: Options, deadline: float, scene: Scene, facts: Facts
 ) -> dns.message.QueryMessage:
     """One answer, over TCP where it did not fit into a datagram. Raises NetError."""
-    query = dns.message.make_query(question, options.record_type, want_dnssec=options.dnssec)
+    query = dns.message.make_query(question, options.record_type, use_edns=0, payload=EDNS_PAYLOAD, want_dnssec=options.dnssec)
     server = options.server
     reply = await scene.network.dns.ask(query.to_wire(), server, deadline)
     answer = read_answer(query, reply)
+    if answer.rcode() in _NO_EDNS and not options.dnssec:  # a server from before RFC 6891
+        query.use_edns(False)
+        reply = await scene.network.dns.ask(query.to_wire(), server, deadline)
+        answer = read_answer(query, reply)
     if answer.flags & dns.flags.TC and server.transport == "udp":
         try:
             reply = await scene.network.dns.ask(query.to_wire(), replace(server, transport="tcp"), deadline)
@@ -174,7 +197,6 @@ async def _asked(
             raise NetError("dns_truncated", f"the answer was cut short, and over TCP: {error.message}") from error
         answer = read_answer(query, reply)
     facts |= {
-        "address": reply.address,
         "phases_ms": {"dns": round(reply.took_ms, 2)},
         "rcode": dns.rcode.to_text(answer.rcode()),
         "flags": dns.flags.to_text(answer.flags),
@@ -206,11 +228,31 @@ def _text(row: Any) -> str:
 
 
 def _plain(text: str) -> str:
-    parts = [part.removesuffix(".").lower() if part != "." else part for part in text.split(" ")]
+    parts = [part.removesuffix(".").lower() if part != "." else part for part in text.split()]
     try:
         return str(ipaddress.ip_address(parts[0])) if len(parts) == 1 else " ".join(parts)
     except ValueError:
         return " ".join(parts)
+
+
+def _expected_forms(record_type: str, written: str) -> frozenset[str]:
+    """What an answer may read that is expected as `written`: as dig prints it, as zones hold it, or as it stands."""
+    forms = {written if record_type == "TXT" else _plain(written)}
+    words = written if record_type == "TXT" else " ".join(_ascii_word(word) for word in written.split())
+    with contextlib.suppress(dns.exception.DNSException, ValueError):
+        row = dns.rdata.from_text("IN", record_type, words, origin=dns.name.root, relativize=False)
+        forms.add(_text(row))
+    return frozenset(forms)
+
+
+def _ascii_word(word: str) -> str:
+    """A name beyond ASCII as zones hold it."""
+    if word.isascii():
+        return word
+    try:
+        return canonical_host(word)
+    except BadHostError:
+        return word
 
 
 def _findings(options: Options, facts: Facts) -> list[Outcome | None]:
@@ -250,10 +292,11 @@ def _unexpected(options: Options, answers: Sequence[str], facts: Facts) -> Outco
     if options.match == "regex":
         is_right = all(any(patterns.compiled(wanted).search(answer) for answer in answers) for wanted in options.expected)
     else:
-        is_text = options.record_type == "TXT"
-        wanted = {text if is_text else _plain(text.strip()) for text in options.expected}
         found = set(answers)
-        is_right = {"all": wanted <= found, "any": bool(wanted & found), "exact": wanted == found}[options.match]
+        expected = [_expected_forms(options.record_type, written) for written in options.expected]
+        are_there = [bool(forms & found) for forms in expected]
+        is_exact = all(are_there) and found <= frozenset().union(*expected)
+        is_right = {"all": all(are_there), "any": any(are_there), "exact": is_exact}[options.match]
     if is_right:
         return None
     message = f"[answers] ({', '.join(answers)[:500]}) {options.match} of {', '.join(options.expected)[:500]}"

@@ -7,7 +7,6 @@ answers. Cannot prove anything behind the listener without one: a kernel accepts
 from __future__ import annotations
 
 import asyncio
-import codecs
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -116,12 +115,11 @@ class _Conversation:
         self._stream = stream
         self._until = until
         self._facts = facts
-        self._heard = ""
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a character may come in two pieces
+        self._heard = b""
 
     async def expect(self, pattern: str) -> None:
         """Read until the pattern is found; what stands before its end is used up. Raises NetError."""
-        wanted = patterns.compiled(pattern)
+        wanted = patterns.compiled_for_bytes(pattern)
         while not (found := wanted.search(self._heard)):
             if len(self._heard) > _HEARD_BYTES:
                 raise self._mismatch(pattern, f"within {_HEARD_BYTES:,} bytes")
@@ -135,12 +133,15 @@ class _Conversation:
                 raise self._mismatch(pattern, "before the connection was closed")
             if not data:
                 raise NetError("connection_closed", "the server closed the connection without a word")
-            self._heard += self._decoder.decode(data).replace("\x00", "�")
-            self._facts["banner"] = self._heard[:_SHOWN]
+            self._heard += data
+            self._facts["banner"] = self._shown()
         self._heard = self._heard[found.end() :]
 
     def _mismatch(self, pattern: str, when: str) -> NetError:
-        return NetError("banner_mismatch", f"[answer] ({self._heard[:_SHOWN]!r}) matches {pattern!r} {when}")
+        return NetError("banner_mismatch", f"[answer] ({self._shown()!r}) matches {pattern!r} {when}")
+
+    def _shown(self) -> str:
+        return self._heard[: 4 * _SHOWN].decode("utf-8", "replace").replace("\x00", "�")[:_SHOWN]
 
 
 def _unescaped(text: str) -> bytes:
@@ -173,7 +174,8 @@ def propose(typed: str) -> str | None:
 FIELDS = (
     OptionField(
         "dialogue", "Dialogue", "lines",
-        r"A step to a line: send TEXT (\r\n ends a line), expect PATTERN (RE2), starttls. Members can read it: no passwords.",
+        r"A step to a line: send TEXT (\r\n ends a line), expect PATTERN (RE2 over bytes: \x00, \xff), starttls. "
+        "Members can read it: no passwords.",
     ),
     OptionField("use_tls", "TLS from the first byte", "flag"),
     conditions.option_field(ASSERTED, "[connect] < 100 ms"),
