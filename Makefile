@@ -67,9 +67,11 @@ run: assets ## Run everything (PORT=8000); Ctrl-C stops it
 	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; exec $(BIN)/python manage.py up $(if $(PORT),--port $(PORT))
 
 .PHONY: bootstrap
-bootstrap: install ## Make an account and print an API key: EMAIL= PASSWORD= [ORG= PROJECT=]
+# In the environment and not among the arguments, which every user of the machine can read.
+bootstrap: export GORUPTIME_PASSWORD := $(PASSWORD)
+bootstrap: install ## Make an account and print an API key: EMAIL= [ORG= PROJECT=], the password in PASSWORD= or asked for
 	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; \
-	$(BIN)/python manage.py bootstrap --email '$(EMAIL)' --password '$(PASSWORD)' --org '$(ORG)' --project '$(PROJECT)'
+	$(BIN)/python manage.py bootstrap --email '$(EMAIL)' --org '$(ORG)' --project '$(PROJECT)'
 
 .PHONY: demo
 demo: assets ## Run everything with a demo: a target that breaks and heals, and 90 days of history

@@ -71,4 +71,6 @@ def _wait(is_ready: Callable[[], bool]) -> None:
 if "PYTEST_XDIST_WORKER" not in os.environ:
     start()
 else:  # a cache of its own: one worker's test may clear it
-    os.environ["REDIS_URL"] += f"?db={1 + int(os.environ['PYTEST_XDIST_WORKER'].removeprefix('gw')) % 15}"
+    os.environ["REDIS_URL"] = (
+        os.environ["REDIS_URL"].partition("?")[0] + f"?db={1 + int(os.environ['PYTEST_XDIST_WORKER'].removeprefix('gw')) % 15}"
+    )

@@ -16,8 +16,8 @@ from apps.core.envelope import error_body
 from apps.incidents.services.acts import StateForbidsError
 from apps.monitors.errors import FieldError
 from apps.notifications.contract import ConfigError
-from apps.notifications.services import UnknownKindError
-from apps.orgs.services import NameTakenError
+from apps.notifications.services.channels import UnknownKindError
+from apps.orgs.services import KeyRankError, NameTakenError
 
 _CODES = {
     400: "invalid",
@@ -38,6 +38,10 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
         return _answer(400, "invalid", "Some fields cannot be used.", {error.field: [_sentence(error.message)]})
     if isinstance(error, UnknownKindError):
         return _answer(400, "invalid", "Some fields cannot be used.", {"kind": [_sentence(str(error))]})
+    if isinstance(error, KeyRankError):
+        if context["request"].method == "DELETE":
+            return _answer(403, "forbidden", str(error))
+        return _answer(400, "invalid", "Some fields cannot be used.", {error.field: [str(error)]})
     if isinstance(error, NameTakenError):
         return _answer(400, "invalid", "Some fields cannot be used.", {"name": [str(error)]})
     if isinstance(error, StateForbidsError):

@@ -13,7 +13,7 @@ class BoundedJSONParser(JSONParser):
 
     def parse(self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         try:
-            text = stream.read().decode()
+            text = stream.read().decode("utf-8-sig")
             parsed = json.loads(text, parse_constant=_refuse)
             if "\\u" in text:
                 json.dumps(parsed, ensure_ascii=False).encode()

@@ -18,7 +18,7 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
 from apps.core.middleware import drain
-from apps.core.throttle import PING_CREATE, client_address, may_try
+from apps.core.throttle import Limit, client_address, may_try
 from apps.incidents.passive import Signal
 from apps.incidents.services.acts import create_check
 from apps.incidents.services.pings import MethodRefusedError, Ping, receive_ping
@@ -33,6 +33,8 @@ from apps.results.pings import BODY_BYTES
 
 log = logging.getLogger(__name__)
 
+_NEW_HEARTBEATS = Limit("ping-create", 60)
+"""Made by pings, of a project."""
 _METHODS = ("GET", "HEAD", "POST")
 _SIGNALS = {"": Signal.SUCCESS, "start": Signal.START, "fail": Signal.FAIL, "log": Signal.LOG}
 _CREATED = {"grace_s": 3_600}
@@ -73,7 +75,7 @@ def _found(key: str, slug: str, *, may_make: bool) -> _Found:
     pk = heartbeat_named(ping_key=key, slug=slug)
     if pk is not None or not may_make:
         return _Found(pk)
-    if not may_try(PING_CREATE, key):
+    if not may_try(_NEW_HEARTBEATS, key):
         raise _TooManyError
     return _Found(_made(key, slug), is_new=True)
 

@@ -6,11 +6,13 @@ import logging
 from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
+from rest_framework.exceptions import Throttled
 from rest_framework.request import Request
-from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
+from rest_framework.throttling import SimpleRateThrottle
 
 from apps.api.caller import Caller
-from apps.core.throttle import ACCOUNT, ADDRESS, CHANNEL_TEST, TRIAL, client_address, may_try
+from apps.core.throttle import WINDOW_S, Limit, may_try
+from apps.orgs.models import Project
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView
@@ -37,36 +39,10 @@ class CallerThrottle(_Lenient):
         return f"throttle:{self.scope}:{caller.key.pk if caller.key else caller.user and caller.user.pk}"
 
 
-class _Counted(BaseThrottle):
-    """Counted together with the same act on a page."""
+def ensure_within(limit: Limit, project: Project) -> None:
+    """Count a try of a project, together with the same act on a page. Raises Throttled: 429.
 
-    limit: tuple[str, int]
-
-    def allow_request(self, request: Request, view: APIView) -> bool:
-        caller = request.auth
-        if not isinstance(caller, Caller):
-            return True
-        return may_try(self.limit, str(caller.key.pk if caller.key else caller.user and caller.user.pk))
-
-    def wait(self) -> float:
-        return 60.0
-
-
-class ChannelTestThrottle(_Counted):
-    limit = CHANNEL_TEST
-
-
-class TrialThrottle(_Counted):
-    limit = TRIAL
-
-
-class SignInThrottle(BaseThrottle):
-    """The same counts as the sign-in page's: guesses at one account, and guesses from one address."""
-
-    def allow_request(self, request: Request, view: APIView) -> bool:
-        email = request.data.get("email") if isinstance(request.data, dict) else None
-        is_known = may_try(ACCOUNT, email) if isinstance(email, str) else True
-        return may_try(ADDRESS, client_address(request._request)) and is_known
-
-    def wait(self) -> float:
-        return 60.0
+    Of the project and not of the key: keys make keys.
+    """
+    if not may_try(limit, str(project.pk)):
+        raise Throttled(wait=WINDOW_S)

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.contrib import admin
+from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
@@ -23,6 +27,13 @@ class OperatorsSite(admin.AdminSite):
     def register_view(self, route: str, title: str, view: Callable[[HttpRequest], HttpResponse]) -> None:
         """A page of its own under the admin; its name is the route."""
         self._extra.append((route, title, view))
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """The product's own sign-in page, with its limits; a person who is no operator learns so."""
+        if request.user.is_authenticated and not self.has_permission(request):
+            raise PermissionDenied
+        there = request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index")
+        return redirect_to_login(there, login_url=reverse(settings.LOGIN_URL))
 
     def get_urls(self) -> list[Any]:
         mine: list[URLPattern] = [path(f"{route}/", self.admin_view(view), name=route) for route, _, view in self._extra]

@@ -1,10 +1,14 @@
-"""Secrets at rest: AES-256-GCM under a key ring. The first key encrypts, all of them decrypt."""
+"""Secrets at rest: AES-256-GCM under a key ring. The first key encrypts, all of them decrypt.
+
+A value is bound to its place (table, column, row) as associated data: a ciphertext that is put into another row opens nowhere.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
 import os
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -14,11 +18,12 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 
-_PREFIX = b"\x01"
+_UNBOUND, _BOUND = b"\x01", b"\x02"
+"""The first byte: of values from before they were bound to their place, and of those since."""
 
 
 class DecryptionError(Exception):
-    """No key of the ring opens this value."""
+    """No key of the ring opens this value in this place."""
 
 
 @lru_cache(maxsize=8)
@@ -35,39 +40,114 @@ def _ring(keys: tuple[str, ...]) -> tuple[AESGCM, ...]:
     return tuple(ring)
 
 
-def encrypt(text: str) -> bytes:
+def place_of(table: str, column: str, row: object) -> str:
+    """What a value is bound to. `row` names it for ever: its id, or another value of it that never changes."""
+    return f"{table}|{column}|{row}"
+
+
+def encrypt(text: str, *, place: str) -> bytes:
     nonce = os.urandom(12)
-    return _PREFIX + nonce + _ring(tuple(settings.ENCRYPTION_KEYS))[0].encrypt(nonce, text.encode(), None)
+    return _BOUND + nonce + _ring(tuple(settings.ENCRYPTION_KEYS))[0].encrypt(nonce, text.encode(), place.encode())
 
 
-def decrypt(value: bytes) -> str:
+def decrypt(value: bytes, *, place: str) -> str:
     """Raises DecryptionError."""
     raw = bytes(value)
     for key in _ring(tuple(settings.ENCRYPTION_KEYS)):
         try:
-            return key.decrypt(raw[1:13], raw[13:], None).decode()
+            return key.decrypt(raw[1:13], raw[13:], _associated_data(raw, place)).decode()
         except InvalidTag:
             continue
     raise DecryptionError("a stored secret cannot be opened with the configured encryption keys")
 
 
-def is_newest(value: bytes) -> bool:
-    """Whether the first key, the one that encrypts, made this value."""
+def is_newest(value: bytes, *, place: str) -> bool:
+    """Whether the first key, the one that encrypts, made this value for this place."""
     try:
-        _ring(tuple(settings.ENCRYPTION_KEYS))[0].decrypt(value[1:13], value[13:], None)
+        _ring(tuple(settings.ENCRYPTION_KEYS))[0].decrypt(value[1:13], value[13:], _associated_data(value, place))
     except InvalidTag:
         return False
-    return True
+    return value[:1] == _BOUND
+
+
+def _associated_data(value: bytes, place: str) -> bytes | None:
+    return None if value[:1] == _UNBOUND else place.encode()
+
+
+@dataclass(frozen=True)
+class _Sealed:
+    """As the database has it; opened when somebody reads the attribute, for only then its row is known."""
+
+    value: bytes
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A value on its way to the database, with its place."""
+
+    value: Any
+    place: str
+
+
+class _OpenedAttribute:
+    """The attribute of a model: what the database gave is decrypted at the first read."""
+
+    def __init__(self, field: EncryptedJSONField) -> None:
+        self._field = field
+
+    def __get__(self, instance: models.Model | None, owner: type[models.Model]) -> Any:
+        if instance is None:
+            return self
+        name = self._field.attname
+        if name not in instance.__dict__:
+            instance.refresh_from_db(fields=[name])  # it was deferred
+        value = instance.__dict__[name]
+        if isinstance(value, _Sealed):
+            value = json.loads(decrypt(value.value, place=self._field.place_in(instance)))
+            instance.__dict__[name] = value
+        return value
+
+    def __set__(self, instance: models.Model, value: Any) -> None:
+        instance.__dict__[self._field.attname] = value
 
 
 class EncryptedJSONField(models.BinaryField):  # type: ignore[type-arg]  # the stub's parameters are those of bytes
-    """JSON that the database sees only encrypted. It can be neither searched nor ordered."""
+    """JSON that the database sees only encrypted. It can be neither searched nor ordered, and is written by rows alone.
+
+    `bound_to`: the field that names the row: known before the row is written, and never changed.
+    """
+
+    def __init__(self, *args: Any, bound_to: str = "pk", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.bound_to = bound_to
+
+    def deconstruct(self) -> Any:
+        name, path, args, kwargs = super().deconstruct()
+        return name, path, args, kwargs if self.bound_to == "pk" else {**kwargs, "bound_to": self.bound_to}
+
+    def contribute_to_class(self, cls: type[models.Model], name: str, private_only: bool = False) -> None:
+        super().contribute_to_class(cls, name, private_only=private_only)
+        setattr(cls, self.attname, _OpenedAttribute(self))
+
+    def place_in(self, instance: models.Model) -> str:
+        row = getattr(instance, self.bound_to)
+        if row is None:
+            raise ValueError(f"{self.model.__name__}.{self.name} is bound to {self.bound_to}, which is not known yet")
+        return place_of(self.model._meta.db_table, str(self.column), row)
 
     def from_db_value(self, value: Any, *_: object) -> Any:
-        return None if value is None else json.loads(decrypt(value))
+        return None if value is None else _Sealed(bytes(value))
 
     def to_python(self, value: Any) -> Any:
         return value
 
+    def pre_save(self, model_instance: models.Model, add: bool) -> Any:
+        value = getattr(model_instance, self.attname)
+        return None if value is None else _Placed(value, self.place_in(model_instance))
+
     def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
-        return None if value is None else super().get_db_prep_value(encrypt(json.dumps(value)), connection, prepared)
+        if value is None:
+            return None
+        if not isinstance(value, _Placed):
+            raise TypeError(f"{self.name} is written by saving its row: its place belongs to what is encrypted")
+        return super().get_db_prep_value(encrypt(json.dumps(value.value), place=value.place), connection, prepared)

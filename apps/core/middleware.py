@@ -1,10 +1,12 @@
-"""What holds for every answer: the content policy, and a bound on what is read."""
+"""What holds for every request and answer: what is refused unread, the content policy, and that nothing is kept on the way."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.cache import patch_vary_headers
 
 from apps.core.envelope import error_body
 
@@ -17,8 +19,20 @@ _POLICY = (
 )
 
 
+class RefuseNul:
+    """PostgreSQL's texts hold no NUL: an address that asks for one means nothing."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if "%00" in request.META.get("QUERY_STRING", "") or "\x00" in request.path_info:
+            raise BadRequest("the address holds a NUL")
+        return self._get_response(request)
+
+
 class PolicyHeaders:
-    """No script or style but our own files; a view that needs more sets the header itself."""
+    """No script or style but our own files, and nothing kept on the way; a view that needs other headers sets them."""
 
     def __init__(self, get_response: Handler) -> None:
         self._get_response = get_response
@@ -26,6 +40,9 @@ class PolicyHeaders:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self._get_response(request)
         response.headers.setdefault("Content-Security-Policy", _POLICY)
+        if "Cache-Control" not in response.headers:
+            response.headers["Cache-Control"] = "no-store, private"
+            patch_vary_headers(response, ("Cookie", "X-API-Key", "X-Organization"))
         return response
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from django.apps import apps
 from django.db import connection, models
 
-from apps.core.crypto import EncryptedJSONField, decrypt, encrypt, is_newest
+from apps.core.crypto import EncryptedJSONField, decrypt, encrypt, is_newest, place_of
 
 _BATCH = 500
 
@@ -20,25 +20,32 @@ def encrypted_fields() -> Iterator[tuple[type[models.Model], EncryptedJSONField]
 
 
 def rotate(model: type[models.Model], field: EncryptedJSONField) -> int:
-    """Encrypt anew what an older key holds; returns how many rows. One that somebody writes meanwhile is left as they wrote it.
+    """Encrypt anew what an older key holds, or what is not bound to its place yet; returns how many rows.
 
-    Raises DecryptionError for a value that no key opens; what was done until then stays.
+    One that somebody writes meanwhile is left as they wrote it. Raises DecryptionError for a value that no key opens; what was
+    done until then stays.
     """
     quote = connection.ops.quote_name
-    table, column, key = quote(model._meta.db_table), quote(str(field.column)), quote(str(model._meta.pk.column))
+    options = model._meta
+    bound_to = options.pk if field.bound_to == "pk" else options.get_field(field.bound_to)
+    assert bound_to is not None
+    table, column, key = quote(options.db_table), quote(str(field.column)), quote(str(options.pk.column))
+    row_name = quote(str(bound_to.column))  # type: ignore[union-attr]  # a field of its own column
     done, after = 0, None
     while True:
         where = f"{column} IS NOT NULL" + ("" if after is None else f" AND {key} > %s")
         with connection.cursor() as cursor:
             cursor.execute(
-                f"SELECT {key}, {column} FROM {table} WHERE {where} ORDER BY {key} LIMIT {_BATCH}",  # noqa: S608  # names of models
+                f"SELECT {key}, {row_name}, {column} FROM {table} WHERE {where} ORDER BY {key} LIMIT {_BATCH}",  # noqa: S608  # names
                 [] if after is None else [after],
             )
-            rows = [(pk, bytes(value)) for pk, value in cursor.fetchall()]
-            for pk, value in rows:
-                if not is_newest(value):
-                    statement = f"UPDATE {table} SET {column} = %s WHERE {key} = %s AND {column} = %s"  # noqa: S608  # names of models
-                    cursor.execute(statement, [encrypt(decrypt(value)), pk, value])
+            rows = [
+                (pk, place_of(options.db_table, str(field.column), row), bytes(value)) for pk, row, value in cursor.fetchall()
+            ]
+            for pk, place, value in rows:
+                if not is_newest(value, place=place):
+                    statement = f"UPDATE {table} SET {column} = %s WHERE {key} = %s AND {column} = %s"  # noqa: S608  # names
+                    cursor.execute(statement, [encrypt(decrypt(value, place=place), place=place), pk, value])
                     done += cursor.rowcount
         if len(rows) < _BATCH:
             return done

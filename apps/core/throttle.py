@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from dataclasses import dataclass
 
 from django.conf import settings
 from django.core.cache import cache
@@ -12,27 +13,23 @@ from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
 
-# What is guessed at, and how often in a minute.
-ACCOUNT = ("account", 10)
-"""Guesses at one account, from wherever they come."""
-ADDRESS = ("address", 30)
-"""Guesses from one address, at whatever account."""
-TRIAL = ("trial", 30)
-"""A trial goes to any address at once: it must not become a scanner. By user or key."""
-CHANNEL_TEST = ("channel-test", 20)
-"""A test goes out to somebody: it must not become a relay. By user or key."""
-PING_CREATE = ("ping-create", 60)
-"""New heartbeats made by pings, of a project."""
-_WINDOW_S = 60
+WINDOW_S = 60
 
 
-def may_try(limit: tuple[str, int], who: str) -> bool:
-    """Count a try of `who`, and say whether it is still within the limit of this minute."""
-    name, most = limit
-    key = f"tries:{name}:{hashlib.sha256(who.strip().lower().encode(errors='replace')).hexdigest()}"
+@dataclass(frozen=True)
+class Limit:
+    """So many tries a minute of one who tries."""
+
+    name: str
+    most: int
+
+
+def may_try(limit: Limit, who: str, *, count: int = 1) -> bool:
+    """Count `count` tries of `who`, and say whether they are still within the limit of this minute."""
+    key = f"tries:{limit.name}:{hashlib.sha256(who.encode(errors='replace')).hexdigest()}"
     try:
-        cache.add(key, 0, _WINDOW_S)
-        return bool(cache.incr(key) <= most)
+        cache.add(key, 0, WINDOW_S)
+        return bool(cache.incr(key, count) <= limit.most)
     except ValueError:  # it ended between the two
         return True
     except (RedisError, OSError) as error:

@@ -3,6 +3,7 @@ from django.urls import path
 
 from apps.dashboard.views import (
     account,
+    addresses,
     channels,
     check_form,
     checks,
@@ -25,6 +26,7 @@ urlpatterns = [
     path("password/reset/", account.PasswordReset.as_view(), name="password-reset"),
     path("password/reset/sent/", account.PasswordResetSent.as_view(), name="password-reset-sent"),
     path("password/choose/<uidb64>/<token>/", account.PasswordChoose.as_view(), name="password-choose"),
+    path("confirm-address/<slug:token>/", addresses.confirm, name="confirm-address"),
     path("projects/<uuid:project>/", overview.overview, name="overview"),
     path("projects/<uuid:project>/resources/", overview.resources, name="resources-page"),
     path("projects/<uuid:project>/checks/", checks.checks, name="checks-page"),

@@ -20,7 +20,7 @@ def event_payload(*, check: Check, incident: Incident) -> dict[str, Any]:
         "check": {"id": str(check.id), "name": check.name, "kind": check.kind, "target": check.target},
         "incident": incident_body(incident),
         "reason": {"code": incident.reason, "message": incident.message} if incident.reason else None,
-        "url": f"{settings.PUBLIC_URL}/api/v1/incidents/{incident.id}/",
+        "url": f"{settings.PUBLIC_URL}/incidents/{incident.id}/",
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,7 @@ from apps.monitors.services import CheckFields
 from apps.orgs.models import Organization, Project
 from apps.probes.reasons import MEANINGS, Reason
 from apps.probes.registry import KINDS
-from apps.results.selectors import down_ms
+from apps.results.selectors import shown_spans
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,22 @@ def incidents_of(*, organization: Organization, project: Project | None) -> Quer
     return incidents if project is None else incidents.filter(project=project)
 
 
+def downtimes_ms(*, incidents: Sequence[Incident], now: datetime) -> dict[uuid.UUID, int]:
+    """Of resolved incidents what was counted then; of open ones what their intervals hold so far. Two queries at the most."""
+    counted = {incident.pk: incident.downtime_ms for incident in incidents}
+    open_ones = [i for i in incidents if i.status != Incident.Status.RESOLVED and i.check_row_id is not None]
+    if not open_ones:
+        return counted
+    due = CheckState.objects.filter(check_row_id__in=[i.check_row_id for i in open_ones]).values_list("check_row_id", "due")
+    ends = {check_id: min(slot, to_ms(now)) for check_id, slot in due}
+    spans = shown_spans(until=ends, start=min(to_ms(i.started_at) for i in open_ones))
+    for incident in open_ones:
+        start = to_ms(incident.started_at)
+        assert incident.check_row_id is not None
+        down = (span for span in spans.get(incident.check_row_id, ()) if span.state == "down" and span.end > start)
+        counted[incident.pk] = sum(span.end - max(span.start, start) for span in down)
+    return counted
+
+
 def downtime_ms(*, incident: Incident, now: datetime) -> int:
-    """Of a resolved incident what was counted then; of an open one what its intervals hold so far."""
-    if incident.status == Incident.Status.RESOLVED or incident.check_row_id is None:
-        return incident.downtime_ms
-    row = CheckState.objects.get(check_row_id=incident.check_row_id)
-    return down_ms(check_id=row.check_row_id, start=to_ms(incident.started_at), end=min(row.due, to_ms(now)))
+    return downtimes_ms(incidents=[incident], now=now)[incident.pk]

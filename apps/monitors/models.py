@@ -34,7 +34,7 @@ class Region(models.Model):
     slug = models.SlugField(max_length=40, unique=True)
     name = models.CharField(max_length=100)
     is_enabled = models.BooleanField(default=True)
-    key = EncryptedJSONField()
+    key = EncryptedJSONField(bound_to="slug")
     key_id = models.CharField(max_length=16)
     heard_at_ms = models.BigIntegerField(null=True)
     """When the core last took a message of this region: dispatch goes on for those heard from."""

@@ -15,7 +15,7 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from apps.core.arrays import array_of
-from apps.core.crypto import DecryptionError, decrypt
+from apps.core.crypto import DecryptionError, decrypt, place_of
 from apps.monitors.liveness import Liveness
 from apps.monitors.models import CORE, Check, Region, Resource
 from apps.orgs.models import Organization, Project
@@ -231,7 +231,7 @@ def _due(row: Sequence[Any]) -> DueCheck | None:
     """None when its secrets cannot be opened: that check waits for its key, the others do not."""
     check_id, revision, slot, kind, target, options, secrets, timeout_s, degraded_ms, retries, regions, organization = row
     try:
-        opened = json.loads(decrypt(secrets)) if secrets is not None else {}
+        opened = {} if secrets is None else json.loads(decrypt(secrets, place=place_of("monitors_check", "secrets", check_id)))
     except DecryptionError as error:
         log.error("check %s is not run: %s", check_id, error)
         return None

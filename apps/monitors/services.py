@@ -118,6 +118,13 @@ def changed_spec(check: Check, changes: Mapping[str, Any]) -> CheckSpec:
     return CheckSpec(**{**merged, "options": {**kept_options, **merge_masked(options, kept_options)}})
 
 
+def _refuse_masks(options: Mapping[str, Any]) -> None:
+    """A mask that stands for nothing would become the secret itself. Raises FieldError."""
+    for name, value in options.items():
+        if MASK in (str(value.values()) if isinstance(value, dict) else str(value)):
+            raise FieldError(f"options.{name}", "is masked, and nothing is kept that it could stand for: send it anew")
+
+
 def _moved(check: Check, changes: Mapping[str, Any], kept: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
     """What of this change would send secrets elsewhere: the target's origin, or an option that says where they go."""
     if _origin(changes.get("target", check.target)) != _origin(check.target):
@@ -152,6 +159,7 @@ def judge_spec(
             raise FieldError(name, "must be from 1 to 100")
     if not 0 <= spec.retries <= settings.MAX_RETRIES:
         raise FieldError("retries", f"must be from 0 to {settings.MAX_RETRIES}")
+    _refuse_masks(spec.options)
     options = _parsed_options(kind, spec)
     address = literal(options.host)
     if address is not None and not (policy or settings.ADDRESS_POLICY).permits(address):

@@ -1,12 +1,16 @@
 """Guarded calls to URLs that tenants gave us (webhooks), for callers without an event loop.
 
+User name and password of a URL are sent as Basic authentication.
+
 libcurl resolves here (a call at a time needs no resolver of its own); the guard sees the very address of every socket, so a
 name cannot be rebound. Redirects are not followed.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import certifi
 import pycurl
@@ -45,6 +49,11 @@ def post(url: str, *, body: bytes, headers: dict[str, str], timeout_s: float, po
     curl = pycurl.Curl()
     try:
         curl.setopt(pycurl.URL, sendable(url))
+        parts = urlsplit(url)
+        if parts.username is not None:
+            curl.setopt(pycurl.HTTPAUTH, pycurl.HTTPAUTH_BASIC)
+            curl.setopt(pycurl.USERNAME, unquote_to_bytes(parts.username))
+            curl.setopt(pycurl.PASSWORD, unquote_to_bytes(parts.password or ""))
         curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         curl.setopt(pycurl.PROXY, "")
         curl.setopt(pycurl.NOSIGNAL, 1)
@@ -52,7 +61,7 @@ def post(url: str, *, body: bytes, headers: dict[str, str], timeout_s: float, po
         lines = [f"{name}: {value}" for name, value in headers.items()]
         curl.setopt(pycurl.HTTPHEADER, [*lines, f"User-Agent: {USER_AGENT}", "Expect:"])
         curl.setopt(pycurl.TIMEOUT_MS, int(timeout_s * 1000))
-        curl.setopt(pycurl.CAINFO, ca_file or certifi.where())
+        curl.setopt(pycurl.CAINFO, os.fsencode(ca_file or certifi.where()))
         curl.setopt(pycurl.HEADERFUNCTION, on_header)
         curl.setopt(pycurl.WRITEFUNCTION, on_body)
         curl.setopt(pycurl.OPENSOCKETFUNCTION, socket_opener(policy, blocked))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import SplitResult
@@ -108,7 +109,7 @@ def configure(curl: pycurl.Curl, request: Request, url: SplitResult, address: st
         if request.trust.roots:
             put(pycurl.CAINFO_BLOB, request.trust.roots.encode())
         else:
-            put(pycurl.CAINFO, ca_file)
+            put(pycurl.CAINFO, os.fsencode(ca_file))  # a path may hold what ASCII does not
         if request.trust.certificate:
             put(pycurl.SSLCERT_BLOB, request.trust.certificate.encode())
             put(pycurl.SSLKEY_BLOB, request.trust.key.encode())

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from apps.core.admin import ReadOnlyAdmin
 from apps.notifications.models import Channel, Delivery
-from apps.notifications.services import resend
+from apps.notifications.services.deliveries import resend
 
 
 @admin.register(Channel)

@@ -62,5 +62,10 @@ class ChannelKind:
     """Raises SendError."""
     fields: tuple[ConfigField, ...]
     secret_fields: tuple[str, ...] = ()
+    """Masked for everybody."""
+    address_fields: tuple[str, ...] = ()
+    """URLs that may hold a secret: shown whole to admins alone."""
+    confirmed_field: str | None = None
+    """The field of e-mail addresses that get nothing before their owners agree."""
     lease: timedelta = timedelta(seconds=60)
     """How long a send may take at the worst; then another sender may try."""

@@ -36,6 +36,28 @@ class Channel(models.Model):
         return self.name
 
 
+class ChannelAddress(models.Model):
+    """An e-mail address that channels of an organization name. Its owner agrees by a link before messages go there."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="channel_addresses")
+    address = models.EmailField(max_length=254)
+    token = models.CharField(max_length=64, unique=True)
+    mailed_at = models.DateTimeField(null=True)
+    """When the link was sent; it is sent once."""
+    confirmed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organization", "address"], name="channeladdress_once")]
+        indexes = [
+            # the sweep: links that were not sent yet
+            models.Index(fields=["id"], condition=Q(mailed_at=None, confirmed_at=None), name="channeladdress_waiting")
+        ]
+
+    def __str__(self) -> str:
+        return self.address
+
+
 class Delivery(models.Model):
     """One message to one channel. Sent at least once, in the order of its check's events."""
 

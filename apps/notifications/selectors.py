@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from django.db.models import OuterRef, Subquery
 
 from apps.incidents.models import Incident
-from apps.notifications.models import Channel, Delivery
-from apps.orgs.models import Project
+from apps.notifications.models import Channel, ChannelAddress, Delivery
+from apps.notifications.registry import CHANNEL_KINDS
+from apps.orgs.emails import normalized_email
+from apps.orgs.models import Project, User
 
 
 def channels_of(*, project: Project) -> list[Channel]:
@@ -28,3 +30,23 @@ def last_deliveries(*, channels: Sequence[Channel]) -> dict[uuid.UUID, Delivery]
     named = Channel.objects.filter(pk__in=[channel.pk for channel in channels]).annotate(newest=Subquery(newest))
     found = Delivery.objects.filter(pk__in=[row.newest for row in named if row.newest])
     return {delivery.channel_id: delivery for delivery in found}
+
+
+def address_of_token(*, token: str) -> ChannelAddress | None:
+    return ChannelAddress.objects.filter(token=token).first()
+
+
+def unconfirmed_addresses(*, channel: Channel) -> list[str]:
+    """The addresses of a channel whose owners have not agreed to get messages: neither by a link nor by an account here."""
+    field = CHANNEL_KINDS[channel.kind].confirmed_field
+    if field is None:
+        return []
+    addresses: list[str] = channel.config[field]
+    confirmed = ChannelAddress.objects.filter(
+        organization_id=channel.organization_id, address__in=addresses, confirmed_at__isnull=False
+    )
+    members = User.objects.filter(
+        memberships__organization_id=channel.organization_id, email__in=map(normalized_email, addresses)
+    )
+    known = {*confirmed.values_list("address", flat=True), *members.values_list("email", flat=True)}
+    return [address for address in addresses if address not in known and normalized_email(address) not in known]

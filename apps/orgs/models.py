@@ -11,10 +11,12 @@ from django.contrib.auth.models import PermissionsMixin
 from django.db import models
 from django.db.models.functions import Lower
 
+from apps.orgs.emails import normalized_email
+
 
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
-        user = self.model(email=email.strip().lower(), **fields)
+        user = self.model(email=normalized_email(email), **fields)
         user.set_password(password)
         user.save(using=self._db)
         return user
@@ -23,7 +25,7 @@ class UserManager(BaseUserManager["User"]):
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
 
     def get_by_natural_key(self, username: str | None) -> User:
-        return self.get(email__iexact=username or "")
+        return self.get(email=normalized_email(username or ""))
 
 
 class User(AbstractBaseUser, PermissionsMixin):
@@ -44,6 +46,10 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.email
+
+    def clean(self) -> None:
+        """Of forms: the address in its normal form."""
+        self.email = normalized_email(self.email)
 
 
 class Role(models.TextChoices):

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from django.db import connection, transaction
 
+from apps.orgs.emails import normalized_email
 from apps.orgs.models import ApiKey, Membership, Organization, Project, Role, User
 from apps.orgs.selectors import digest_of, is_set_up
 
@@ -15,6 +16,14 @@ _USED_STEP = timedelta(minutes=1)
 
 class NameTakenError(Exception):
     """Another row of the same tenant has this name."""
+
+
+class KeyRankError(Exception):
+    """A key can do more than who makes or revokes it. `field` is its name in the API."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class SetUpError(Exception):
@@ -31,7 +40,7 @@ def set_up(*, email: str, password: str, organization: str, project: str) -> tup
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('goruptime set up'))")
     if is_set_up():
         raise SetUpError
-    if User.objects.filter(email__iexact=email).exists():
+    if User.objects.filter(email=normalized_email(email)).exists():
         raise NameTakenError("An account with this address exists already.")
     if Organization.objects.filter(name=organization).exists():
         raise NameTakenError(f"An organization {organization!r} exists already.")
@@ -62,9 +71,17 @@ def change_project(*, project: Project, name: str, retention_days: int) -> Proje
 
 
 def create_api_key(
-    *, project: Project, name: str, role: Role, expires_at: datetime | None = None, is_script: bool = False
+    *,
+    project: Project,
+    name: str,
+    role: Role,
+    maker_role: Role = Role.OWNER,
+    expires_at: datetime | None = None,
+    is_script: bool = False,
 ) -> tuple[ApiKey, str]:
-    """The row and the key itself, which is never seen again."""
+    """The row and the key itself, which is never seen again. Raises KeyRankError: a key does no more than its maker."""
+    if not maker_role.covers(role):
+        raise KeyRankError("role", "A key cannot do more than who makes it.")
     key = f"grt_{secrets.token_urlsafe(32)}"
     row = ApiKey.objects.create(
         organization_id=project.organization_id,
@@ -79,7 +96,10 @@ def create_api_key(
     return row, key
 
 
-def revoke_api_key(*, key: ApiKey, now: datetime) -> None:
+def revoke_api_key(*, key: ApiKey, now: datetime, revoker_role: Role = Role.OWNER) -> None:
+    """Raises KeyRankError: who could not make the key does not take it away."""
+    if not revoker_role.covers(Role(key.role)):
+        raise KeyRankError("role", "The key can do more than you: somebody with its role revokes it.")
     ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now)
 
 
@@ -99,7 +119,7 @@ def bootstrap(*, email: str, password: str, organization: str, project: str, now
     """
     org, _ = Organization.objects.select_for_update().get_or_create(name=organization)
     is_first = not is_set_up()
-    user = User.objects.filter(email__iexact=email).first() or User.objects.create_user(email, None)
+    user = User.objects.filter(email=normalized_email(email)).first() or User.objects.create_user(email, None)
     user.set_password(password)
     if is_first:
         user.is_staff = user.is_superuser = True

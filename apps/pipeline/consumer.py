@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,7 @@ from apps.results.services import add_dead_letter, limit_of_whole
 log = logging.getLogger(__name__)
 
 QUEUE = Queue("ingest", exchange=EXCHANGE, routing_key=INGEST_ROUTING_KEY, durable=True)
+_DECLARE_EVERY_S = 10.0
 _PAUSES_S = (0.1, 0.3, 1.0, 2.0, 5.0)
 
 
@@ -66,8 +68,12 @@ class IngestConsumer:
             accept=["json"],
             prefetch_count=1,
         ):
+            declared_at = time.monotonic()
             while not self._stop.is_set():
                 vitals.LOOPS.turned("ingest", within_s=30)
+                if time.monotonic() - declared_at > _DECLARE_EVERY_S:  # somebody may have emptied the broker
+                    QUEUE.bind(channel).declare()
+                    declared_at = time.monotonic()
                 try:
                     connection.drain_events(timeout=1)
                 except TimeoutError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -30,8 +31,9 @@ _backed_up: set[str] = set()
 """Regions that this process has warned of."""
 _sent_lately: dict[str, float] = {}
 """Jobs of a tick, by region: an extra slot meets the bound that ticks have."""
-_declared: set[str] = set()
-"""Regions whose queue this process has declared."""
+_declared_at: dict[str, float] = {}
+"""When this process declared the queue of a region last."""
+_DECLARE_EVERY_S = 60.0
 
 
 def send_due(*, now: datetime) -> int:
@@ -106,10 +108,15 @@ def send_trial(trial: Trial, *, now_ms: int) -> int:
 
 
 def _declare_queues(producer: Any, regions: Sequence[Region]) -> None:
-    """Those of new regions: their workers may not, and say that they live before they are sent anything."""
-    for slug in {region.slug for region in regions} - _declared:
-        producer.channel.queue_declare(queue=wire.queue_of(slug), durable=True, exclusive=False, auto_delete=False)
-        _declared.add(slug)
+    """Those of new regions: their workers may not, and say that they live before they are sent anything.
+
+    And all of them again each minute: somebody may have emptied the broker.
+    """
+    now = time.monotonic()
+    for slug in {region.slug for region in regions}:
+        if now - _declared_at.get(slug, -_DECLARE_EVERY_S) >= _DECLARE_EVERY_S:
+            producer.channel.queue_declare(queue=wire.queue_of(slug), durable=True, exclusive=False, auto_delete=False)
+            _declared_at[slug] = now
 
 
 def _is_backed_up(producer: Any, region: Region, jobs: int) -> bool:

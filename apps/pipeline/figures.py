@@ -19,7 +19,7 @@ from apps.incidents.models import IncidentEvent
 from apps.monitors.models import DispatchCursor, Region
 from apps.monitors.selectors import liveness_of, living_workers
 from apps.notifications.models import Delivery
-from apps.notifications.services import claimable
+from apps.notifications.services.deliveries import claimable
 from apps.probes import wire
 from apps.results.models import DeadLetter
 from apps.results.partitions import day_of, partition_names

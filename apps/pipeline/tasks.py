@@ -14,7 +14,8 @@ from apps.incidents.services.evaluate import evaluate_apart, waiting_checks
 from apps.incidents.services.pings import settle_deadlines
 from apps.incidents.services.sums import sum_settled_days
 from apps.monitors.selectors import due_now
-from apps.notifications import services as notifications
+from apps.notifications.services import addresses, deliveries, outbox
+from apps.orgs import password_reset
 from apps.pipeline import dispatch
 from apps.probes.vitals import DELIVERIES
 from apps.results import packer, retention, rollups
@@ -65,24 +66,38 @@ def sweep_passive(**_newer: object) -> None:
 @shared_task(name="pipeline.expand")
 def expand(**_newer: object) -> None:
     """The outbox, into deliveries."""
-    notifications.expand_waiting(now=timezone.now())
+    outbox.expand_waiting(now=timezone.now())
 
 
 @shared_task(name="pipeline.deliver")
 def deliver(*, delivery: str, **_newer: object) -> None:
     """One try of one delivery."""
-    outcome = notifications.deliver(delivery_id=uuid.UUID(delivery), now=timezone.now())
+    outcome = deliveries.deliver(delivery_id=uuid.UUID(delivery), now=timezone.now())
     if outcome is not None:
         DELIVERIES.labels("retry" if outcome == "pending" else str(outcome)).inc()
+
+
+@shared_task(name="pipeline.send_password_reset")
+def send_password_reset(*, email: str, **_newer: object) -> None:
+    """The mail by which a forgotten password is chosen anew."""
+    password_reset.send_password_reset(email=email)
+
+
+@shared_task(name="pipeline.send_confirmation")
+def send_confirmation(*, address: str, **_newer: object) -> None:
+    """The one mail to an address that is to agree."""
+    addresses.send_confirmation(address_id=uuid.UUID(address), now=timezone.now())
 
 
 @shared_task(name="pipeline.sweep_deliveries")
 def sweep_deliveries(**_newer: object) -> None:
     """What a lost wake-up left: events not expanded, deliveries that are due."""
     now = timezone.now()
-    notifications.expand_waiting(now=now)
-    for delivery_id in notifications.waiting_deliveries(now=now):
-        wake(notifications.DELIVER_TASK, delivery=str(delivery_id))
+    outbox.expand_waiting(now=now)
+    for delivery_id in deliveries.waiting_deliveries(now=now):
+        wake(deliveries.DELIVER_TASK, delivery=str(delivery_id))
+    for address_id in addresses.waiting_confirmations():
+        wake(addresses.CONFIRM_TASK, address=str(address_id))
 
 
 @shared_task(name="pipeline.make_partitions")

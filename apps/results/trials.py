@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from apps.core.throttle import Limit
 from apps.core.wake import wake
 from apps.monitors.errors import FieldError
 from apps.monitors.models import Region
@@ -15,6 +16,8 @@ from apps.probes.registry import PASSIVE
 from apps.probes.wire import Run
 from apps.results.models import Trial, TrialAnswer
 
+TRIALS = Limit("trial", 30)
+"""Of a project: a trial goes to any address at once, and must not become a scanner."""
 DISPATCH_TASK = "pipeline.dispatch_trial"
 KEPT = timedelta(hours=1)
 PATIENCE_S = 5

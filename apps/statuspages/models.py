@@ -25,6 +25,11 @@ class StatusPage(models.Model):
     def __str__(self) -> str:
         return self.title
 
+    @property
+    def sorted_components(self) -> list[Component]:
+        """In the order of the page; of those that were prefetched, where they were."""
+        return sorted(self.components.all(), key=lambda row: (row.position, row.pk))
+
 
 class Component(models.Model):
     """A resource on a page, under a name of its own."""

@@ -25,7 +25,7 @@ BROKER_URL = env.secret("GORUPTIME_BROKER_URL") or REDIS_URL or DATA_FOLDER.brok
 REGION_BROKER_URL = env.secret("GORUPTIME_REGION_BROKER_URL") or BROKER_URL
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "BACKEND": "apps.core.cache.PrefixedCache",
         "LOCATION": REDIS_URL or DATA_FOLDER.cache_url,
         "KEY_PREFIX": "goruptime",
         # Probe workers may share the server: nothing that is read from it may run.
@@ -109,6 +109,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.gzip.GZipMiddleware",  # pads its answers by chance, against BREACH
     "apps.core.middleware.PolicyHeaders",
+    "apps.core.middleware.RefuseNul",
     "apps.core.middleware.BodyLimit",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -195,6 +196,8 @@ EMAIL_USE_TLS = _EMAIL.get("EMAIL_USE_TLS", False)
 EMAIL_USE_SSL = _EMAIL.get("EMAIL_USE_SSL", False)
 EMAIL_TIMEOUT = 15
 ANYMAIL = _EMAIL.get("ANYMAIL", {})
+MAILS_PER_MINUTE = env.whole("GORUPTIME_MAILS_PER_MINUTE", 60)
+"""Of one project: what is beyond waits."""
 DEFAULT_FROM_EMAIL = env.text("GORUPTIME_EMAIL_FROM", "GoUpTime <goruptime@localhost>")
 
 # --- what it tells of itself

@@ -11,6 +11,8 @@ ROUTES = {
     "pipeline.dispatch_extra": {"queue": "tick"},  # as urgent: an extra slot is now
     "pipeline.dispatch_trial": {"queue": "tick"},  # somebody waits for it
     "pipeline.deliver": {"queue": "notify"},
+    "pipeline.send_password_reset": {"queue": "notify"},
+    "pipeline.send_confirmation": {"queue": "notify"},
     # They may take minutes: a sweep that waits for them would tell of an outage too late.
     "pipeline.make_partitions": {"queue": "upkeep"},
     "pipeline.roll_up": {"queue": "upkeep"},

@@ -12,7 +12,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from apps.incidents.models import Incident
 from apps.incidents.services.acts import create_check
 from apps.monitors.services import CheckSpec, judge_spec
-from apps.notifications.services import create_channel, send_test
+from apps.notifications.services.channels import create_channel, send_test
 from apps.orgs.models import Role
 from apps.orgs.services import create_api_key
 from apps.results.trials import start_trial

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.core.management import CommandError, call_command
 from django.db import connection
 
@@ -45,6 +47,18 @@ def test_after_a_rotation_the_old_key_is_not_needed(secret: dict[str, object], s
     call_command("rotate_keys", verbosity=0)
     assert raw() == after
     settings.ENCRYPTION_KEYS = [old]
+
+
+def test_a_value_from_before_places_is_opened_and_bound(secret: dict[str, object], settings: Any) -> None:
+    nonce = os.urandom(12)
+    ring_key = base64.urlsafe_b64decode(settings.ENCRYPTION_KEYS[0])
+    unbound = b"\x01" + nonce + AESGCM(ring_key).encrypt(nonce, json.dumps(secret).encode(), None)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE monitors_check SET secrets = %s", [unbound])
+    assert Check.objects.get().secrets == secret
+    call_command("rotate_keys", verbosity=0)
+    assert raw()[:1] == b"\x02"
+    assert Check.objects.get().secrets == secret
 
 
 def test_a_value_that_no_key_opens_stops_it(secret: dict[str, object], settings: Any) -> None:

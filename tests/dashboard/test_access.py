@@ -14,7 +14,8 @@ from django.utils.http import urlsafe_base64_encode
 from apps.incidents.models import Incident
 from apps.incidents.services.answers import open_incident
 from apps.monitors.services import CheckSpec, judge_spec
-from apps.notifications.services import create_channel
+from apps.notifications.models import ChannelAddress
+from apps.notifications.services.channels import create_channel
 from apps.orgs.models import Membership, Role, User
 from apps.orgs.services import create_api_key
 from apps.results.trials import start_trial
@@ -42,6 +43,8 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "password-reset-sent"): OPEN,
     ("GET", "password-choose"): (302,) * 5,
     ("POST", "password-choose"): (302,) * 5,
+    ("GET", "confirm-address"): OPEN,
+    ("POST", "confirm-address"): OPEN,
     ("GET", "overview"): READ,
     ("GET", "resources-page"): READ,
     ("GET", "checks-page"): READ,
@@ -134,6 +137,7 @@ def addresses(cast: Cast) -> dict[str, dict[str, Any]]:
         "key": {"pk": create_api_key(project=cast.project, name="k", role=Role.VIEWER)[0].pk},
         "status": {"slug": "web"},
         "password": people,
+        "confirm": {"token": ChannelAddress.objects.create(organization=cast.organization, address="a@b.c", token="t").token},
     }
 
 

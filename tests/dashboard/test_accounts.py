@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
+import pytest
 from django.core import mail
 from django.core.cache import cache
 from django.test import Client
 
 from apps.orgs.models import Membership, Organization, Project, User
+from apps.orgs.password_reset import send_password_reset
 from apps.orgs.services import set_up
 from tests.conftest import Cast
+
+NOT_KEPT = "max-age=0, no-cache, no-store, must-revalidate, private"
 
 
 def test_the_first_visit_makes_an_owner_who_operates_the_installation(db: None) -> None:
@@ -50,10 +55,16 @@ def test_guesses_are_throttled_on_both_doors_together(cast: Cast) -> None:
     assert Client().post("/sign-in/", right).status_code == 302
 
 
-def test_a_forgotten_password_is_chosen_anew_by_mail(cast: Cast) -> None:
+def test_a_forgotten_password_is_chosen_anew_by_mail(
+    cast: Cast, woken: list[tuple[str, dict[str, Any]]], django_capture_on_commit_callbacks: Any
+) -> None:
     cache.clear()
-    for address in ("alice@example.org", "nobody@example.org"):
-        assert Client().post("/password/reset/", {"email": address}).headers["Location"] == "/password/reset/sent/"
+    with django_capture_on_commit_callbacks(execute=True):
+        for address in ("ALICE@example.org ", "nobody@example.org"):
+            answer = Client().post("/password/reset/", {"email": address})
+            assert (answer.headers["Location"], answer.headers["Cache-Control"]) == ("/password/reset/sent/", NOT_KEPT)
+    assert mail.outbox == []  # a worker sends it: how long the answer takes tells nobody who has an account
+    assert [send_password_reset(**arguments) for _, arguments in woken] == [True, False]
     assert len(mail.outbox) == 1
     link = re.search(r"http://127\.0\.0\.1:8000(/password/choose/\S+)", str(mail.outbox[0].body))
     assert link is not None
@@ -62,3 +73,24 @@ def test_a_forgotten_password_is_chosen_anew_by_mail(cast: Cast) -> None:
     assert client.post(there, {"new_password1": "another long one", "new_password2": "another long one"}).status_code == 302
     assert Client().post("/sign-in/", {"email": "alice@example.org", "password": "another long one"}).status_code == 302
     assert b"has been used" in Client().get(link[1], follow=True).content
+
+
+@pytest.mark.parametrize("typed", ["mıssis@example.org", "miſſis@example.org", "MISSIS@example.org ", "ｍissis@example.org"])
+def test_one_account_has_one_count_of_guesses_however_it_is_written(cast: Cast, typed: str) -> None:
+    """Either it is another address, which signs nobody in, or it counts as the account's own."""
+    cache.clear()
+    User.objects.create_user("missis@example.org", "correct horse")
+    for _ in range(10):
+        Client().post("/sign-in/", {"email": "missis@example.org", "password": "wrong"})
+    answer = Client().post("/sign-in/", {"email": typed, "password": "correct horse"})
+    assert answer.status_code in (422, 429)
+
+
+def test_the_admin_is_entered_by_the_same_door(cast: Cast) -> None:
+    """Its guesses count with all others, and a person who is no operator is told so."""
+    cache.clear()
+    answer = Client().post("/admin/login/?next=/admin/orgs/", {"username": "alice@example.org", "password": "wrong"})
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/sign-in/?next=/admin/orgs/")
+    client = Client()
+    client.force_login(cast.alice)
+    assert client.get("/admin/login/").status_code == 403

@@ -1,21 +1,30 @@
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
 from django.core import mail
+from django.core.cache import cache
+from django.test import Client
 
 from apps.incidents.words import span_words
 from apps.net.guard import AddressPolicy
 from apps.notifications.channels import email, webhook
 from apps.notifications.contract import ConfigError, Message, SendError
+from apps.notifications.models import ChannelAddress, Delivery
+from apps.notifications.services.addresses import confirm_address, send_confirmation
+from apps.notifications.services.channels import create_channel, send_test
+from apps.notifications.services.deliveries import deliver
 from apps.notifications.words import body, subject
+from tests.conftest import NOW, Cast
 
 PAYLOAD: dict[str, Any] = {
     "organization": {"id": "o", "name": "Acme"},
@@ -172,3 +181,68 @@ def test_words_for_every_event() -> None:
 )
 def test_spans_read_like_a_person_says_them(seconds: float, words: str) -> None:
     assert span_words(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("120", 120.0),
+        ("Thu, 01 Jan 1970 00:01:40 GMT", 90.0),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        ("soon", None),
+        (None, None),
+        ("9" * 400, 999_999_999.0),
+    ],
+)
+def test_a_receiver_may_ask_to_be_left_alone_for_a_while(text: str | None, seconds: float | None) -> None:
+    assert webhook.retry_after_s(text, now_s=10.0) == seconds
+
+
+def test_user_name_and_password_of_an_address_are_sent(receiver: Any) -> None:
+    handler, url = receiver
+    webhook.send(webhook.parse({"url": url.replace("://", "://us%40er:p%3Ass@")}), MESSAGE)
+    ((headers, _),) = handler.seen
+    assert headers["Authorization"] == "Basic " + base64.b64encode(b"us@er:p:ss").decode()
+    with pytest.raises(ConfigError):
+        webhook.parse({"url": url.replace("://", "://user@")})
+
+
+def test_nothing_but_one_mail_goes_to_an_address_whose_owner_did_not_agree(cast: Cast) -> None:
+    """Of a member's own address nobody needs to be asked."""
+    config = {"to": ["stranger@elsewhere.example", "Alice@example.org"]}
+    channel = create_channel(project=cast.project, name="Buy now", kind="email", config=config)
+    create_channel(project=cast.project, name="Buy more", kind="email", config=config)
+    (row,) = ChannelAddress.objects.all()
+    assert [send_confirmation(address_id=row.pk, now=NOW) for _ in range(3)] == [True, False, False]
+    (asked,) = mail.outbox
+    assert (asked.to, "Buy" in f"{asked.subject}{asked.body}") == (["stranger@elsewhere.example"], False)
+    deliver(delivery_id=send_test(channel=channel, now=NOW).id, now=NOW)
+    assert mail.outbox[1].to == ["Alice@example.org"]
+    link = str(asked.body).split("http://127.0.0.1:8000")[2].split()[0]
+    assert Client().get(link).status_code == 200
+    deliver(delivery_id=send_test(channel=channel, now=NOW).id, now=NOW)
+    assert mail.outbox[2].to == ["Alice@example.org"]  # to open the link is not to agree: programs open every link
+    assert b"Confirmed" in Client().post(link).content
+    deliver(delivery_id=send_test(channel=channel, now=NOW).id, now=NOW)
+    assert mail.outbox[3].to == config["to"]
+    assert confirm_address(token="of nobody", now=NOW) is None
+
+
+def test_where_nobody_agreed_a_message_says_why_it_was_not_sent(cast: Cast) -> None:
+    channel = create_channel(project=cast.project, name="x", kind="email", config={"to": ["stranger@elsewhere.example"]})
+    delivery = send_test(channel=channel, now=NOW)
+    assert deliver(delivery_id=delivery.id, now=NOW) == Delivery.Status.DEAD
+    assert "is confirmed" in Delivery.objects.get(pk=delivery.pk).error
+
+
+def test_mails_of_a_project_are_limited_and_none_is_lost(cast: Cast, settings: Any) -> None:
+    cache.clear()
+    settings.MAILS_PER_MINUTE = 3
+    channel = create_channel(project=cast.project, name="x", kind="email", config={"to": ["alice@example.org"]})
+    deliveries = [send_test(channel=channel, now=NOW) for _ in range(5)]
+    outcomes = [deliver(delivery_id=delivery.id, now=NOW) for delivery in deliveries]
+    assert (outcomes.count(Delivery.Status.SENT), outcomes.count(Delivery.Status.PENDING)) == (3, 2)
+    assert set(Delivery.objects.filter(status="pending").values_list("attempts", flat=True)) == {0}
+    cache.clear()
+    later = NOW + timedelta(minutes=2)
+    assert [deliver(delivery_id=delivery.id, now=later) for delivery in deliveries[3:]] == [Delivery.Status.SENT] * 2

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from apps.incidents.models import IncidentEvent
-from apps.notifications import services
 from apps.notifications.contract import ChannelKind, Message, SendError
 from apps.notifications.models import Channel, Delivery
 from apps.notifications.registry import CHANNEL_KINDS
+from apps.notifications.services import deliveries
+from apps.notifications.services.channels import create_channel, delete_channel, send_test
+from apps.notifications.services.deliveries import claim, deliver, waiting_deliveries
+from apps.notifications.services.outbox import expand_waiting
 from tests.conftest import NOW, Cast
 from tests.incidents.world import World
 
@@ -38,13 +41,13 @@ def line(monkeypatch: pytest.MonkeyPatch) -> Wire:
 
 
 def channel(cast: Cast) -> Channel:
-    return services.create_channel(project=cast.project, name="ops", kind="wire", config={})
+    return create_channel(project=cast.project, name="ops", kind="wire", config={})
 
 
 def deliver_all(now: Any, rounds: int = 5) -> None:
     for _ in range(rounds):
         for delivery in Delivery.objects.order_by("created_at", "seq"):
-            services.deliver(delivery_id=delivery.id, now=now)
+            deliver(delivery_id=delivery.id, now=now)
 
 
 def test_down_and_up_are_told_once_each_in_order(cast: Cast, line: Wire) -> None:
@@ -52,8 +55,8 @@ def test_down_and_up_are_told_once_each_in_order(cast: Cast, line: Wire) -> None
     world = World(cast)
     world.vote(world.first, eu="down")
     world.vote(world.slots(1)[0], eu="up")
-    assert services.expand_waiting(now=world.moment) == 2
-    assert services.expand_waiting(now=world.moment) == 0
+    assert expand_waiting(now=world.moment) == 2
+    assert expand_waiting(now=world.moment) == 0
     deliver_all(world.moment)
     assert [message.event for message in line.got] == ["incident.opened", "incident.resolved"]
     assert line.got[1].payload["incident"]["downtime_s"] == (world.slots(1)[0] - world.first) / 1000
@@ -65,14 +68,14 @@ def test_a_later_message_waits_for_an_earlier_one(cast: Cast, line: Wire) -> Non
     world = World(cast)
     world.vote(world.first, eu="down")
     world.vote(world.slots(1)[0], eu="up")
-    services.expand_waiting(now=world.moment)
+    expand_waiting(now=world.moment)
     opened, resolved = Delivery.objects.order_by("seq")
     line.trouble = SendError("the receiver is away")
-    services.deliver(delivery_id=opened.id, now=world.moment)
+    deliver(delivery_id=opened.id, now=world.moment)
     line.trouble = None
-    assert services.deliver(delivery_id=resolved.id, now=world.moment) is None
+    assert deliver(delivery_id=resolved.id, now=world.moment) is None
     later = world.moment + timedelta(hours=2)
-    assert services.waiting_deliveries(now=later) == [opened.id]
+    assert waiting_deliveries(now=later) == [opened.id]
     deliver_all(later)
     assert [message.event for message in line.got] == ["incident.opened", "incident.resolved"]
 
@@ -82,12 +85,12 @@ def test_who_never_got_the_opening_hears_no_resolve(cast: Cast, line: Wire) -> N
     world = World(cast)
     world.vote(world.first, eu="down")
     world.vote(world.slots(1)[0], eu="up")
-    services.expand_waiting(now=world.moment)
+    expand_waiting(now=world.moment)
     line.trouble = SendError("gone", is_permanent=True)
     opened, resolved = Delivery.objects.order_by("seq")
-    assert services.deliver(delivery_id=opened.id, now=world.moment) == Delivery.Status.DEAD
+    assert deliver(delivery_id=opened.id, now=world.moment) == Delivery.Status.DEAD
     line.trouble = None
-    assert services.deliver(delivery_id=resolved.id, now=world.moment) == Delivery.Status.DEAD
+    assert deliver(delivery_id=resolved.id, now=world.moment) == Delivery.Status.DEAD
     opened.refresh_from_db()
     resolved.refresh_from_db()
     assert (opened.error, resolved.error) == ("gone", "the opening never arrived: a resolve would mean nothing")
@@ -95,85 +98,85 @@ def test_who_never_got_the_opening_hears_no_resolve(cast: Cast, line: Wire) -> N
 
 
 def test_one_sender_at_a_time_until_its_lease_ends(cast: Cast, line: Wire) -> None:
-    delivery = services.send_test(channel=channel(cast), now=NOW)
-    assert services.claim(delivery_id=delivery.id, now=NOW) is not None
-    assert services.claim(delivery_id=delivery.id, now=NOW + timedelta(seconds=30)) is None
-    again = services.claim(delivery_id=delivery.id, now=NOW + timedelta(seconds=61))
+    delivery = send_test(channel=channel(cast), now=NOW)
+    assert claim(delivery_id=delivery.id, now=NOW) is not None
+    assert claim(delivery_id=delivery.id, now=NOW + timedelta(seconds=30)) is None
+    again = claim(delivery_id=delivery.id, now=NOW + timedelta(seconds=61))
     assert again is not None
     assert again.attempt == 2
 
 
 def test_a_sender_whose_lease_ended_marks_nothing(cast: Cast, line: Wire) -> None:
-    delivery = services.send_test(channel=channel(cast), now=NOW)
-    first = services.claim(delivery_id=delivery.id, now=NOW)
-    second = services.claim(delivery_id=delivery.id, now=NOW + timedelta(seconds=61))
+    delivery = send_test(channel=channel(cast), now=NOW)
+    first = claim(delivery_id=delivery.id, now=NOW)
+    second = claim(delivery_id=delivery.id, now=NOW + timedelta(seconds=61))
     assert first is not None
     assert second is not None
-    services._note_failure(first, SendError("late"), NOW + timedelta(seconds=62))
+    deliveries._note_failure(first, SendError("late"), NOW + timedelta(seconds=62))
     delivery.refresh_from_db()
     assert (delivery.status, delivery.attempts) == ("sending", 2)
 
 
 def test_it_gives_up_after_its_last_attempt_with_the_reason(cast: Cast, line: Wire) -> None:
-    delivery = services.send_test(channel=channel(cast), now=NOW)
+    delivery = send_test(channel=channel(cast), now=NOW)
     line.trouble = SendError("no answer")
-    for hour in range(services.MAX_ATTEMPTS + 3):
-        services.deliver(delivery_id=delivery.id, now=NOW + timedelta(hours=2 * hour))
+    for hour in range(deliveries.MAX_ATTEMPTS + 3):
+        deliver(delivery_id=delivery.id, now=NOW + timedelta(hours=2 * hour))
     delivery.refresh_from_db()
-    assert (delivery.status, delivery.attempts, delivery.error) == ("dead", services.MAX_ATTEMPTS, "no answer")
+    assert (delivery.status, delivery.attempts, delivery.error) == ("dead", deliveries.MAX_ATTEMPTS, "no answer")
 
 
 def test_a_receiver_that_asks_for_patience_gets_it(cast: Cast, line: Wire) -> None:
-    delivery = services.send_test(channel=channel(cast), now=NOW)
+    delivery = send_test(channel=channel(cast), now=NOW)
     line.trouble = SendError("busy", retry_after_s=900)
-    services.deliver(delivery_id=delivery.id, now=NOW)
+    deliver(delivery_id=delivery.id, now=NOW)
     delivery.refresh_from_db()
     assert delivery.next_attempt_at >= NOW + timedelta(seconds=900)
 
 
 def test_pauses_grow_with_jitter_and_have_a_bound() -> None:
-    assert [services.pause(n, 1.0) for n in (1, 2, 3, 20)] == [5.0, 9.0, 17.0, 3_601.0]
-    assert services.pause(5, 0.0) == 1.0
+    assert [deliveries.pause(n, 1.0) for n in (1, 2, 3, 20)] == [5.0, 9.0, 17.0, 3_601.0]
+    assert deliveries.pause(5, 0.0) == 1.0
 
 
 def test_a_channel_that_never_heard_of_the_opening_hears_no_resolve(cast: Cast, line: Wire) -> None:
     world = World(cast)
     world.vote(world.first, eu="down")
-    services.expand_waiting(now=world.moment)
+    expand_waiting(now=world.moment)
     channel(cast)
     world.vote(world.slots(1)[0], eu="up")
-    services.expand_waiting(now=world.moment)
+    expand_waiting(now=world.moment)
     assert Delivery.objects.count() == 0
 
 
 def test_channels_of_other_projects_and_disabled_ones_hear_nothing(cast: Cast, line: Wire) -> None:
-    services.create_channel(project=cast.others_project, name="theirs", kind="wire", config={})
+    create_channel(project=cast.others_project, name="theirs", kind="wire", config={})
     off = channel(cast)
     Channel.objects.filter(pk=off.pk).update(is_enabled=False)
     world = World(cast)
     world.vote(world.first, eu="down")
-    services.expand_waiting(now=world.moment)
+    expand_waiting(now=world.moment)
     assert Delivery.objects.count() == 0
     assert IncidentEvent.objects.filter(expanded_at=None).count() == 0
 
 
 def test_a_receiver_that_hangs_does_not_hold_every_sender(cast: Cast, line: Wire) -> None:
     slow = channel(cast)
-    waiting = [services.send_test(channel=slow, now=NOW) for _ in range(4)]
-    claims = [services.claim(delivery_id=delivery.id, now=NOW) for delivery in waiting]
-    assert sum(claim is not None for claim in claims) == services.SENDERS_PER_CHANNEL
+    waiting = [send_test(channel=slow, now=NOW) for _ in range(4)]
+    claims = [claim(delivery_id=delivery.id, now=NOW) for delivery in waiting]
+    assert sum(claim is not None for claim in claims) == deliveries.SENDERS_PER_CHANNEL
 
 
 def test_the_sweep_tells_of_a_delivery_once_in_a_while(cast: Cast, line: Wire) -> None:
-    delivery = services.send_test(channel=channel(cast), now=NOW)
-    assert services.waiting_deliveries(now=NOW) == [delivery.id]
-    assert services.waiting_deliveries(now=NOW + timedelta(seconds=2)) == []
-    assert services.waiting_deliveries(now=NOW + timedelta(seconds=8)) == [delivery.id]
+    delivery = send_test(channel=channel(cast), now=NOW)
+    assert waiting_deliveries(now=NOW) == [delivery.id]
+    assert waiting_deliveries(now=NOW + timedelta(seconds=2)) == []
+    assert waiting_deliveries(now=NOW + timedelta(seconds=8)) == [delivery.id]
 
 
 def test_deleting_a_channel_ends_what_waits(cast: Cast, line: Wire) -> None:
     gone = channel(cast)
-    delivery = services.send_test(channel=gone, now=NOW)
-    services.delete_channel(channel=gone, now=NOW)
+    delivery = send_test(channel=gone, now=NOW)
+    delete_channel(channel=gone, now=NOW)
     delivery.refresh_from_db()
     assert (delivery.status, delivery.error) == ("dead", "the channel was deleted")

@@ -50,7 +50,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, dict[str, 
             batches.append((queue.name, kwargs))
 
     monkeypatch.setattr(dispatch, "current_app", Broker)
-    monkeypatch.setattr(dispatch, "_declared", set())
+    monkeypatch.setattr(dispatch, "_declared_at", {})
     yield batches
     assert sorted(set(declared)) == sorted(declared)
 

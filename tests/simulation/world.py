@@ -24,10 +24,11 @@ from apps.monitors import selectors
 from apps.monitors.models import Check, Region
 from apps.monitors.selectors import due_now, region_liveness
 from apps.monitors.services import CheckSpec
-from apps.notifications import services as notifications
 from apps.notifications.contract import Message, SendError
 from apps.notifications.models import Delivery
 from apps.notifications.registry import CHANNEL_KINDS
+from apps.notifications.services import deliveries, outbox
+from apps.notifications.services.channels import create_channel as create_notification_channel
 from apps.pipeline import dispatch
 from apps.pipeline.ingest import Memory, ingest
 from apps.probes import wire
@@ -77,7 +78,7 @@ class World:
         for model in (Incident, Delivery):
             monkeypatch.setattr(model._meta.get_field("id"), "_get_default", made_id)
         random.seed(seed)
-        monkeypatch.setattr(notifications, "time", SimpleNamespace(monotonic=lambda: 0.0))  # a send takes no time
+        monkeypatch.setattr(deliveries, "time", SimpleNamespace(monotonic=lambda: 0.0))  # a send takes no time
         self.now, self.calm_from = NOW_MS, NOW_MS + fate.between(*LIVELY_S) * 1000
         self.end = self.calm_from + QUIET_S * 1000
         self.memory = Memory()
@@ -98,7 +99,7 @@ class World:
         monkeypatch.setattr(dispatch, "current_app", _Broker(self))
         monkeypatch.setitem(CHANNEL_KINDS, "webhook", replace(CHANNEL_KINDS["webhook"], send=self._receive))
         config = {"url": "http://127.0.0.1:9/", "secret": "0123456789abcdef"}
-        notifications.create_channel(project=cast.project, name="ops", kind="webhook", config=config)
+        create_notification_channel(project=cast.project, name="ops", kind="webhook", config=config)
         self.sites = [self._site(cast, index, slugs) for index in range(fate.between(1, 2))]
 
     def _site(self, cast: Cast, index: int, slugs: list[str]) -> Site:
@@ -213,9 +214,9 @@ class World:
         moment = from_ms(self.now)
         if not IncidentEvent.objects.exists():
             return
-        notifications.expand_waiting(now=moment)
-        for delivery in notifications.waiting_deliveries(now=moment):
-            notifications.deliver(delivery_id=delivery, now=moment)
+        outbox.expand_waiting(now=moment)
+        for delivery in deliveries.waiting_deliveries(now=moment):
+            deliveries.deliver(delivery_id=delivery, now=moment)
 
     def _receive(self, _config: Any, message: Message) -> None:
         if self.fate.chance(self._wild(0.1)):

@@ -18,7 +18,8 @@ from rest_framework.response import Response
 
 from apps.api.caller import caller_of
 from apps.api.scope import get_or_404, mine, project_named, uuid_parameter
-from apps.api.throttling import TrialThrottle
+from apps.api.strict import StrictCharField, StrictIntegerField, StrictSerializer
+from apps.api.throttling import ensure_within
 from apps.core.clock import from_ms, to_ms
 from apps.incidents.history import looked_back
 from apps.incidents.models import CheckState
@@ -31,7 +32,7 @@ from apps.monitors.services import CheckSpec, judge_spec, masked_options
 from apps.orgs.models import Project
 from apps.results.models import Trial
 from apps.results.selectors import last_runs
-from apps.results.trials import is_over, start_trial
+from apps.results.trials import TRIALS, is_over, start_trial
 
 
 class ReasonSerializer(serializers.Serializer[Any]):
@@ -74,29 +75,29 @@ class CheckSerializer(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
 
 
-class NewCheckSerializer(serializers.Serializer[Any]):
+class NewCheckSerializer(StrictSerializer):
     """What a person chooses of a check."""
 
     project = serializers.UUIDField(required=False, help_text="The API key's project by default.")
     resource = serializers.UUIDField(required=False, help_text="By default a resource of the check's name is made.")
-    name = serializers.CharField(max_length=200)
-    kind = serializers.CharField(max_length=20)
-    target = serializers.CharField(
+    name = StrictCharField(max_length=200)
+    kind = StrictCharField(max_length=20)
+    target = StrictCharField(
         max_length=2000,
         required=False,
         allow_blank=True,
         help_text="Of a heartbeat: words about what sends the pings, or nothing.",
     )
     options = serializers.DictField(required=False)
-    interval_s = serializers.IntegerField(required=False)
-    timeout_s = serializers.IntegerField(required=False, allow_null=True)
-    degraded_ms = serializers.IntegerField(required=False, allow_null=True)
-    retries = serializers.IntegerField(required=False, help_text="Further attempts within a run, where one may help.")
-    fail_after = serializers.IntegerField(required=False)
-    recover_after = serializers.IntegerField(required=False)
-    quorum = serializers.IntegerField(required=False, allow_null=True)
+    interval_s = StrictIntegerField(required=False)
+    timeout_s = StrictIntegerField(required=False, allow_null=True)
+    degraded_ms = StrictIntegerField(required=False, allow_null=True)
+    retries = StrictIntegerField(required=False, help_text="Further attempts within a run, where one may help.")
+    fail_after = StrictIntegerField(required=False)
+    recover_after = StrictIntegerField(required=False)
+    quorum = StrictIntegerField(required=False, allow_null=True)
     regions = serializers.ListField(
-        child=serializers.CharField(max_length=40), required=False, max_length=100,
+        child=StrictCharField(max_length=40), required=False, max_length=100,
         help_text="Slugs; by default all that are enabled. A heartbeat is heard by the core, whatever stands here.",
     )  # fmt: skip
 
@@ -276,7 +277,6 @@ class CheckTrial(GenericAPIView[Trial]):
 
     serializer_class = NewCheckSerializer
     queryset = Trial.objects.none()
-    throttle_classes = [TrialThrottle]
 
     @extend_schema(request=NewCheckSerializer, responses={202: TrialSerializer})
     def post(self, request: Request) -> Response:
@@ -284,6 +284,7 @@ class CheckTrial(GenericAPIView[Trial]):
         given.is_valid(raise_exception=True)
         values = given.validated_data
         project = project_named(request, values.get("project"))
+        ensure_within(TRIALS, project)
         now = timezone.now()
         trial = start_trial(
             project=project, fields=judge_spec(CheckSpec(**{"options": {}, "target": "", **chosen(values)})), now=now

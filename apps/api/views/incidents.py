@@ -17,11 +17,12 @@ from rest_framework.response import Response
 from apps.api.caller import caller_of
 from apps.api.pagination import CreatedCursor, StartedCursor
 from apps.api.scope import get_or_404, project_named, uuid_parameter
+from apps.api.strict import StrictCharField, StrictSerializer
 from apps.api.views.checks import ReasonSerializer
 from apps.core.clock import to_ms
 from apps.incidents.models import Incident, IncidentUpdate, Severity
 from apps.incidents.payloads import timestamp
-from apps.incidents.selectors import downtime_ms, incidents_of
+from apps.incidents.selectors import downtimes_ms, incidents_of
 from apps.incidents.services.answers import acknowledge_incident, add_update, open_incident, resolve_incident
 
 
@@ -54,7 +55,8 @@ class IncidentSerializer(serializers.ModelSerializer[Incident]):
         return (to_ms(incident.resolved_at) - to_ms(incident.started_at)) / 1000
 
     def get_downtime_s(self, incident: Incident) -> float:
-        return downtime_ms(incident=incident, now=timezone.now()) / 1000
+        known: dict[uuid.UUID, int] = self.context.get("downtimes_ms") or downtimes_ms(incidents=[incident], now=timezone.now())
+        return known[incident.pk] / 1000
 
     @extend_schema_field(ReasonSerializer(allow_null=True))
     def get_reason(self, incident: Incident) -> dict[str, str] | None:
@@ -64,11 +66,11 @@ class IncidentSerializer(serializers.ModelSerializer[Incident]):
         return incident.acknowledged_by.email if incident.acknowledged_by else None
 
 
-class NewIncidentSerializer(serializers.Serializer[Any]):
+class NewIncidentSerializer(StrictSerializer):
     project = serializers.UUIDField(required=False)
-    title = serializers.CharField(max_length=300)
+    title = StrictCharField(max_length=300)
     severity = serializers.ChoiceField(choices=Severity.choices, default=Severity.DOWN)
-    message = serializers.CharField(max_length=5000, required=False, default="", allow_blank=True)
+    message = StrictCharField(max_length=5000, required=False, default="", allow_blank=True)
 
 
 class IncidentList(GenericAPIView[Incident]):
@@ -94,7 +96,8 @@ class IncidentList(GenericAPIView[Incident]):
                 raise ValidationError({"status": [f"Must be one of {', '.join(Incident.Status.values)}."]})
             rows = rows.filter(status=wanted)
         page = self.paginate_queryset(rows) or []
-        return self.get_paginated_response(IncidentSerializer(page, many=True).data)
+        context = {"downtimes_ms": downtimes_ms(incidents=page, now=timezone.now())}
+        return self.get_paginated_response(IncidentSerializer(page, many=True, context=context).data)
 
     @extend_schema(request=NewIncidentSerializer, responses={201: IncidentSerializer})
     def post(self, request: Request) -> Response:

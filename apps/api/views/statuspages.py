@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from apps.api.caller import caller_of
 from apps.api.scope import get_or_404, mine, project_named
+from apps.api.strict import StrictCharField, StrictModelSerializer, StrictSerializer
 from apps.monitors.models import Resource
 from apps.statuspages.models import StatusPage
 from apps.statuspages.services import ComponentSpec, SlugTakenError, change_page, ensure_page
@@ -21,29 +22,25 @@ from apps.statuspages.services import ComponentSpec, SlugTakenError, change_page
 _MOST = 300
 
 
-class ComponentSerializer(serializers.Serializer[Any]):
+class ComponentSerializer(StrictSerializer):
     resource = serializers.UUIDField(source="resource_id")
-    name = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
-    group = serializers.CharField(max_length=100, required=False, allow_blank=True, default="")
+    name = StrictCharField(max_length=200, required=False, allow_blank=True, default="")
+    group = StrictCharField(max_length=100, required=False, allow_blank=True, default="")
 
 
-class NewStatusPageSerializer(serializers.Serializer[Any]):
+class NewStatusPageSerializer(StrictSerializer):
     project = serializers.UUIDField(required=False)
 
 
-class StatusPageSerializer(serializers.ModelSerializer[StatusPage]):
+class StatusPageSerializer(StrictModelSerializer):
     project = serializers.UUIDField(source="project_id", read_only=True)
-    components = serializers.SerializerMethodField()
+    components = ComponentSerializer(many=True, required=False, source="sorted_components")
 
     class Meta:
         model = StatusPage
         fields = ["id", "project", "slug", "title", "description", "is_published", "components", "created_at"]
         read_only_fields = ["id", "created_at"]
         extra_kwargs: ClassVar[dict[str, Any]] = {"slug": {"validators": []}}  # the service judges it, under its lock
-
-    def get_components(self, page: StatusPage) -> list[dict[str, Any]]:
-        rows = sorted(page.components.all(), key=lambda row: (row.position, row.pk))
-        return [{"resource": str(row.resource_id), "name": row.name, "group": row.group} for row in rows]
 
 
 class StatusPageList(ListAPIView[StatusPage]):
@@ -79,7 +76,7 @@ class StatusPageDetail(GenericAPIView[StatusPage]):
         given.is_valid(raise_exception=True)
         sent = given.validated_data
         values = {name: sent.get(name, getattr(page, name)) for name in ("title", "slug", "description", "is_published")}
-        components = request.data.get("components") if isinstance(request.data, dict) else None
+        components = sent.get("sorted_components")
         try:
             change_page(page=page, components=_components(page, components), **values)
         except SlugTakenError as error:
@@ -92,10 +89,7 @@ def _components(page: StatusPage, sent: Any) -> list[ComponentSpec]:
     if sent is None:
         rows = page.components.select_related("resource").order_by("position", "pk")
         return [ComponentSpec(row.resource, row.name, row.group) for row in rows]
-    given = ComponentSerializer(data=sent, many=True)
-    given.is_valid(raise_exception=True)
-    wanted = given.validated_data
-    resources = Resource.objects.filter(project=page.project_id).in_bulk([item["resource_id"] for item in wanted[:_MOST]])
-    if len(resources) != len(wanted):
+    resources = Resource.objects.filter(project=page.project_id).in_bulk([item["resource_id"] for item in sent[:_MOST]])
+    if len(resources) != len(sent):
         raise ValidationError({"components": [f"Must name resources of the project, each once, and at most {_MOST}."]})
-    return [ComponentSpec(resources[item["resource_id"]], item["name"], item["group"]) for item in wanted]
+    return [ComponentSpec(resources[item["resource_id"]], item.get("name", ""), item.get("group", "")) for item in sent]

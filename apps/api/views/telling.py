@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import QuerySet
@@ -18,33 +17,37 @@ from rest_framework.response import Response
 
 from apps.api.caller import caller_of
 from apps.api.scope import get_or_404, mine, project_named, uuid_parameter
-from apps.api.throttling import ChannelTestThrottle
+from apps.api.strict import StrictModelSerializer
+from apps.api.throttling import ensure_within
 from apps.core.clock import from_ms, to_ms
 from apps.incidents.payloads import timestamp
 from apps.monitors.models import CORE, Region
 from apps.monitors.selectors import clock_words, is_impaired, liveness_of
-from apps.monitors.services import MASK, merge_masked
+from apps.notifications.masking import masked_config, unmasked_config
 from apps.notifications.models import Channel, Delivery
 from apps.notifications.registry import CHANNEL_KINDS
-from apps.notifications.services import change_channel, create_channel, delete_channel, send_test
+from apps.notifications.selectors import unconfirmed_addresses
+from apps.notifications.services.channels import CHANNEL_TESTS, change_channel, create_channel, delete_channel, send_test
+from apps.orgs.models import Role
 
 
-class ChannelSerializer(serializers.ModelSerializer[Channel]):
+class ChannelSerializer(StrictModelSerializer):
     project = serializers.UUIDField(source="project_id", required=False)
+    unconfirmed = serializers.SerializerMethodField(help_text="Addresses that get nothing before their owners confirm them.")
     config = serializers.DictField(help_text="webhook: {url, secret}; email: {to: [addresses]}. Secrets are masked.")
 
     class Meta:
         model = Channel
-        fields = ["id", "project", "name", "kind", "config", "is_enabled", "created_at"]
+        fields = ["id", "project", "name", "kind", "config", "is_enabled", "unconfirmed", "created_at"]
         read_only_fields = ["id", "created_at"]
+
+    def get_unconfirmed(self, channel: Channel) -> list[str]:
+        return unconfirmed_addresses(channel=channel)
 
     def to_representation(self, channel: Channel) -> dict[str, Any]:
         shown = super().to_representation(channel)
-        return {**shown, "config": masked(channel.kind, channel.config)}
-
-
-def masked(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: MASK if name in CHANNEL_KINDS[kind].secret_fields else value for name, value in config.items()}
+        is_admin = caller_of(self.context["request"]).role.covers(Role.ADMIN)
+        return {**shown, "config": masked_config(CHANNEL_KINDS[channel.kind], channel.config, is_admin=is_admin)}
 
 
 def channels_of(request: Request) -> QuerySet[Channel]:
@@ -68,8 +71,9 @@ class ChannelList(ListAPIView[Channel]):
             name=values["name"],
             kind=values["kind"],
             config=values["config"],
+            is_enabled=values.get("is_enabled", True),
         )
-        return Response({**ChannelSerializer(channel).data, "config": channel.config}, status=status.HTTP_201_CREATED)
+        return Response({**self.get_serializer(channel).data, "config": channel.config}, status=status.HTTP_201_CREATED)
 
 
 class ChannelDetail(GenericAPIView[Channel]):
@@ -80,7 +84,7 @@ class ChannelDetail(GenericAPIView[Channel]):
         return get_or_404(channels_of(self.request).select_related("organization", "project"), pk)
 
     def get(self, _request: Request, pk: uuid.UUID) -> Response:
-        return Response(ChannelSerializer(self.channel(pk)).data)
+        return Response(self.get_serializer(self.channel(pk)).data)
 
     def patch(self, request: Request, pk: uuid.UUID) -> Response:
         channel = self.channel(pk)
@@ -89,14 +93,14 @@ class ChannelDetail(GenericAPIView[Channel]):
         values = given.validated_data
         if values.get("kind", channel.kind) != channel.kind:
             raise ValidationError({"kind": ["A channel keeps its kind: make another one."]})
-        config = {**channel.config, **merge_masked(values.get("config", {}), channel.config)}
+        config = unmasked_config(CHANNEL_KINDS[channel.kind], values.get("config", {}), channel.config)
         changed = change_channel(
             channel=channel,
             name=values.get("name", channel.name),
             config=config,
             is_enabled=values.get("is_enabled", channel.is_enabled),
         )
-        return Response(ChannelSerializer(changed).data)
+        return Response(self.get_serializer(changed).data)
 
     @extend_schema(responses={204: None})
     def delete(self, _request: Request, pk: uuid.UUID) -> Response:
@@ -124,12 +128,13 @@ class DeliverySerializer(serializers.ModelSerializer[Delivery]):
 
 class ChannelTest(ChannelDetail):
     http_method_names = ["post", "options"]
-    throttle_classes = [ChannelTestThrottle]
 
     @extend_schema(request=None, responses={202: DeliverySerializer})
     def post(self, _request: Request, pk: uuid.UUID) -> Response:
         """A message `channel.test`, sent like every other; its delivery tells what came of it."""
-        delivery = send_test(channel=self.channel(pk), now=timezone.now())
+        channel = self.channel(pk)
+        ensure_within(CHANNEL_TESTS, channel.project)
+        delivery = send_test(channel=channel, now=timezone.now())
         return Response(DeliverySerializer(delivery).data, status=status.HTTP_202_ACCEPTED)
 
 
@@ -172,8 +177,8 @@ class RegionSerializer(serializers.ModelSerializer[Region]):
     class Meta:
         model = Region
         fields = [
-            "slug", "name", "is_enabled", "is_live", "is_impaired", "canaries", "last_heard_at", "clock", "clock_offset_ms",
-            "in_flight", "dropped",
+            "slug", "name", "is_enabled", "is_live", "is_impaired", "last_heard_at", "clock", "clock_offset_ms", "in_flight",
+            "dropped",
         ]  # fmt: skip
 
     def get_is_live(self, region: Region) -> bool:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from django.contrib.auth import authenticate, login, logout
+from django.contrib.auth import login, logout
 from django.middleware.csrf import get_token
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.views.decorators.csrf import csrf_protect
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
-from rest_framework.exceptions import AuthenticationFailed, PermissionDenied, ValidationError
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied, Throttled, ValidationError
 from rest_framework.generics import GenericAPIView, ListAPIView
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -20,15 +20,17 @@ from rest_framework.response import Response
 
 from apps.api.caller import caller_of
 from apps.api.scope import get_or_404, mine, project_named
-from apps.api.throttling import SignInThrottle
+from apps.api.strict import StrictCharField, StrictIntegerField, StrictModelSerializer, StrictSerializer
+from apps.core.throttle import WINDOW_S
 from apps.monitors.models import Resource
 from apps.monitors.services import create_resource, rename_resource
 from apps.orgs.models import MAX_RETENTION, MIN_RETENTION, ApiKey, Project, Role
 from apps.orgs.services import change_project, create_api_key, create_project, revoke_api_key
+from apps.orgs.sign_in import TooManyTriesError, check_password
 
 
-class ProjectSerializer(serializers.ModelSerializer[Project]):
-    retention_days = serializers.IntegerField(
+class ProjectSerializer(StrictModelSerializer):
+    retention_days = StrictIntegerField(
         min_value=MIN_RETENTION, max_value=MAX_RETENTION, required=False, help_text="How long runs are kept."
     )
 
@@ -79,7 +81,7 @@ class ProjectDetail(GenericAPIView[Project]):
         return Response(ProjectSerializer(change_project(project=project, **values)).data)
 
 
-class ResourceSerializer(serializers.ModelSerializer[Resource]):
+class ResourceSerializer(StrictModelSerializer):
     project = serializers.UUIDField(source="project_id", required=False)
 
     class Meta:
@@ -121,7 +123,7 @@ class ResourceDetail(GenericAPIView[Resource]):
         return Response(ResourceSerializer(rename_resource(resource=resource, name=name)).data)
 
 
-class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
+class ApiKeySerializer(StrictModelSerializer):
     project = serializers.UUIDField(source="project_id", required=False)
 
     class Meta:
@@ -151,13 +153,13 @@ class ApiKeyList(ListAPIView[ApiKey]):
         given.is_valid(raise_exception=True)
         values = given.validated_data
         role = Role(values.get("role", Role.MEMBER))
-        if not caller_of(request).role.covers(role):
-            raise ValidationError({"role": ["A key cannot do more than who makes it."]})
         expires_at = values.get("expires_at")
         if expires_at is not None and expires_at <= timezone.now():
             raise ValidationError({"expires_at": ["Must be in the future."]})
         project = project_named(request, values.get("project_id"))
-        row, key = create_api_key(project=project, name=values["name"], role=role, expires_at=expires_at)
+        row, key = create_api_key(
+            project=project, name=values["name"], role=role, expires_at=expires_at, maker_role=caller_of(request).role
+        )
         return Response({**ApiKeySerializer(row).data, "key": key}, status=status.HTTP_201_CREATED)
 
 
@@ -174,13 +176,13 @@ class ApiKeyDetail(GenericAPIView[ApiKey]):
 
     @extend_schema(responses={204: None})
     def delete(self, _request: Request, pk: uuid.UUID) -> Response:
-        revoke_api_key(key=self._key(pk), now=timezone.now())
+        revoke_api_key(key=self._key(pk), now=timezone.now(), revoker_role=caller_of(_request).role)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class CredentialsSerializer(serializers.Serializer[Any]):
+class CredentialsSerializer(StrictSerializer):
     email = serializers.EmailField()
-    password = serializers.CharField(trim_whitespace=False, max_length=1000)
+    password = StrictCharField(trim_whitespace=False, max_length=1000)
 
 
 class SessionInfoSerializer(serializers.Serializer[Any]):
@@ -196,14 +198,17 @@ class Session(GenericAPIView[Any]):
     serializer_class = CredentialsSerializer
     permission_classes = [AllowAny]
     authentication_classes = []
-    throttle_classes = [SignInThrottle]
+    throttle_classes = []
 
     @extend_schema(request=CredentialsSerializer, responses={200: SessionInfoSerializer})
     def post(self, request: Request) -> Response:
         given = CredentialsSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         values = given.validated_data
-        user = authenticate(request._request, username=values["email"], password=values["password"])
+        try:
+            user = check_password(request._request, email=values["email"], password=values["password"])
+        except TooManyTriesError as error:
+            raise Throttled(wait=WINDOW_S) from error
         if user is None:
             raise AuthenticationFailed("E-mail or password is wrong.")
         login(request._request, user)

@@ -36,16 +36,20 @@ def backup(folder: DataFolder, keys: Keys, file: Path) -> None:
         "keys.json": json.dumps(keys.__dict__).encode(),
         "database.dump": done.stdout,
     }
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
     try:
+        # Made anew: an older file keeps the mode that it has, and who holds it open would read the keys.
         with (
-            open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out,
+            open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out,
             tarfile.open(fileobj=out, mode="w:gz") as tar,
         ):
             for name, content in parts.items():
                 entry = tarfile.TarInfo(name)
                 entry.size, entry.mode, entry.mtime = len(content), 0o600, int(time.time())
                 tar.addfile(entry, io.BytesIO(content))
+        draft.replace(file)
     except OSError as error:
+        draft.unlink(missing_ok=True)
         raise FolderError(f"{file} cannot be written: {error}") from error
 
 

@@ -54,7 +54,8 @@ class DataFolder:
 
     @property
     def cache_url(self) -> str:
-        return f"unix://{self.valkey_socket}"
+        """A database of its own: what is cleared with the cache is not the broker's."""
+        return f"unix://{self.valkey_socket}?db=1"
 
     def prepare(self) -> None:
         """Make the folder and its runtime folder, closed to others. Raises FolderError."""

@@ -6,8 +6,8 @@ from typing import Any
 
 from django import forms
 
-from apps.monitors.services import MASK
 from apps.notifications.contract import ChannelKind, ConfigError
+from apps.notifications.masking import masked_config
 from apps.notifications.models import Channel
 
 
@@ -15,11 +15,12 @@ class ChannelForm(forms.Form):
     name = forms.CharField(max_length=100, help_text="What people call it.")
     is_enabled = forms.BooleanField(required=False, initial=True, label="Messages are sent here")
 
-    def __init__(self, *, kind: ChannelKind, data: Any = None, channel: Channel | None = None) -> None:
+    def __init__(self, *, kind: ChannelKind, is_admin: bool, data: Any = None, channel: Channel | None = None) -> None:
         initial: dict[str, Any] = {"is_enabled": True}
         if channel is not None:
             initial |= {"name": channel.name, "is_enabled": channel.is_enabled}
-            initial |= {f"config.{field.name}": _shown(kind, field.name, channel.config.get(field.name)) for field in kind.fields}
+            shown = masked_config(kind, channel.config, is_admin=is_admin)
+            initial |= {f"config.{name}": "\n".join(value) if isinstance(value, list) else value for name, value in shown.items()}
         super().__init__(data=data, initial=initial)
         self.kind = kind
         for field in kind.fields:
@@ -42,9 +43,3 @@ class ChannelForm(forms.Form):
     def note(self, error: ConfigError) -> None:
         sentence = f"{error.message[:1].upper()}{error.message[1:]}."
         self.add_error(error.field if error.field in self.fields else None, sentence)
-
-
-def _shown(kind: ChannelKind, name: str, value: Any) -> Any:
-    if name in kind.secret_fields:
-        return MASK if value else ""
-    return "\n".join(value) if isinstance(value, list) else value

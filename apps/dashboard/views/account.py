@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
-from django.contrib.auth import authenticate, login, logout
+from django.contrib.auth import login, logout
 from django.contrib.auth import views as auth
 from django.contrib.auth.forms import PasswordResetForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
+from django.utils.decorators import method_decorator
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
 
-from apps.core.throttle import ACCOUNT, ADDRESS, client_address, may_try
+from apps.core.throttle import client_address, may_try
 from apps.dashboard.access import open_page, page, posted
 from apps.dashboard.forms.account import SignInForm, WelcomeForm
+from apps.orgs.password_reset import request_password_reset
 from apps.orgs.selectors import is_set_up, projects_of
 from apps.orgs.services import NameTakenError, SetUpError, set_up
+from apps.orgs.sign_in import PER_ADDRESS, TooManyTriesError, check_password
 
 _TOO_MANY = "Too many tries. Wait a minute."
 
@@ -51,14 +54,16 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(there)
     status = 200
     if request.method == "POST" and form.is_valid():
-        email, password = form.cleaned_data["email"], form.cleaned_data["password"]
-        is_allowed = may_try(ACCOUNT, email) & may_try(ADDRESS, client_address(request))
-        user = authenticate(request, username=email, password=password) if is_allowed else None
-        if user is not None:
-            login(request, user)
-            return HttpResponseRedirect(there)
-        form.add_error(None, "E-mail or password is wrong." if is_allowed else _TOO_MANY)
-        status = 422 if is_allowed else 429
+        try:
+            user = check_password(request, **form.cleaned_data)
+        except TooManyTriesError:
+            form.add_error(None, _TOO_MANY)
+            status = 429
+        else:
+            if user is not None:
+                login(request, user)
+                return HttpResponseRedirect(there)
+            form.add_error(None, "E-mail or password is wrong.")
     context = {"form": form, "next": there, "is_set_up": is_set_up()}
     return render(request, "account/sign_in.html", context, status=422 if form.errors and status == 200 else status)
 
@@ -89,30 +94,28 @@ def theme(request: HttpRequest) -> HttpResponse:
     return response
 
 
-class _ThrottledResetForm(PasswordResetForm):
-    """Says the same whether the account is there or not, and sends no more than a few mails to it."""
+class _QueuedResetForm(PasswordResetForm):
+    """Answers the same, and as fast, whether the account is there or not: a worker looks it up and sends the mail."""
 
-    def save(self, *arguments: Any, **options: Any) -> None:
-        if may_try(("reset", 3), self.cleaned_data["email"]):
-            super().save(*arguments, **options)
+    def save(self, *_arguments: Any, **_options: Any) -> None:
+        request_password_reset(email=self.cleaned_data["email"])
 
 
+@method_decorator(never_cache, name="dispatch")
 class PasswordReset(auth.PasswordResetView):
     http_method_names = ["get", "head", "post"]
     template_name = "account/reset.html"
-    email_template_name = "account/reset_mail.txt"
-    subject_template_name = "account/reset_subject.txt"
-    form_class = _ThrottledResetForm
-    extra_email_context = {"public_url": settings.PUBLIC_URL}
+    form_class = _QueuedResetForm
     success_url = reverse_lazy("password-reset-sent")
 
     def form_valid(self, form: Any) -> HttpResponse:
-        if not may_try(ADDRESS, client_address(self.request)):
+        if not may_try(PER_ADDRESS, client_address(self.request)):
             form.add_error(None, _TOO_MANY)
             return self.form_invalid(form)
         return super().form_valid(form)
 
 
+@method_decorator(never_cache, name="dispatch")
 class PasswordResetSent(auth.PasswordResetDoneView):
     http_method_names = ["get", "head"]
     template_name = "account/reset_sent.html"

@@ -9,16 +9,16 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 
-from apps.core.throttle import CHANNEL_TEST, may_try
+from apps.core.throttle import may_try
 from apps.dashboard.access import Place, enter_project, page, posted
 from apps.dashboard.forms.channel import ChannelForm
 from apps.dashboard.shell import is_current, nothing_new, show
-from apps.monitors.services import merge_masked
 from apps.notifications.contract import ConfigError
+from apps.notifications.masking import unmasked_config
 from apps.notifications.models import Channel, Delivery
 from apps.notifications.registry import CHANNEL_KINDS
-from apps.notifications.selectors import channels_of, last_deliveries
-from apps.notifications.services import change_channel, create_channel, delete_channel, send_test
+from apps.notifications.selectors import channels_of, last_deliveries, unconfirmed_addresses
+from apps.notifications.services.channels import CHANNEL_TESTS, change_channel, create_channel, delete_channel, send_test
 from apps.orgs.models import Role
 
 
@@ -27,12 +27,13 @@ def channels(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     place, now = enter_project(request, project), timezone.now()
     rows = channels_of(project=place.project)
     last = last_deliveries(channels=rows)
-    parts = [(row.pk, row.name, row.is_enabled, _as_seen(last.get(row.pk))) for row in rows]
+    unconfirmed = {row.pk: unconfirmed_addresses(channel=row) for row in rows}
+    parts = [(row.pk, row.name, row.is_enabled, unconfirmed[row.pk], _as_seen(last.get(row.pk))) for row in rows]
     version = str(uuid.uuid5(uuid.NAMESPACE_OID, repr(parts)))
     if is_current(request, version):
         return nothing_new()
     context = {
-        "lines": [(row, CHANNEL_KINDS[row.kind], last.get(row.pk)) for row in rows],
+        "lines": [(row, CHANNEL_KINDS[row.kind], last.get(row.pk), unconfirmed[row.pk]) for row in rows],
         "kinds": CHANNEL_KINDS.values(),
     }
     return show(
@@ -49,7 +50,7 @@ def new_channel(request: HttpRequest, project: uuid.UUID, kind: str) -> HttpResp
     place, now = enter_project(request, project, Role.MEMBER), timezone.now()
     if kind not in CHANNEL_KINDS:
         raise Http404
-    form = ChannelForm(kind=CHANNEL_KINDS[kind], data=posted(request))
+    form = ChannelForm(kind=CHANNEL_KINDS[kind], data=posted(request), is_admin=place.may_manage)
     if request.method == "POST" and form.is_valid():
         try:
             made = create_channel(project=place.project, name=form.cleaned_data["name"], kind=kind, config=form.config())
@@ -79,9 +80,9 @@ def _enter(request: HttpRequest, pk: uuid.UUID) -> tuple[Place, Channel]:
 def edit_channel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     place, channel = _enter(request, pk)
     kind, now = CHANNEL_KINDS[channel.kind], timezone.now()
-    form = ChannelForm(kind=kind, data=posted(request), channel=channel)
+    form = ChannelForm(kind=kind, data=posted(request), channel=channel, is_admin=place.may_manage)
     if request.method == "POST" and form.is_valid():
-        config = {**channel.config, **merge_masked(form.config(), channel.config)}
+        config = unmasked_config(kind, form.config(), channel.config)
         try:
             change_channel(
                 channel=channel, name=form.cleaned_data["name"], config=config, is_enabled=form.cleaned_data["is_enabled"]
@@ -101,7 +102,7 @@ def edit_channel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 @page("POST")
 def test_channel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     place, channel = _enter(request, pk)
-    if may_try(CHANNEL_TEST, str(place.user.pk)):
+    if may_try(CHANNEL_TESTS, str(place.project.pk)):
         send_test(channel=channel, now=timezone.now())
         messages.success(request, "A test is on its way. What came of it appears here.")
     else:

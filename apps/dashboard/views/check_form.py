@@ -12,7 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
-from apps.core.throttle import TRIAL, may_try
+from apps.core.throttle import may_try
 from apps.dashboard.access import Place, enter_check, enter_project, page
 from apps.dashboard.forms.check import CheckForm, known_values, new_values
 from apps.dashboard.heartbeats import shown_times
@@ -27,7 +27,7 @@ from apps.orgs.models import Role
 from apps.probes.contract import Kind
 from apps.probes.registry import KINDS
 from apps.results.models import Trial
-from apps.results.trials import is_over, start_trial
+from apps.results.trials import TRIALS, is_over, start_trial
 
 _TIMES = 5
 _FIRST = {False: "Its first run is under way.", True: "It waits for its first ping."}
@@ -155,7 +155,7 @@ def _test(request: HttpRequest, place: Place, form: CheckForm, check: Check | No
         form.is_valid()
     elif form.probe.is_passive:
         return _preview(request, place, form, check, now)
-    elif form.is_valid() and not may_try(TRIAL, str(place.user.pk)):
+    elif form.is_valid() and not may_try(TRIALS, str(place.project.pk)):
         form.add_error(None, "Too many tests. Wait a minute.")
     elif form.is_valid():
         try:

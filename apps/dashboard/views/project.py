@@ -16,7 +16,7 @@ from apps.dashboard.access import enter_project, page, posted
 from apps.dashboard.forms.account import KeyForm, NameForm, ProjectForm
 from apps.dashboard.shell import show
 from apps.orgs.models import ApiKey, Membership, Role
-from apps.orgs.services import NameTakenError, change_project, create_api_key, create_project, revoke_api_key
+from apps.orgs.services import KeyRankError, NameTakenError, change_project, create_api_key, create_project, revoke_api_key
 
 
 @page("GET", "POST")
@@ -73,7 +73,9 @@ def new_key(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         values = form.cleaned_data
         expires_at = now + timedelta(days=values["days"]) if values["days"] else None
-        row, key = create_api_key(project=place.project, name=values["name"], role=Role(values["role"]), expires_at=expires_at)
+        row, key = create_api_key(
+            project=place.project, name=values["name"], role=Role(values["role"]), expires_at=expires_at, maker_role=place.role
+        )
         return show(
             request, place, "dashboard/key.html", {"row": row, "key": key}, title="New API key", section="settings", now=now
         )
@@ -89,8 +91,12 @@ def revoke_key(request: HttpRequest, project: uuid.UUID, pk: uuid.UUID) -> HttpR
     place, now = enter_project(request, project, Role.ADMIN), timezone.now()
     key = get_object_or_404(ApiKey, project=place.project, pk=pk, revoked_at=None)
     if request.method == "POST":
-        revoke_api_key(key=key, now=now)
-        messages.success(request, f"The key {key.name} is revoked.")
+        try:
+            revoke_api_key(key=key, now=now, revoker_role=place.role)
+        except KeyRankError as error:
+            messages.error(request, str(error))
+        else:
+            messages.success(request, f"The key {key.name} is revoked.")
         return redirect("settings", project)
     context = {
         "question": f"Revoke the key {key.name}?",

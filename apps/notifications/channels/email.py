@@ -53,5 +53,6 @@ KIND = ChannelKind(
     parse=parse,
     send=send,
     fields=(ConfigField("to", "Addresses", "One to a line, up to twenty.", is_list=True),),
+    confirmed_field="to",
     lease=timedelta(minutes=8),
 )

@@ -11,11 +11,13 @@ import json
 import secrets
 import time
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 
+from apps.monitors.services import MASK
 from apps.net.errors import BadHostError, NetError
 from apps.net.guard import canonical_host, literal
 from apps.net.outbound import post
@@ -37,8 +39,12 @@ def parse(config: Mapping[str, Any]) -> dict[str, Any]:
         parts = urlsplit(url)
         host = canonical_host(parts.hostname or "")
         _ = parts.port
+        if (parts.username is None) != (parts.password is None):
+            raise ConfigError("config.url", "must hold a user name and a password, or neither")
     except (BadHostError, ValueError) as error:
         raise ConfigError("config.url", str(error)) from error
+    if MASK in url:
+        raise ConfigError("config.url", "is masked: send the whole URL")
     if parts.scheme not in ("http", "https"):
         raise ConfigError("config.url", "must begin with http:// or https://")
     address = literal(host)
@@ -86,13 +92,21 @@ def send(config: Mapping[str, Any], message: Message) -> None:
         return
     raise SendError(
         f"the receiver answered {answer.status}",
-        retry_after_s=_seconds(answer.headers.get("retry-after")),
+        retry_after_s=retry_after_s(answer.headers.get("retry-after"), now_s=time.time()),
         is_permanent=answer.status == 410,
     )
 
 
-def _seconds(text: str | None) -> float | None:
-    return float(text) if text is not None and text.isascii() and text.isdigit() else None
+def retry_after_s(text: str | None, *, now_s: float) -> float | None:
+    """Seconds to wait that a `Retry-After` asks for, as a number or as a date (RFC 9110, 10.2.3); None for anything else."""
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now_s)
+    except ValueError:
+        return None
 
 
 KIND = ChannelKind(
@@ -110,4 +124,5 @@ KIND = ChannelKind(
         ),
     ),
     secret_fields=("secret",),
+    address_fields=("url",),
 )

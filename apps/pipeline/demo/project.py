@@ -23,7 +23,7 @@ from apps.monitors.services import CheckSpec, ensure_resource, judge_spec, next_
 from apps.net.errors import NetError
 from apps.net.icmp import opened
 from apps.notifications.models import Channel
-from apps.notifications.services import change_channel, create_channel
+from apps.notifications.services.channels import change_channel, create_channel
 from apps.orgs.models import Membership, Organization, Project, Role, User
 from apps.pipeline.demo.history import Past, acknowledge_some, seed_rollups, seed_runs, seed_states
 from apps.pipeline.demo.plan import PARTS, Part, outages

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from argparse import ArgumentParser
 from typing import Any
 
@@ -17,7 +19,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--email", required=True)
-        parser.add_argument("--password", required=True)
+        parser.add_argument("--password", help="by default of the environment (GORUPTIME_PASSWORD), else a line of the input")
         parser.add_argument("--org", required=True)
         parser.add_argument("--project", required=True)
 
@@ -26,9 +28,12 @@ class Command(BaseCommand):
             validate_email(options["email"])
         except ValidationError as error:
             raise CommandError(f"{options['email']!r} is not an e-mail address") from error
+        password = options["password"] or os.environ.get("GORUPTIME_PASSWORD") or sys.stdin.readline().rstrip("\n")
+        if not password:
+            raise CommandError("a password is needed: in GORUPTIME_PASSWORD, or as a line of the input")
         user, project, key = bootstrap(
             email=options["email"],
-            password=options["password"],
+            password=password,
             organization=options["org"],
             project=options["project"],
             now=timezone.now(),

@@ -1,4 +1,4 @@
-"""From the outbox to the receiver: expand events into deliveries, claim one, send it, note what came of it."""
+"""Deliveries: claimed by conditional update with a lease, sent, and what came of it noted. Each is sent at least once."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import logging
 import random
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.conf import settings
+from django.db import transaction
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
-from django.db.models.functions import Now
 
+from apps.core.throttle import WINDOW_S, Limit, may_try
 from apps.core.wake import wake
-from apps.incidents.models import CheckState, IncidentEvent
+from apps.incidents.models import IncidentEvent
 from apps.incidents.payloads import timestamp
-from apps.notifications.contract import Message, SendError
+from apps.notifications.contract import ChannelKind, Message, SendError
 from apps.notifications.models import Channel, Delivery
 from apps.notifications.registry import CHANNEL_KINDS
-from apps.orgs.models import Project
+from apps.notifications.selectors import unconfirmed_addresses
 
 log = logging.getLogger(__name__)
 
@@ -32,120 +33,6 @@ SENDERS_PER_CHANNEL = 2
 """A receiver that hangs must not hold every sender."""
 _WAKE_AGAIN = timedelta(seconds=6)
 _UNFINISHED = (Delivery.Status.PENDING, Delivery.Status.SENDING)
-
-
-class UnknownKindError(ValueError):
-    """No channel of that kind."""
-
-
-# --- channels
-
-
-def create_channel(*, project: Project, name: str, kind: str, config: Mapping[str, Any]) -> Channel:
-    """Raises UnknownKindError and ConfigError."""
-    if kind not in CHANNEL_KINDS:
-        raise UnknownKindError(f"is not one of {', '.join(sorted(CHANNEL_KINDS))}")
-    kept = CHANNEL_KINDS[kind].parse(config)
-    return Channel.objects.create(organization_id=project.organization_id, project=project, name=name, kind=kind, config=kept)
-
-
-def change_channel(*, channel: Channel, name: str, config: Mapping[str, Any], is_enabled: bool) -> Channel:
-    """Raises ConfigError."""
-    channel.name, channel.is_enabled = name, is_enabled
-    channel.config = CHANNEL_KINDS[channel.kind].parse(config)
-    channel.save(update_fields=["name", "config", "is_enabled"])
-    return channel
-
-
-@transaction.atomic
-def delete_channel(*, channel: Channel, now: datetime) -> None:
-    """Its deliveries stay readable; what waits is not sent any more."""
-    Channel.objects.filter(pk=channel.pk).update(deleted_at=now, is_enabled=False)
-    waiting = Delivery.objects.filter(channel=channel, status=Delivery.Status.PENDING)
-    waiting.update(status=Delivery.Status.DEAD, finished_at=now, error="the channel was deleted")
-
-
-@transaction.atomic
-def send_test(*, channel: Channel, now: datetime) -> Delivery:
-    """A delivery of its own, sent like every other."""
-    delivery = Delivery.objects.create(
-        organization_id=channel.organization_id,
-        channel=channel,
-        kind="channel.test",
-        payload={
-            "organization": {"id": str(channel.organization_id), "name": channel.organization.name},
-            "project": {"id": str(channel.project_id), "name": channel.project.name},
-            "resource": None,
-            "check": None,
-            "incident": None,
-            "reason": None,
-            "url": None,
-        },
-        next_attempt_at=now,
-        created_at=now,
-    )
-    wake(DELIVER_TASK, delivery=str(delivery.id))
-    return delivery
-
-
-# --- the outbox
-
-
-def expand_waiting(*, now: datetime) -> int:
-    """Every event not yet expanded, oldest first. Returns how many."""
-    waiting = IncidentEvent.objects.filter(expanded_at=None).order_by("created_at", "seq")
-    checks = list(dict.fromkeys(waiting.values_list("check_row_id", flat=True)[:1_000]))
-    expanded = 0
-    for check_id in checks:
-        try:
-            expanded += expand_check(check_id=check_id, now=now)
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception:
-            log.exception("the events of check %s could not be expanded, the others go on", check_id)
-    return expanded
-
-
-@transaction.atomic
-def expand_check(*, check_id: uuid.UUID, now: datetime) -> int:
-    """A check's events in their order, under the state's lock: a later one never overtakes."""
-    CheckState.objects.select_for_update().get(check_row_id=check_id)
-    events = list(
-        IncidentEvent.objects.filter(check_row_id=check_id, expanded_at=None).select_related("incident").order_by("seq")
-    )
-    for event in events:
-        _expand(event, now)
-    return len(events)
-
-
-def _expand(event: IncidentEvent, now: datetime) -> None:
-    channels = Channel.objects.filter(project_id=event.incident.project_id, is_enabled=True, deleted_at=None)
-    if event.kind == IncidentEvent.Kind.RESOLVED:
-        # Who never heard of the opening hears no resolve.
-        heard = Delivery.objects.filter(channel=OuterRef("pk"), event__incident_id=event.incident_id)
-        channels = channels.filter(Exists(heard))
-    deliveries = [
-        Delivery(
-            organization_id=event.organization_id,
-            channel=channel,
-            event=event,
-            check_row_id=event.check_row_id,
-            seq=event.seq,
-            kind=event.kind,
-            payload=event.payload,
-            next_attempt_at=now,
-            created_at=now,
-            woken_at=now,
-        )
-        for channel in channels
-    ]
-    Delivery.objects.bulk_create(deliveries, ignore_conflicts=True)
-    IncidentEvent.objects.filter(pk=event.pk).update(expanded_at=now)
-    for delivery in deliveries:
-        wake(DELIVER_TASK, delivery=str(delivery.id))
-
-
-# --- deliveries
 
 
 @dataclass(frozen=True)
@@ -211,13 +98,17 @@ def deliver(*, delivery_id: uuid.UUID, now: datetime) -> Delivery.Status | None:
     if claimed is None:
         return None
     delivery = claimed.delivery
-    obstacle = _obstacle(delivery)
+    kind = CHANNEL_KINDS[delivery.channel.kind]
+    config = _confirmed_config(delivery, kind)
+    obstacle = _obstacle(delivery) or _lacks_addresses(config, kind)
     if obstacle:
         return _finish(claimed, Delivery.Status.DEAD, obstacle, now)
+    if not _is_within_limit(delivery, config, kind):
+        return _postpone(claimed, now)
     began = time.monotonic()
     message = Message(str(delivery.id), delivery.kind, delivery.payload, timestamp(delivery.created_at))
     try:
-        CHANNEL_KINDS[delivery.channel.kind].send(delivery.channel.config, message)
+        kind.send(config, message)
     except SendError as error:
         failure: SendError | None = error
     except Exception as error:
@@ -242,6 +133,40 @@ def _obstacle(delivery: Delivery) -> str:
         if not heard.exists():
             return "the opening never arrived: a resolve would mean nothing"
     return ""
+
+
+def _confirmed_config(delivery: Delivery, kind: ChannelKind) -> dict[str, Any]:
+    """The channel's config without the addresses whose owners have not agreed."""
+    config: dict[str, Any] = delivery.channel.config
+    if kind.confirmed_field is None:
+        return config
+    missing = unconfirmed_addresses(channel=delivery.channel)
+    return {**config, kind.confirmed_field: [a for a in config[kind.confirmed_field] if a not in missing]}
+
+
+def _lacks_addresses(config: dict[str, Any], kind: ChannelKind) -> str:
+    is_empty = kind.confirmed_field is not None and not config[kind.confirmed_field]
+    return "no address of the channel is confirmed: its owner was sent a link" if is_empty else ""
+
+
+def _is_within_limit(delivery: Delivery, config: dict[str, Any], kind: ChannelKind) -> bool:
+    """Mails of a project are limited: a storm must not make of it a sender whom nobody takes mail from."""
+    if kind.confirmed_field is None:
+        return True
+    limit = Limit("mails", settings.MAILS_PER_MINUTE)
+    return may_try(limit, str(delivery.channel.project_id), count=len(config[kind.confirmed_field]))
+
+
+def _postpone(claimed: Claim, now: datetime) -> Delivery.Status:
+    """Back to the queue for a minute; it was no try."""
+    _held(claimed).update(
+        status=Delivery.Status.PENDING,
+        next_attempt_at=now + timedelta(seconds=WINDOW_S * random.uniform(0.5, 1.5)),  # spreads them
+        lease_until=None,
+        woken_at=None,
+        attempts=F("attempts") - 1,
+    )
+    return Delivery.Status.PENDING
 
 
 def _note_failure(claimed: Claim, error: SendError, now: datetime) -> Delivery.Status:
@@ -277,7 +202,7 @@ def pause(attempt: int, chance: float) -> float:
 
 
 def _finish(claimed: Claim, status: Delivery.Status, error: str, now: datetime) -> Delivery.Status:
-    _held(claimed).update(status=status, finished_at=Now(), lease_until=None, error=error[:2_000])
+    _held(claimed).update(status=status, finished_at=now, lease_until=None, error=error[:2_000])
     _wake_next(claimed.delivery, now)
     return status
 

@@ -1,0 +1,1 @@
+"""Acts on channels, on the outbox and on deliveries."""

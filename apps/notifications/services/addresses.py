@@ -1,0 +1,63 @@
+"""Addresses of people who have no account: nothing but one mail goes to them before they agree."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from datetime import datetime
+
+from django.conf import settings
+from django.core.mail import send_mail
+from django.db import transaction
+from django.template.loader import render_to_string
+
+from apps.core.wake import wake
+from apps.notifications.models import Channel, ChannelAddress
+from apps.notifications.selectors import unconfirmed_addresses
+
+CONFIRM_TASK = "pipeline.send_confirmation"
+
+
+@transaction.atomic
+def ask_for_confirmation(*, channel: Channel) -> None:
+    """One mail to each address of the channel that has not agreed and was not asked yet."""
+    for address in unconfirmed_addresses(channel=channel):
+        row, is_new = ChannelAddress.objects.get_or_create(
+            organization_id=channel.organization_id, address=address, defaults={"token": secrets.token_urlsafe(32)}
+        )
+        if is_new:
+            wake(CONFIRM_TASK, address=str(row.pk))
+
+
+def send_confirmation(*, address_id: uuid.UUID, now: datetime) -> bool:
+    """The mail with the link; an address gets one. Whether it was sent now."""
+    taken = ChannelAddress.objects.filter(pk=address_id, mailed_at=None, confirmed_at=None).update(mailed_at=now)
+    if not taken:
+        return False
+    row = ChannelAddress.objects.get(pk=address_id)
+    context = {"address": row.address, "public_url": settings.PUBLIC_URL, "token": row.token}
+    try:
+        send_mail(
+            render_to_string("notifications/confirm_subject.txt").strip(),
+            render_to_string("notifications/confirm_mail.txt", context),
+            None,
+            [row.address],
+        )
+    except Exception:
+        ChannelAddress.objects.filter(pk=address_id).update(mailed_at=None)  # the sweep tries again
+        raise
+    return True
+
+
+def waiting_confirmations(*, limit: int = 50) -> list[uuid.UUID]:
+    """Those that a lost wake-up or a mail server that was away left."""
+    return list(ChannelAddress.objects.filter(mailed_at=None, confirmed_at=None).values_list("pk", flat=True)[:limit])
+
+
+def confirm_address(*, token: str, now: datetime) -> ChannelAddress | None:
+    """The owner of the address agrees; a second time changes nothing. None for a link that was never sent."""
+    row = ChannelAddress.objects.filter(token=token).first()
+    if row is not None and row.confirmed_at is None:
+        row.confirmed_at = now
+        row.save(update_fields=["confirmed_at"])
+    return row

@@ -1,0 +1,78 @@
+"""Channels: made, changed, tested, deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from apps.core.throttle import Limit
+from apps.core.wake import wake
+from apps.notifications.models import Channel, Delivery
+from apps.notifications.registry import CHANNEL_KINDS
+from apps.notifications.services.addresses import ask_for_confirmation
+from apps.notifications.services.deliveries import DELIVER_TASK
+from apps.orgs.models import Project
+
+CHANNEL_TESTS = Limit("channel-test", 20)
+"""Of a project: a test goes out to somebody, and must not become a relay."""
+
+
+class UnknownKindError(ValueError):
+    """No channel of that kind."""
+
+
+@transaction.atomic
+def create_channel(*, project: Project, name: str, kind: str, config: Mapping[str, Any], is_enabled: bool = True) -> Channel:
+    """Raises UnknownKindError and ConfigError."""
+    if kind not in CHANNEL_KINDS:
+        raise UnknownKindError(f"is not one of {', '.join(sorted(CHANNEL_KINDS))}")
+    kept = CHANNEL_KINDS[kind].parse(config)
+    channel = Channel.objects.create(
+        organization_id=project.organization_id, project=project, name=name, kind=kind, config=kept, is_enabled=is_enabled
+    )
+    ask_for_confirmation(channel=channel)
+    return channel
+
+
+@transaction.atomic
+def change_channel(*, channel: Channel, name: str, config: Mapping[str, Any], is_enabled: bool) -> Channel:
+    """Raises ConfigError."""
+    channel.name, channel.is_enabled = name, is_enabled
+    channel.config = CHANNEL_KINDS[channel.kind].parse(config)
+    channel.save(update_fields=["name", "config", "is_enabled"])
+    ask_for_confirmation(channel=channel)
+    return channel
+
+
+@transaction.atomic
+def delete_channel(*, channel: Channel, now: datetime) -> None:
+    """Its deliveries stay readable; what waits is not sent any more."""
+    Channel.objects.filter(pk=channel.pk).update(deleted_at=now, is_enabled=False)
+    waiting = Delivery.objects.filter(channel=channel, status=Delivery.Status.PENDING)
+    waiting.update(status=Delivery.Status.DEAD, finished_at=now, error="the channel was deleted")
+
+
+@transaction.atomic
+def send_test(*, channel: Channel, now: datetime) -> Delivery:
+    """A delivery of its own, sent like every other."""
+    delivery = Delivery.objects.create(
+        organization_id=channel.organization_id,
+        channel=channel,
+        kind="channel.test",
+        payload={
+            "organization": {"id": str(channel.organization_id), "name": channel.organization.name},
+            "project": {"id": str(channel.project_id), "name": channel.project.name},
+            "resource": None,
+            "check": None,
+            "incident": None,
+            "reason": None,
+            "url": None,
+        },
+        next_attempt_at=now,
+        created_at=now,
+    )
+    wake(DELIVER_TASK, delivery=str(delivery.id))
+    return delivery

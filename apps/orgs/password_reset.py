@@ -1,0 +1,39 @@
+"""A forgotten password: the mail with the link by which another one is chosen."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib.auth.tokens import default_token_generator
+from django.core.mail import send_mail
+from django.template.loader import render_to_string
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
+
+from apps.core.throttle import Limit, may_try
+from apps.core.wake import wake
+from apps.orgs.emails import normalized_email
+from apps.orgs.models import User
+
+RESET_TASK = "pipeline.send_password_reset"
+_PER_ACCOUNT = Limit("reset", 3)
+
+
+def request_password_reset(*, email: str) -> None:
+    """Ask a worker for the mail: who asks learns nothing by how long it takes whether there is such an account."""
+    wake(RESET_TASK, email=normalized_email(email)[:254])
+
+
+def send_password_reset(*, email: str) -> bool:
+    """The mail, where there is an active account that had not many of them this minute. Whether it was sent."""
+    user = User.objects.filter(email=normalized_email(email), is_active=True).first()
+    if user is None or not user.has_usable_password() or not may_try(_PER_ACCOUNT, str(user.pk)):
+        return False
+    context = {
+        "email": user.email,
+        "public_url": settings.PUBLIC_URL,
+        "uid": urlsafe_base64_encode(force_bytes(user.pk)),
+        "token": default_token_generator.make_token(user),
+    }
+    subject = render_to_string("account/reset_subject.txt").strip()
+    send_mail(subject, render_to_string("account/reset_mail.txt", context), None, [user.email])
+    return True
