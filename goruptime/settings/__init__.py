@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-from apps.core.embedded.folder import DataFolder
+from apps.core.embedded.folder import DataFolder, FolderError
 from apps.net.guard import AddressPolicy
 from goruptime.settings.env import database, email, env
 
@@ -42,7 +42,10 @@ if not SECRET_KEY or not ENCRYPTION_KEYS:
         raise ImproperlyConfigured(
             "With DATABASE_URL set, GORUPTIME_SECRET_KEY and GORUPTIME_ENCRYPTION_KEYS must be set too: see .env.example."
         )
-    _kept = DATA_FOLDER.keys()
+    try:
+        _kept = DATA_FOLDER.keys()
+    except (FolderError, OSError) as _error:
+        raise ImproperlyConfigured(str(_error)) from _error
     SECRET_KEY = SECRET_KEY or _kept.secret_key
     ENCRYPTION_KEYS = ENCRYPTION_KEYS or _kept.encryption_key.split(",")
 

@@ -60,7 +60,8 @@ def test_a_missed_one_is_counted_on_from_when_it_should_have_come() -> None:
         ("2026-03-28T02:30:00+01:00", "2026-03-29T03:00:00+02:00"),  # there is no 02:30 on this day
         ("2026-10-24T02:30:00+02:00", "2026-10-25T02:30:00+02:00"),  # there are two, and it runs once
         ("2026-10-25T02:30:00+02:00", "2026-10-26T02:30:00+01:00"),
-        ("2026-06-01T02:29:59+02:00", "2026-06-01T02:30:00+02:00"),
+        ("2026-06-01T02:29:54+02:00", "2026-06-01T02:30:00+02:00"),
+        ("2026-06-01T02:29:59+02:00", "2026-06-02T02:30:00+02:00"),  # a job whose clock is a second ahead was in time
     ],
 )
 def test_cron_in_a_zone_minds_summer_time(last: str, expected: str) -> None:
@@ -140,3 +141,8 @@ def test_whatever_comes_deadlines_only_go_on(said: list[tuple[Signal, str, int]]
             assert following.at > missed.at or (following.rid is not None and following.at == missed.at)
         wait = heard(wait, signal, rid, now).wait
         assert Wait.read(wait.stored()) == wait
+
+
+@pytest.mark.parametrize(("written", "meant"), [("@daily", "0 0 * * *"), ("@Hourly", "0 * * * *"), ("@weekly", "0 0 * * 0")])
+def test_the_words_of_cron_are_taken(written: str, meant: str) -> None:
+    assert parse("", {"cron": written}).cron == meant

@@ -59,6 +59,8 @@ class DataFolder:
 
     def prepare(self) -> None:
         """Make the folder and its runtime folder, closed to others. Raises FolderError."""
+        if self.path.exists() and not self.path.is_dir():
+            raise FolderError(f"{self.path} is a file: GORUPTIME_DATA_DIR must name a folder.")
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.runtime.mkdir(exist_ok=True, mode=0o755)
@@ -72,6 +74,8 @@ class DataFolder:
     def keys(self) -> Keys:
         """The secret keys of this installation, made at the first call."""
         file = self.path / "keys.json"
+        if self.path.exists() and not self.path.is_dir():
+            raise FolderError(f"{self.path} is a file: GORUPTIME_DATA_DIR must name a folder.")
         try:
             return Keys(**json.loads(file.read_text(encoding="utf-8")))
         except FileNotFoundError:

@@ -193,12 +193,14 @@ def _binaries(user: str | None) -> Path:
     stamp = int((binaries / "postgres").stat().st_mtime)
     copy = _OUTSIDE / f"postgres-{MAJOR}-{stamp}"
     target = copy / package.name / f"pginstall{MAJOR}"
-    if not target.exists():
+    if not (target.exists() and _is_executable_for(user, target / "bin" / "postgres")):
+        shutil.rmtree(copy, ignore_errors=True)  # made by somebody whose umask closed it
         draft = _OUTSIDE / f".{copy.name}.{os.getpid()}"
         shutil.copytree(package / f"pginstall{MAJOR}", draft / package.name / f"pginstall{MAJOR}", symlinks=True)
         shutil.copytree(package.with_name(f"{package.name}.libs"), draft / f"{package.name}.libs", symlinks=True)
-        for parent in (draft, draft / package.name):
-            parent.chmod(0o755)
+        for path in (draft, *draft.rglob("*")):
+            if not path.is_symlink():
+                path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or path.stat().st_mode & 0o100 else 0o444))
         draft.rename(copy)
     return target / "bin"
 

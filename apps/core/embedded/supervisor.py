@@ -13,6 +13,7 @@ import os
 import selectors
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -281,6 +282,17 @@ class Supervisor:
             self._turn()
 
 
+def ensure_port_is_free(port: int) -> None:
+    """Raises FolderError, before anything is started: a web server that finds it taken would be started for ever."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            words = error.strerror if isinstance(error, OSError) else "no such port"
+            raise FolderError(f"Port {port} cannot be had ({words}): choose another one by PORT= or GORUPTIME_PORT.") from error
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="manage.py up")
     parser.add_argument("--data", required=True)
@@ -298,6 +310,7 @@ def main() -> int:
     }
     os.environ.update(environment)  # the settings that the copies share are read in this process
     try:
+        ensure_port_is_free(arguments.port)
         folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = Lock(folder)
         holder = lock.take()

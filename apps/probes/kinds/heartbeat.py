@@ -20,6 +20,13 @@ _YEAR_S = 365 * 86_400
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NOTE_LIMIT = 2_000
 _CRON_FIELDS = 5
+_CRON_WORDS = {
+    "@hourly": "0 * * * *", "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *", "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *",
+}  # fmt: skip
+"""See crontab(5)."""
+_EARLY_MS = 5_000
+"""So much before its time a job may report: its clock is not ours, and a run that began early ends early."""
 SLUG = re.compile(r"[a-z0-9_-]{1,100}\Z")
 """What stands in a ping address instead of the check's id."""
 
@@ -52,10 +59,13 @@ class Options:
         return (self.max_runtime_s or self.grace_s) * 1000
 
     def expected_after(self, moment_ms: int, interval_ms: int) -> int:
-        """The next time of the cron expression in its zone, as Debian's cron takes summer time; or a period later."""
+        """The next time of the cron expression in its zone, as Debian's cron takes summer time; or a period later.
+
+        A moment up to five seconds before a time of the expression counts as that time.
+        """
         if not self.cron:
             return moment_ms + (self.period_s * 1000 if self.period_s is not None else interval_ms)
-        moment = (_EPOCH + timedelta(milliseconds=moment_ms)).astimezone(ZoneInfo(self.timezone))
+        moment = (_EPOCH + timedelta(milliseconds=moment_ms + _EARLY_MS)).astimezone(ZoneInfo(self.timezone))
         return (next(CronSim(self.cron, moment)) - _EPOCH) // timedelta(milliseconds=1)
 
 
@@ -64,7 +74,8 @@ def parse(target: str, raw: Mapping[str, object]) -> Options:
     fields = RawOptions(raw)
     if len(target) > _NOTE_LIMIT:
         raise OptionError("target", f"is longer than {_NOTE_LIMIT} characters")
-    cron, zone = fields.text("cron", limit=200).strip(), fields.text("timezone", "UTC", limit=60) or "UTC"
+    written, zone = fields.text("cron", limit=200).strip(), fields.text("timezone", "UTC", limit=60) or "UTC"
+    cron = _CRON_WORDS.get(written.lower(), written)
     period_s = fields.whole("period_s", None, least=5, most=_YEAR_S)
     if cron and period_s is not None:
         raise OptionError("options.period_s", "cannot be given beside a cron expression")
@@ -105,7 +116,7 @@ def _judge_cron(cron: str, zone: str) -> None:
 
 
 FIELDS = (
-    OptionField("cron", "Cron expression", "text", "Like `30 2 * * *`. Empty: every period."),
+    OptionField("cron", "Cron expression", "text", "Like 30 2 * * *, or @daily. Empty: every period."),
     OptionField("timezone", "Time zone of the cron expression", "text", "Like Europe/Berlin; summer time is minded."),
     OptionField("period_s", "Period (seconds)", "whole", "For jobs that run less than daily. Empty: the check's interval."),
     OptionField("grace_s", "Grace (seconds)", "whole", "A ping that is later than this is missed."),
