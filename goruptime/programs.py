@@ -9,14 +9,14 @@ import celery.bin.celery
 import celery.concurrency.thread
 import celery.worker.consumer
 import django
-import gunicorn.app.wsgiapp
-import gunicorn.workers.gthread
 import kombu.transport.redis
 
 import apps.probes.engine
 
 django.setup()
 
+import apps.core.web_server.server
+import apps.ingress.door
 import apps.pipeline.beat
 import apps.pipeline.consumer
 import apps.pipeline.dispatch

@@ -9,7 +9,7 @@ urlpatterns = [
     path("", include("apps.core.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("apps.api.urls")),
-    path("ping/", include("apps.api.ping_urls")),
+    path("ping/", include("apps.ingress.urls")),
 ]
 
 handler400 = "apps.api.errors.bad_request"

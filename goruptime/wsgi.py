@@ -1,12 +1,12 @@
-"""WSGI entry point."""
+"""WSGI entry point, and what is asked before it (`apps/core/web_server`)."""
 
 import os
 
 from django.core.wsgi import get_wsgi_application
 
-from apps.api.ping_door import PingDoor
 from apps.core.public_answers import PublicAnswers
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "goruptime.settings")
 
-application = PublicAnswers(PingDoor(get_wsgi_application()), prefix="/status/")
+application = PublicAnswers(get_wsgi_application(), prefix="/status/")
+public_answers = application.quick

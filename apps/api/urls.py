@@ -26,6 +26,7 @@ urlpatterns = [
     path("checks/<uuid:pk>/latency/", history.CheckLatency.as_view(), name="check-latency"),
     path("checks/<uuid:pk>/pause/", checks.CheckPause.as_view(), name="check-pause"),
     path("checks/<uuid:pk>/resume/", checks.CheckResume.as_view(), name="check-resume"),
+    path("checks/<uuid:pk>/rotate-ping-url/", checks.CheckRotatePingUrl.as_view(), name="check-rotate-ping-url"),
     path("checks/<uuid:pk>/run/", checks.CheckRunNow.as_view(), name="check-run"),
     path("regions/", telling.RegionList.as_view(), name="regions"),
     path("incidents/", incidents.IncidentList.as_view(), name="incidents"),

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from apps.core.web_server.requests import Answer
+
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 KEPT_S = 1.0
@@ -35,6 +37,14 @@ class PublicAnswers:
         self._kept: dict[tuple[str, ...], _Kept] = {}
         self._bytes = 0
         self._changing = threading.Lock()
+
+    def quick(self, environ: dict[str, Any]) -> Answer | None:
+        """What is kept and fresh, without Django; None for everything else."""
+        key = self._key(environ)
+        found = None if key is None else self._kept.get(key)
+        if found is None or self._clock() - found.made_at >= KEPT_S:
+            return None
+        return Answer(int(found.status[:3]), found.headers, found.body)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         key = self._key(environ)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.core.cache import cache
@@ -39,7 +41,12 @@ def may_try(limit: Limit, who: str, *, count: int = 1) -> bool:
 
 def client_address(request: HttpRequest) -> str:
     """Of the client, as the last trusted proxy saw it."""
-    forwarded = [part.strip() for part in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if part.strip()]
+    return address_in(request.META)
+
+
+def address_in(environ: Mapping[str, Any]) -> str:
+    """The same of a WSGI environment."""
+    forwarded = [part.strip() for part in str(environ.get("HTTP_X_FORWARDED_FOR", "")).split(",") if part.strip()]
     if settings.PROXIES and forwarded:
         return str(forwarded[-min(settings.PROXIES, len(forwarded))])
-    return str(request.META.get("REMOTE_ADDR", ""))
+    return str(environ.get("REMOTE_ADDR", ""))

@@ -37,12 +37,12 @@ class Beat:
     """Whether its job tells when it begins."""
 
 
-def beat_of(check: Check, now: datetime) -> Beat:
+def beat_of(check: Check, now: datetime, *, may_ping: bool) -> Beat:
     state = check.state
     begun = Wait.read(state.wait).begun if state.wait else ()
     pings = newest_pings(check_id=check.pk, count=_PINGS_SHOWN)
     return Beat(
-        url=ping_url(check) or "",
+        url=(ping_url(check) or "") if may_ping else "",
         deadline=None if state.deadline is None else from_ms(state.deadline),
         running_since=[from_ms(run.last) for run in begun],
         pings=[PingLine(ping, from_ms(ping.at_ms), _WORDS[ping.signal]) for ping in pings],

@@ -46,6 +46,7 @@ urlpatterns = [
     path("checks/<uuid:pk>/edit/", check_form.edit_check, name="check-edit"),
     path("checks/<uuid:pk>/runs/", checks.check_runs, name="check-runs-page"),
     path("checks/<uuid:pk>/latency.json", checks.check_latency, name="check-latency-figures"),
+    path("checks/<uuid:pk>/rotate-ping-url/", checks.rotate_ping_url, name="check-rotate-ping-url-page"),
     path("checks/<uuid:pk>/pause/", checks.pause, name="check-pause-page"),
     path("checks/<uuid:pk>/resume/", checks.resume, name="check-resume-page"),
     path("checks/<uuid:pk>/run/", checks.run, name="check-run-page"),

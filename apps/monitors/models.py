@@ -100,6 +100,8 @@ class Check(models.Model):
     recover_after = models.SmallIntegerField(default=1)
     quorum = models.SmallIntegerField(null=True)
     region_ids = ArrayField(models.SmallIntegerField())
+    ping_secret = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
+    """In the address that a heartbeat's job reports to: who knows it may say that the job failed or ended well."""
     is_paused = models.BooleanField(default=False)
     revision = models.IntegerField(default=1)
     """Counts what the probe or the machine reads; a run of another revision never steps."""

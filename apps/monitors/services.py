@@ -282,6 +282,13 @@ def change_check(*, check: Check, fields: CheckFields) -> tuple[str, ...]:
     return changed
 
 
+def rotate_ping_secret(*, check: Check) -> Check:
+    """A new ping address; the old one is not known any more."""
+    check.ping_secret = uuid.uuid4()
+    check.save(update_fields=["ping_secret"])
+    return check
+
+
 def begin_revision(*, check: Check, since_ms: int) -> None:
     """What was sent for an older revision never steps."""
     check.revision += 1

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from apps.core.clock import to_ms
 from apps.core.wake import wake
+from apps.incidents.services.deadlines import settle_deadlines
 from apps.incidents.services.evaluate import evaluate_apart, waiting_checks
-from apps.incidents.services.pings import settle_deadlines
 from apps.incidents.services.sums import sum_settled_days
 from apps.monitors.selectors import due_now
 from apps.notifications.services import addresses, deliveries, outbox

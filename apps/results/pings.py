@@ -10,7 +10,7 @@ from typing import Any
 from django.db import connection
 
 from apps.results.models import Ping
-from apps.results.services import INSERT_ONE, RecordedRun, columns_of
+from apps.results.services import INSERT_MANY, RecordedRun, columns_of
 
 KEPT = 200
 """Pings of a check."""
@@ -56,6 +56,10 @@ _INSTEAD = f"""
 """
 
 
+_ARRAYS = ", ".join(f"%s::{kind}[]" for kind in _TYPES)
+_PING_NAMES = f"check_id, place, {_COLUMNS}"
+
+
 def _values(check_id: uuid.UUID, number: int, ping: HeardPing) -> list[Any]:
     return [check_id, number % KEPT, number, *astuple(ping)]
 
@@ -67,25 +71,51 @@ def keep_ping(*, check_id: uuid.UUID, number: int, ping: HeardPing) -> None:
 
 
 @dataclass(frozen=True)
-class Statement:
-    """An UPDATE that moves the state of a check, or none if it is not as it was read."""
+class MovedPing:
+    """A ping with the state that it moves, if that is still as it was read, and the run that it is, if it is one."""
 
-    sql: str
-    parameters: Sequence[Any]
+    check_id: uuid.UUID
+    before: tuple[int, int, int]
+    """Slot, due, count of pings."""
+    after: tuple[int, int, int | None, str, int | None, str]
+    """Due, slot, counted, streaks, deadline, wait."""
+    number: int
+    ping: HeardPing
+    run: RecordedRun | None
 
 
-def keep_ping_with(
-    moves: Statement, *, check_id: uuid.UUID, number: int, ping: HeardPing, run: RecordedRun | None, now_ms: int
-) -> bool:
-    """The ping and its run in one statement with the state that they move, or nothing at all. Whether it moved."""
-    parts, parameters = [f"moved AS ({moves.sql} RETURNING 1)"], [*moves.parameters]
-    if run is not None:
-        parts.append(f"run AS ({INSERT_ONE} FROM moved ON CONFLICT DO NOTHING)")
-        parameters += columns_of(run, now_ms)
+_MOVE = """
+    moved AS (
+        UPDATE incidents_checkstate AS s
+        SET due = m.due, slot = m.slot, counted = m.counted, streaks = m.streaks::bigint[], deadline = m.deadline,
+            wait = m.wait::jsonb, pings = m.number
+        FROM unnest(
+            %s::uuid[], %s::bigint[], %s::bigint[], %s::integer[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[],
+            %s::bigint[], %s::text[], %s::integer[]
+        ) AS m (id, old_slot, old_due, old_number, due, slot, counted, streaks, deadline, wait, number)
+        WHERE s.check_row_id = m.id AND s.slot = m.old_slot AND s.due = m.old_due AND s.pings = m.old_number
+        RETURNING s.check_row_id
+    )
+"""
+
+
+def keep_pings_with(moved: Sequence[MovedPing], *, now_ms: int) -> set[uuid.UUID]:
+    """The pings and their runs in one statement with the states that they move. The checks that did move; of others nothing is
+    kept.
+    """
+    states = [(m.check_id, *m.before, *m.after, m.number) for m in moved]
+    runs = [columns_of(m.run, now_ms) for m in moved if m.run is not None]
+    rings = [_values(m.check_id, m.number, m.ping) for m in moved]
+    parts, parameters = [_MOVE], [list(column) for column in zip(*states, strict=True)]
+    if runs:
+        parts.append(f"run AS ({INSERT_MANY} JOIN moved ON moved.check_row_id = r.check_id ON CONFLICT DO NOTHING)")
+        parameters += [list(column) for column in zip(*runs, strict=True)]
+    keep = f"INSERT INTO results_ping (check_id, place, {_COLUMNS}) SELECT p.* FROM unnest({_ARRAYS}) AS p ({_PING_NAMES})"  # noqa: S608
+    statement = f"WITH {', '.join(parts)} {keep} JOIN moved ON moved.check_row_id = p.check_id {_INSTEAD} RETURNING check_id"
+    parameters += [list(column) for column in zip(*rings, strict=True)]
     with connection.cursor() as cursor:
-        statement = f"WITH {', '.join(parts)} {_KEEP} FROM moved {_INSTEAD}"
-        cursor.execute(statement, [*parameters, *_values(check_id, number, ping)])
-        return bool(cursor.rowcount)
+        cursor.execute(statement, parameters)
+        return {row[0] for row in cursor.fetchall()}
 
 
 def newest_pings(*, check_id: uuid.UUID, count: int) -> list[Ping]:

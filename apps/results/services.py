@@ -53,8 +53,11 @@ _COLUMNS = (
     ("facts", "jsonb"),
 )
 _NAMES = ", ".join(name for name, _ in _COLUMNS)
-INSERT_ONE = f"INSERT INTO check_runs ({_NAMES}) SELECT {', '.join(f'%s::{kind}' for _, kind in _COLUMNS)}"  # literals
-"""A run by its `columns_of`; what follows may make it depend on another part of the statement."""
+INSERT_MANY = (
+    f"INSERT INTO check_runs ({_NAMES}) SELECT r.* FROM unnest({', '.join(f'%s::{kind}[]' for _, kind in _COLUMNS)}) "  # noqa: S608
+    f"AS r ({_NAMES})"
+)
+"""Runs by columns of their `columns_of`; what follows may make them depend on another part of the statement."""
 _INSERT = (
     f"INSERT INTO check_runs ({_NAMES}) SELECT * FROM unnest({', '.join(f'%s::{kind}[]' for _, kind in _COLUMNS)}) "  # noqa: S608  # literals
     "ON CONFLICT DO NOTHING"

@@ -10,6 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from apps.core.embedded.folder import DataFolder, FolderError
 from apps.net.guard import AddressPolicy
+from goruptime.settings.env import STATEMENT_TIMEOUT_S as STATEMENT_TIMEOUT_S
 from goruptime.settings.env import database, email, env
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
@@ -19,6 +20,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent.parent
 DATA_FOLDER = DataFolder(Path(env.text("GORUPTIME_DATA_DIR", str(BASE_DIR / "data"))))
 DATABASE_URL = env.secret("DATABASE_URL")
 REDIS_URL = env.secret("REDIS_URL")
+
 IS_EMBEDDED = not DATABASE_URL
 DATABASES = {"default": database(DATABASE_URL or DATA_FOLDER.database_url)}
 BROKER_URL = env.secret("GORUPTIME_BROKER_URL") or REDIS_URL or DATA_FOLDER.broker_url
@@ -62,6 +64,10 @@ ALLOWED_HOSTS = env.items("GORUPTIME_ALLOWED_HOSTS", f"127.0.0.1,localhost,[::1]
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 ROOT_URLCONF = "goruptime.urls"
 WSGI_APPLICATION = "goruptime.wsgi.application"
+QUICK_DOORS = ["apps.ingress.door.pings", "goruptime.wsgi.public_answers"]
+"""Asked by the web server before Django, in this order."""
+WEB_COMPANIONS = ["apps.ingress.liveness.watch_ping_path"]
+"""Started with the web server: each is given its host and port."""
 PROGRAMS = "goruptime.programs"
 """The module of what web, workers and beat have in common."""
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _IS_TLS else None
@@ -105,6 +111,7 @@ INSTALLED_APPS = [
     "apps.statuspages",
     "apps.dashboard",
     "apps.api",
+    "apps.ingress",
     "apps.pipeline",
 ]
 MIDDLEWARE = [
@@ -261,6 +268,7 @@ LOGGING = {
     "loggers": {
         "celery": {"level": "WARNING"},
         "kombu": {"level": "WARNING"},
+        "_granian": {"level": "WARNING"},
         "django.request": {"level": "ERROR"},
     },
 }

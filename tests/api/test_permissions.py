@@ -64,11 +64,9 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "check-due"): (401, 404, 400, 400, 400),
     ("POST", "due-preview"): (401, 200, 403, 200, 200),
     ("GET", "ping"): OPEN,
-    ("GET", "ping-signal"): OPEN,
-    ("GET", "ping-slug"): OPEN,
-    ("GET", "ping-slug-signal"): OPEN,
     ("POST", "check-pause"): WRITE,
     ("POST", "check-resume"): WRITE,
+    ("POST", "check-rotate-ping-url"): (401, 404, 403, 400, 400),
     ("POST", "check-run"): (401, 404, 403, 202, 202),
     ("GET", "regions"): LIST,
     ("GET", "incidents"): LIST,
@@ -166,8 +164,7 @@ def test_who_gets_what(cast: Cast, actors: dict[str, Api], actor: str, method: s
     if noun == "ping":
         beat = CheckSpec("beat", "heartbeat", "", {"slug": "beat"})
         pk = create_check(project=cast.project, spec=beat, resource=None, now=NOW).pk
-        path = f"/ping/{cast.project.ping_key}/beat" if "slug" in name else f"/ping/{pk}"
-        path += "/start" if "signal" in name else ""
+        path = f"/ping/{pk}"
     body = BODIES.get(name) if method == "POST" else {} if method == "PATCH" else None
     client = actors[actor]
     response = client(method, path.removeprefix("/api/v1/"), body) if path.startswith("/api/") else Client().get(path)

@@ -77,6 +77,7 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "check-pause-page"): ACT,
     ("POST", "check-resume-page"): ACT,
     ("POST", "check-run-page"): ACT,
+    ("POST", "check-rotate-ping-url-page"): ACT,
     ("GET", "check-delete"): FORM,
     ("POST", "check-delete"): ACT,
     ("GET", "resource-page"): READ,

@@ -25,7 +25,7 @@ from apps.core.embedded.supervisor import dies_with_us
 ROOT = Path(__file__).resolve().parents[2]
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
 MARKS = {
-    "web": "gunicorn",
+    "web": "manage.py web",
     "beat": "-A goruptime beat",
     "tick": "-Q tick",
     "core": "-Q core",

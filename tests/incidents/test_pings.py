@@ -12,7 +12,9 @@ from apps.incidents.models import CheckState, Incident
 from apps.incidents.passive import Signal
 from apps.incidents.selectors import shown_state
 from apps.incidents.services import acts, pings
-from apps.incidents.services.pings import Ping, receive_ping, settle_deadlines
+from apps.incidents.services.deadlines import settle_deadlines
+from apps.incidents.services.heartbeat_walk import Ping
+from apps.incidents.services.pings import receive_ping
 from apps.monitors.errors import FieldError
 from apps.monitors.models import Check, Region
 from apps.monitors.regions import ensure_core_region, ensure_region, hear_core
@@ -37,7 +39,7 @@ class Job:
 
     def say(self, after_ms: int, signal: Signal = Signal.SUCCESS, **more: Any) -> None:
         ping = Ping(signal, "POST", "tests", "127.0.0.1", **more)
-        receive_ping(check_id=self.check.pk, ping=ping, clock=lambda: from_ms(NOW_MS + after_ms))
+        receive_ping(address=self.check.ping_secret, ping=ping, clock=lambda: from_ms(NOW_MS + after_ms))
 
     def sweep(self, after_ms: int, *, is_reachable: bool = True) -> None:
         now = from_ms(NOW_MS + after_ms)
@@ -309,14 +311,14 @@ def test_an_edit_in_the_same_millisecond_sends_a_steady_ping_the_long_way(cast: 
     """The edit comes between a ping's look and its statement; nothing of the old revision may step."""
     job = Job(cast)
     job.say(2 * S)
-    seen = pings._glanced
+    seen = pings._read_unlocked
 
-    def edited_meanwhile(check_id: Any) -> Any:
-        walk = seen(check_id)
-        acts.edit_check(check_id=check_id, changes={"fail_after": 3}, resource=None, now=from_ms(NOW_MS + S))
-        return walk
+    def edited_meanwhile(addresses: Any) -> Any:
+        rows = seen(addresses)
+        acts.edit_check(check_id=job.check.pk, changes={"fail_after": 3}, resource=None, now=from_ms(NOW_MS + S))
+        return rows
 
-    monkeypatch.setattr(pings, "_glanced", edited_meanwhile)
+    monkeypatch.setattr(pings, "_read_unlocked", edited_meanwhile)
     job.say(3 * S)
     assert [run.revision for run in CheckRun.objects.filter(check_id=job.check.pk).order_by("slot")] == [1, 2]
     assert job.status(3 * S) == "up"

@@ -16,7 +16,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.api.caller import caller_of
+from apps.api.caller import Caller, caller_of
 from apps.api.scope import get_or_404, mine, project_named, uuid_parameter
 from apps.api.strict import StrictCharField, StrictIntegerField, StrictSerializer
 from apps.api.throttling import ensure_within
@@ -28,8 +28,8 @@ from apps.incidents.selectors import open_pauses, shown_state
 from apps.incidents.services import acts
 from apps.monitors.models import Check, Region, Resource
 from apps.monitors.selectors import checks_of, ping_url
-from apps.monitors.services import CheckSpec, judge_spec, masked_options
-from apps.orgs.models import Project
+from apps.monitors.services import CheckSpec, judge_spec, masked_options, rotate_ping_secret
+from apps.orgs.models import Project, Role
 from apps.results.models import Trial
 from apps.results.selectors import last_runs
 from apps.results.trials import TRIALS, is_over, start_trial
@@ -71,7 +71,7 @@ class CheckSerializer(serializers.Serializer[Any]):
     since = serializers.DateTimeField()
     reason = ReasonSerializer(allow_null=True)
     last_run = LastRunSerializer(allow_null=True)
-    ping_url = serializers.CharField(allow_null=True, help_text="Where a heartbeat's job reports.")
+    ping_url = serializers.CharField(allow_null=True, help_text="Where a heartbeat's job reports; null below member.")
     created_at = serializers.DateTimeField()
 
 
@@ -102,8 +102,9 @@ class NewCheckSerializer(StrictSerializer):
     )  # fmt: skip
 
 
-def _shown(checks: Sequence[Check], now: datetime) -> list[dict[str, Any]]:
+def _shown(checks: Sequence[Check], now: datetime, *, caller: Caller) -> list[dict[str, Any]]:
     """A page of checks with their states and last runs, in a fixed number of queries."""
+    may_ping = caller.role.covers(Role.MEMBER)
     ids = [check.id for check in checks]
     states = CheckState.objects.in_bulk(ids)
     pauses = open_pauses(checks)
@@ -142,7 +143,7 @@ def _shown(checks: Sequence[Check], now: datetime) -> list[dict[str, Any]]:
                     "verdict": last.verdict,
                     "latency_ms": last.duration_ms,
                 },
-                "ping_url": ping_url(check),
+                "ping_url": ping_url(check) if may_ping else None,
                 "created_at": timestamp(check.created_at),
             }
         )
@@ -183,7 +184,7 @@ class CheckList(GenericAPIView[Check]):
             wanted = uuid_parameter(request, name)
             rows = rows.filter(**{f"{name}_id": wanted}) if wanted else rows
         page = self.paginate_queryset(rows)
-        return self.get_paginated_response(_shown(page or [], timezone.now()))
+        return self.get_paginated_response(_shown(page or [], timezone.now(), caller=caller))
 
     @extend_schema(request=NewCheckSerializer, responses={201: CheckSerializer})
     def post(self, request: Request) -> Response:
@@ -195,7 +196,7 @@ class CheckList(GenericAPIView[Check]):
         now = timezone.now()
         spec = CheckSpec(**{"options": {}, "target": "", **chosen(values)})
         check = acts.create_check(project=project, spec=spec, resource=resource, now=now)
-        return Response(_shown([check], now)[0], status=status.HTTP_201_CREATED)
+        return Response(_shown([check], now, caller=caller_of(request))[0], status=status.HTTP_201_CREATED)
 
 
 class OneCheck(GenericAPIView[Check]):
@@ -208,7 +209,7 @@ class OneCheck(GenericAPIView[Check]):
 
     def answer(self, check: Check, code: int = status.HTTP_200_OK) -> Response:
         check.refresh_from_db()
-        return Response(_shown([check], timezone.now())[0], status=code)
+        return Response(_shown([check], timezone.now(), caller=caller_of(self.request))[0], status=code)
 
 
 class CheckDetail(OneCheck):
@@ -244,6 +245,16 @@ class CheckResume(OneCheck):
     @extend_schema(request=None)
     def post(self, _request: Request, pk: uuid.UUID) -> Response:
         return self.answer(acts.resume_check(check_id=self.check(pk).id, now=timezone.now()))
+
+
+class CheckRotatePingUrl(OneCheck):
+    @extend_schema(request=None)
+    def post(self, _request: Request, pk: uuid.UUID) -> Response:
+        """A new ping address; the old one is not known any more."""
+        check = self.check(pk)
+        if ping_url(check) is None:
+            raise ValidationError({"kind": ["Only a heartbeat has a ping address."]})
+        return self.answer(rotate_ping_secret(check=check))
 
 
 class RunNowSerializer(serializers.Serializer[Any]):

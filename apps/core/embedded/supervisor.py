@@ -173,10 +173,9 @@ class Supervisor:
             worker = ["worker", "-Q", queue, "-P", "threads", "-c", str(threads), "-n", f"{queue}@%h"]
             return [sys.executable, "-m", "celery", "--quiet", "-A", "goruptime", *worker, *flags]
 
-        web = ["--bind", f"127.0.0.1:{self._port}", "--workers", "1", "--config", "python:goruptime.gunicorn"]
         beat = ["beat", "-S", "apps.pipeline.beat:PairScheduler", "--pidfile=", "-l", "WARNING"]
         commands = {
-            "web": [sys.executable, "-m", "gunicorn", *web, "goruptime.wsgi"],
+            "web": [sys.executable, "manage.py", "web", "--bind", f"127.0.0.1:{self._port}"],
             "beat": [sys.executable, "-m", "celery", "--quiet", "-A", "goruptime", *beat],
             "tick": celery("tick", 1),
             "core": celery("core", 2),

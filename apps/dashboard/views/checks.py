@@ -27,6 +27,7 @@ from apps.incidents.services import acts
 from apps.incidents.standing import standing
 from apps.incidents.words import RANKS, STATUSES
 from apps.monitors.models import Check, Region
+from apps.monitors.services import rotate_ping_secret
 from apps.orgs.models import Role
 from apps.probes.registry import KINDS, PASSIVE
 from apps.results import latency
@@ -160,7 +161,7 @@ def check(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     context = {
         "check": found,
         "kind": KINDS[found.kind],
-        "beat": beat_of(found, now) if found.kind in PASSIVE else None,
+        "beat": beat_of(found, now, may_ping=place.may_write) if found.kind in PASSIVE else None,
         "state": state,
         "regions": [slugs[region] for region in found.region_ids if region in slugs],
         "slugs": slugs,
@@ -277,6 +278,15 @@ def _act(request: HttpRequest, pk: uuid.UUID, service: Callable[..., Any], done:
         messages.error(request, str(error))
     else:
         messages.success(request, done)
+    return redirect("check-page", pk)
+
+
+@page("POST")
+def rotate_ping_url(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    _, found = enter_check(request, pk, Role.MEMBER)
+    if found.kind in PASSIVE:
+        rotate_ping_secret(check=found)
+        messages.success(request, "The job has a new address. Tell it where it runs.")
     return redirect("check-page", pk)
 
 

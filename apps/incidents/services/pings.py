@@ -1,81 +1,57 @@
-"""Passive checks: a ping is heard, a deadline passes. Each is one transaction under the lock of the check's state.
-
-`passive` says what a signal or a silence means, `machine.step` what follows from it; here are the rows.
-"""
+"""Pings of heartbeats: many together where nothing but time passes, each under the lock of its check's state otherwise."""
 
 from __future__ import annotations
 
 import json
 import logging
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any
 
-from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 
-from apps.core.clock import from_ms, to_ms
-from apps.incidents.machine import STALE_NEWS_MS, Event, Policy, Round, State, step
+from apps.core.arrays import array_of
+from apps.core.clock import to_ms
 from apps.incidents.models import CheckState
-from apps.incidents.passive import Deadline, Signal, Wait, deadline, heard, passed
-from apps.incidents.reasons import Why
-from apps.incidents.rows import NEVER_MS, state_of, write_state
-from apps.incidents.services.changes import new_intervals, note_state, only_time_passed, turned_at, write_events
-from apps.incidents.services.evaluate import letter
-from apps.monitors.liveness import Liveness
-from apps.monitors.models import Check, Region
-from apps.monitors.selectors import PassivePlan, liveness_of, passive_plan, passive_plan_of
-from apps.probes import wire
-from apps.probes.contract import Facts
-from apps.probes.reasons import Reason, Verdict
-from apps.probes.registry import KINDS, PASSIVE
-from apps.results.models import UNTIMED
-from apps.results.partitions import ensure_days, ensure_partitions
-from apps.results.pings import HeardPing, Statement, keep_ping, keep_ping_with
-from apps.results.services import RecordedRun, put_intervals, record_runs
+from apps.incidents.passive import Wait
+from apps.incidents.rows import write_state
+from apps.incidents.services.changes import new_intervals, only_time_passed
+from apps.incidents.services.heartbeat_walk import (
+    HeartbeatWalk,
+    Ping,
+    core_liveness,
+    deadline_of,
+    hear_ping,
+    let_deadlines_pass,
+    lock_walk,
+    walk_of,
+    write_walk,
+)
+from apps.monitors.models import Check
+from apps.monitors.selectors import heartbeat_at, passive_plan_of
+from apps.probes.registry import PASSIVE
+from apps.results.partitions import ensure_partitions
+from apps.results.pings import HeardPing, MovedPing, keep_ping, keep_pings_with
 
 log = logging.getLogger(__name__)
-
-_NO_GAP = 2**62
-"""Pings come when they come: no two of them are too far apart to follow each other."""
-_STEPS = 50
-"""Deadlines settled one by one in a transaction; what a longer backlog holds is one step."""
-_SWEPT = 200
-_AT_HAND_MS = 86_400_000
-"""The partitions of so long ago are there in any case."""
-_WORDS = 200
-"""Characters of a job's last line that a reason holds."""
-_SHOWN = 2_000
-"""Characters of a body among a run's facts; the ping has all that is kept."""
-
-
-@dataclass(frozen=True)
-class Ping:
-    """What reached us. `rid` is empty where none was sent, the body already bounded."""
-
-    signal: Signal
-    method: str
-    agent: str
-    address: str
-    rid: str = ""
-    exit_code: int | None = None
-    body: str = ""
 
 
 class MethodRefusedError(Exception):
     """The check takes pings by POST only."""
 
 
-def receive_ping(*, check_id: uuid.UUID, ping: Ping, clock: Callable[[], datetime]) -> None:
-    """Hear a ping of a check. Raises Check.DoesNotExist, MethodRefusedError.
+def receive_ping(*, address: uuid.UUID, ping: Ping, clock: Callable[[], datetime]) -> None:
+    """Hear a ping at an address: a heartbeat's ping secret or, for one release, its id.
 
-    Where nothing but time passes, it is one statement that moves the state if it is still the one that was read; all else is
-    done under the lock. Either way the ping's moment is read before anything can come between.
+    Raises Check.DoesNotExist, MethodRefusedError.
     """
-    if _receive_steadily(check_id, ping, clock):
+    if receive_steady_pings(pings=[(address, ping)], clock=clock) == [True]:
         return
+    check_id = heartbeat_at(address)
+    if check_id is None:
+        raise Check.DoesNotExist
     try:
         _receive_locked(check_id, ping, clock)
     except IntegrityError:
@@ -86,7 +62,7 @@ def receive_ping(*, check_id: uuid.UUID, ping: Ping, clock: Callable[[], datetim
 
 @transaction.atomic
 def _receive_locked(check_id: uuid.UUID, ping: Ping, clock: Callable[[], datetime]) -> None:
-    walk = _locked(check_id)
+    walk = lock_walk(check_id)
     if walk is None:
         raise Check.DoesNotExist
     if walk.options.methods == "post" and ping.method != "POST":
@@ -94,282 +70,113 @@ def _receive_locked(check_id: uuid.UUID, ping: Ping, clock: Callable[[], datetim
     now = clock()
     slot = max(to_ms(now), walk.state.slot + 1)
     if not walk.plan.is_paused:
-        _let_pass(walk, slot, to_ms(now), _core(walk.plan.region_id, heard_at=to_ms(now)))
-    about = _hear(walk, ping, slot, to_ms(now))
+        let_deadlines_pass(walk, slot, to_ms(now), core_liveness(walk.plan.region_id, heard_at=to_ms(now)))
+    about = hear_ping(walk, ping, slot, to_ms(now))
     keep_ping(check_id=walk.plan.id, number=walk.row.pings, ping=about)
-    _write(walk, now)
+    write_walk(walk, now)
 
 
-def _receive_steadily(check_id: uuid.UUID, ping: Ping, clock: Callable[[], datetime]) -> bool:
-    """Whether it could be heard without a lock; if not, nothing was done."""
-    walk = _glanced(check_id)
-    if walk is None or walk.plan.is_paused or (walk.options.methods == "post" and ping.method != "POST"):
-        return False
-    before = (walk.state.slot, walk.state.due, walk.row.pings, walk.state.status)
+@dataclass(frozen=True)
+class _Move:
+    """A ping that moves its check's state from what was read to what follows."""
+
+    place: int
+    walk: HeartbeatWalk
+    before: tuple[int, int, int]
+    """Slot, due and count of pings, as they were read: every act and every ping changes one of them."""
+    heard: HeardPing
+
+
+def receive_steady_pings(*, pings: Sequence[tuple[uuid.UUID, Ping]], clock: Callable[[], datetime]) -> list[bool]:
+    """Hear those after which nothing but time has passed, in two statements for all of them: one reads without a lock, one moves
+    each state that is still as it was read. Which of them were heard; with the others nothing was done.
+    """
+    heard = [False] * len(pings)
+    rows = _read_unlocked([address for address, _ in pings])
+    moves: list[_Move] = []
+    taken: set[uuid.UUID] = set()
     now_ms = to_ms(clock())
+    for place, (address, ping) in enumerate(pings):
+        walk = _walk_of_row(rows[address]) if address in rows else None
+        if walk is None or walk.row.pk in taken:
+            continue
+        move = _steady_move(place, walk, ping, now_ms)
+        if move is not None:
+            taken.add(walk.row.pk)
+            moves.append(move)
+    for place in _keep(moves, now_ms):
+        heard[place] = True
+    return heard
+
+
+def _steady_move(place: int, walk: HeartbeatWalk, ping: Ping, now_ms: int) -> _Move | None:
+    if walk.plan.is_paused or (walk.options.methods == "post" and ping.method != "POST"):
+        return None
+    before, status = (walk.state.slot, walk.state.due, walk.row.pings), walk.state.status
     slot, due = max(now_ms, walk.state.slot + 1), walk.due()
     if due is not None and due.at < slot:
-        return False
-    about = _hear(walk, ping, slot, now_ms)
-    is_steady = walk.state.status == before[-1] and only_time_passed(walk.events)
+        return None
+    about = hear_ping(walk, ping, slot, now_ms)
+    is_steady = walk.state.status == status and only_time_passed(walk.events)
     if not is_steady or new_intervals(row=walk.row, events=walk.events) or walk.whys:
-        return False
-    try:
-        return keep_ping_with(
-            _moves(walk, before[:3]),
-            check_id=check_id,
-            number=walk.row.pings,
-            ping=about,
-            run=walk.runs[0] if walk.runs else None,
-            now_ms=now_ms,
-        )
-    except IntegrityError:
-        return False  # no partition: the other way makes it
-
-
-_MOVE = (
-    "UPDATE incidents_checkstate SET due = %s, slot = %s, counted = %s, streaks = %s, deadline = %s, wait = %s, pings = %s "
-    "WHERE check_row_id = %s AND slot = %s AND due = %s AND pings = %s"
-)
-
-
-def _moves(walk: _Walk, before: tuple[int, ...]) -> Statement:
-    """If the state is still as it was: every act and every ping changes one of these three."""
-    state, row = walk.state, walk.row
-    write_state(row, state)
-    after = (state.due, state.slot, state.counted, row.streaks, _deadline(state), json.dumps(walk.wait.stored()), row.pings)
-    return Statement(_MOVE, [*after, row.pk, *before])
-
-
-def settle_deadlines(*, now: datetime) -> int:
-    """Of all checks what should have come by now and did not; one that fails here holds no other up. Returns how many."""
-    settled = 0
-    for check_id in passed_deadlines(now=now):
-        try:
-            settled += settle_deadline(check_id=check_id, now=now)
-        except (OperationalError, InterfaceError):
-            raise  # the database, not the check
-        except Exception as error:
-            log.exception("the deadline of check %s could not be settled", check_id)
-            letter(check_id, error, now)
-    return settled
-
-
-@transaction.atomic
-def settle_deadline(*, check_id: uuid.UUID, now: datetime) -> bool:
-    """Of one check. Whether anything had passed."""
-    walk = _locked(check_id)
-    if walk is None or walk.plan.is_paused:
-        return False
-    _let_pass(walk, to_ms(now), to_ms(now), _core(walk.plan.region_id))
-    if walk.events:
-        _write(walk, now)
-    return bool(walk.events)
-
-
-def passed_deadlines(*, now: datetime) -> list[uuid.UUID]:
-    """Checks whose deadline lies before now; the longest overdue first."""
-    late = CheckState.objects.filter(deadline__lt=to_ms(now)).order_by("deadline")
-    return list(late.values_list("pk", flat=True)[:_SWEPT])
-
-
-@dataclass
-class _Walk:
-    """A check on its way from its state before to the one after."""
-
-    row: CheckState
-    plan: PassivePlan
-    options: Any
-    state: State
-    wait: Wait
-    events: list[Event] = field(default_factory=list)
-    whys: dict[int, Why] = field(default_factory=dict)
-    runs: list[RecordedRun] = field(default_factory=list)
-
-    def due(self) -> Deadline | None:
-        return deadline(self.wait, self.options, self.plan.interval_ms)
-
-    def step(self, slot: int, verdict: str, now_ms: int) -> None:
-        """A round is settled; the wait has already gone on."""
-        until = max(self._due_ms(), slot + 1)
-        policy = Policy(_NO_GAP, 0, self.plan.fail_after, self.plan.recover_after)
-        rnd = Round(slot, until, verdict, is_quiet=now_ms - slot > STALE_NEWS_MS)
-        self.state, events = step(replace(self.state, due=slot), rnd, policy)
-        self.events += events
-
-    def wait_on(self) -> None:
-        """The next deadline, where no round was settled."""
-        self.state = replace(self.state, due=max(self._due_ms(), self.state.slot + 1))
-
-    def _due_ms(self) -> int:
-        due = self.due()
-        return NEVER_MS if due is None else due.at
-
-    def record(self, slot: int, verdict: Verdict, why: tuple[Reason, str] | None, duration_ms: int, facts: Facts) -> None:
-        reason, message = why or (None, "")
-        run = wire.Run(self.plan.id, self.plan.revision, slot, slot, duration_ms, verdict, reason, message, facts)
-        is_news = verdict != Verdict.UP or self.state.status != "up"
-        self.runs.append(RecordedRun(run, self.plan.region_id, keeps_facts=is_news))
-        if reason is not None:
-            self.whys[slot] = (reason.value, message)
-
-
-def _locked(check_id: uuid.UUID) -> _Walk | None:
-    row = CheckState.objects.select_for_update().filter(pk=check_id).first()
-    plan = passive_plan(check_id) if row is not None else None  # by a later statement: what an edit committed while we waited
-    if row is None or plan is None:
         return None
-    return _walk(row, plan, Wait() if row.wait is None else Wait.read(row.wait))
+    return _Move(place, walk, before, about)
 
 
-def _walk(row: CheckState, plan: PassivePlan, wait: Wait) -> _Walk:
-    return _Walk(row, plan, KINDS[plan.kind].parse("", plan.options), state_of(row), wait)
-
-
-_GLANCE = """
-    SELECT s.due, s.slot, s.level, s.streaks, s.counted, s.opened, s.opened_by, s.told, s.status, s.own, s.shown,
-        s.wait::text, s.pings, c.revision, c.is_paused, c.interval_s * 1000, c.fail_after, c.recover_after, c.region_ids[1],
-        c.kind, c.options::text, c.degraded_ms
-    FROM incidents_checkstate s JOIN monitors_check c ON c.id = s.check_row_id
-    WHERE s.check_row_id = %s AND c.deleted_at IS NULL AND c.kind = ANY (%s)
+_READ = """
+    SELECT a.address, s.check_row_id, s.due, s.slot, s.level, s.streaks, s.counted, s.opened, s.opened_by, s.told, s.status,
+        s.own, s.shown, s.wait::text, s.pings, c.revision, c.is_paused, c.interval_s * 1000, c.fail_after, c.recover_after,
+        c.region_ids[1], c.kind, c.options::text, c.degraded_ms
+    FROM unnest(%s::uuid[]) AS a (address)
+    CROSS JOIN LATERAL (
+        SELECT id FROM monitors_check WHERE ping_secret = a.address UNION ALL SELECT id FROM monitors_check WHERE id = a.address
+        LIMIT 1
+    ) AS named
+    JOIN monitors_check c ON c.id = named.id JOIN incidents_checkstate s ON s.check_row_id = c.id
+    WHERE c.deleted_at IS NULL AND c.kind = ANY (%s)
 """
-_GLANCED = ("due", "slot", "level", "streaks", "counted", "opened", "opened_by", "told", "status", "own", "shown")
+_STATE = ("due", "slot", "level", "streaks", "counted", "opened", "opened_by", "told", "status", "own", "shown")
 
 
-def _glanced(check_id: uuid.UUID) -> _Walk | None:
-    """As it stands, by one look and without a lock."""
+def _read_unlocked(addresses: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, Sequence[Any]]:
     with connection.cursor() as cursor:
-        cursor.execute(_GLANCE, [check_id, list(PASSIVE)])
-        found = cursor.fetchone()
-    if found is None:
-        return None
-    wait, pings, *plan = found[len(_GLANCED) :]
-    row = CheckState(pk=check_id, pings=pings, **dict(zip(_GLANCED, found, strict=False)))
+        cursor.execute(_READ, [array_of(list(dict.fromkeys(addresses))), list(PASSIVE)])
+        return {row[0]: row[1:] for row in cursor.fetchall()}
+
+
+def _walk_of_row(columns: Sequence[Any]) -> HeartbeatWalk:
+    check_id, *rest = columns
+    wait, pings, *plan = rest[len(_STATE) :]
+    row = CheckState(pk=check_id, pings=pings, **dict(zip(_STATE, rest, strict=False)))
     waits = Wait() if wait is None else Wait.read(json.loads(wait))
-    return _walk(row, passive_plan_of(check_id, plan), waits)
+    return walk_of(row, passive_plan_of(check_id, plan), waits)
 
 
-def _let_pass(walk: _Walk, until: int, now_ms: int, core: Callable[[], Liveness]) -> None:
-    """Settle the deadlines before a moment. One inside the core's own silence is nobody's fault; one that may be waits."""
-    steps = 0
-    while (due := walk.due()) is not None and due.at < until:
-        could_hear = core().covers(due.at, now_ms)
-        if could_hear is None:
-            return
-        steps += 1
-        slot = max(due.at, walk.state.slot + 1)  # two runs may overrun at the same millisecond
-        walk.wait = passed(walk.wait, due)
-        if not could_hear:
-            _skip(walk, min(until, _silent_until(core(), due.at, until)))
-            why = (Reason.NO_RESULT, "the deadline passed while we could not be reached")
-            walk.record(slot, Verdict.UNKNOWN, why, UNTIMED, {})
-            walk.step(slot, "unknown", now_ms)
-            continue
-        if steps > _STEPS:
-            _skip(walk, until)
-        facts = {"expected_at": _timestamp(due.expected), "run": due.rid}
-        walk.record(slot, Verdict.DOWN, (due.reason, _said(due)), UNTIMED, facts)
-        walk.step(slot, "down", now_ms)
-
-
-def _core(region_id: int, *, heard_at: int | None = None) -> Callable[[], Liveness]:
-    """The core's liveness, read when it is asked for; a ping that is here proves that one can be."""
-
-    @cache
-    def read() -> Liveness:
-        known = liveness_of(Region.objects.get(pk=region_id))
-        return known if heard_at is None else known.heard(heard_at)
-
-    return read
-
-
-def _skip(walk: _Walk, until: int) -> None:
-    """Count what was expected on to the last time whose deadline is before a moment: a long silence is one step."""
-    while (due := walk.due()) is not None and due.at < until:
-        walk.wait = passed(walk.wait, due)
-
-
-def _silent_until(core: Liveness, at: int, now_ms: int) -> int:
-    """The end of the core's silence that a moment lies in; it may still go on."""
-    is_over = core.last_sent is not None and core.last_sent >= at
-    return (core.silent_until or now_ms) if is_over else now_ms
-
-
-def _said(due: Deadline) -> str:
-    if due.rid is None:
-        return f"expected at {_clock(due.expected)}, nothing came by {_clock(due.at)}"
-    return f"began at {_clock(due.expected)} and has not ended after {(due.at - due.expected) / 1000:.0f} s"
-
-
-def _clock(moment_ms: int) -> str:
-    return f"{from_ms(moment_ms):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _timestamp(moment_ms: int) -> str:
-    return from_ms(moment_ms).isoformat().replace("+00:00", "Z")
-
-
-def _hear(walk: _Walk, ping: Ping, slot: int, now_ms: int) -> HeardPing:
-    """What it is for the ring; and where it judges, a round. What a paused check hears is kept, and no more."""
-    said = heard(walk.wait, ping.signal, ping.rid, slot)
-    number = walk.row.pings = walk.row.pings + 1
-    about = HeardPing(
-        slot, ping.signal.value, ping.rid, ping.exit_code, said.runtime, said.others,
-        ping.method, ping.agent, ping.address, ping.body,
-    )  # fmt: skip
-    if walk.plan.is_paused:
-        return about
-    walk.wait = said.wait
-    if said.verdict is None:
-        walk.wait_on()
-        return about
-    verdict, why = _judged(ping, said.verdict, said.runtime, walk.options.degraded_ms)
-    facts = {"ping": number, "run": ping.rid or None, "exit_code": ping.exit_code, "address": ping.address, "others": said.others}
-    facts |= {"runtime_ms": said.runtime} | ({"body": ping.body[:_SHOWN]} if ping.body else {})
-    walk.record(
-        slot,
-        verdict,
-        why,
-        UNTIMED if said.runtime is None else min(said.runtime, 2**31 - 1),
-        {name: value for name, value in facts.items() if value is not None},
-    )
-    walk.step(slot, verdict.value, now_ms)
-    return about
-
-
-def _judged(
-    ping: Ping, verdict: Verdict, runtime: int | None, degraded_ms: int | None
-) -> tuple[Verdict, tuple[Reason, str] | None]:
-    if verdict == Verdict.DOWN:
-        last = next((line.strip() for line in reversed(ping.body.splitlines()) if line.strip()), "")
-        code = "it said so" if ping.exit_code is None else f"exit code {ping.exit_code}"
-        return verdict, (Reason.HEARTBEAT_FAILED, f"{code}: {last[:_WORDS]}" if last else code)
-    if degraded_ms is not None and runtime is not None and runtime > degraded_ms:
-        return Verdict.DEGRADED, (Reason.TOO_SLOW, f"[runtime] ({runtime} ms) <= {degraded_ms} ms")
-    return verdict, None
-
-
-def _write(walk: _Walk, now: datetime) -> None:
-    """The runs, the state and what follows from it."""
-    row = walk.row
-    for recorded in walk.runs:  # a deadline may lie in days that nobody made a partition for
-        if recorded.run.slot < to_ms(now) - _AT_HAND_MS:
-            ensure_days(first=from_ms(recorded.run.slot), days=1)
-    record_runs(rows=walk.runs, now_ms=to_ms(now))
-    if only_time_passed(walk.events):
-        begun = new_intervals(row=row, events=walk.events)
-        put_intervals(begun)
-        since = begun[-1].start if begun else walk.state.slot
-    else:
-        check = Check.objects.select_related("organization", "project", "resource").get(pk=row.pk)
-        write_events(row=row, check=check, events=walk.events, why_at=walk.whys.get, now=now)
-        since = turned_at(walk.events, walk.state)
-    note_state(row=row, after=walk.state, why=walk.whys.get(walk.state.slot), since=since)
-    row.wait = walk.wait.stored()
-    if not walk.plan.is_paused:
-        row.deadline = _deadline(walk.state)
-    row.save()
-
-
-def _deadline(state: State) -> int | None:
-    return None if state.due == NEVER_MS else state.due
+def _keep(moves: Sequence[_Move], now_ms: int) -> list[int]:
+    """The places of those whose state was still as it had been read."""
+    if not moves:
+        return []
+    ordered = sorted(moves, key=lambda move: move.walk.row.pk.int)  # rows are locked in one order
+    moved = []
+    for move in ordered:
+        state, row = move.walk.state, move.walk.row
+        write_state(row, state)
+        after = (
+            state.due,
+            state.slot,
+            state.counted,
+            array_of(row.streaks),
+            deadline_of(state),
+            json.dumps(move.walk.wait.stored()),
+        )
+        run = move.walk.runs[0] if move.walk.runs else None
+        moved.append(MovedPing(row.pk, move.before, after, row.pings, move.heard, run))
+    try:
+        with transaction.atomic():
+            kept = keep_pings_with(moved, now_ms=now_ms)
+    except (IntegrityError, OperationalError) as error:  # no partition, or two batches in each other's way: one by one then
+        log.debug("a batch of pings is heard one by one: %s", error)
+        if not connection.is_usable():
+            raise
+        return []
+    return [move.place for move in ordered if move.walk.row.pk in kept]

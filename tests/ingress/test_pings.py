@@ -28,7 +28,7 @@ def beat(api: Api) -> dict[str, Any]:
 
 def test_a_heartbeat_needs_no_target_and_says_where_to_ping(beat: dict[str, Any], api: Api) -> None:
     assert (beat["target"], beat["regions"], beat["status"]) == ("", ["core"], "pending")
-    assert beat["ping_url"].endswith(f"/ping/{beat['id']}")
+    assert beat["ping_url"].endswith(f"/ping/{Check.objects.get().ping_secret}")
     assert "core" not in [region["slug"] for region in api("GET", "regions/").json()["results"]]
     assert api("POST", "checks/", {"name": "site", "kind": "http"}).json()["error"]["details"].keys() == {"target"}
     run = api("POST", f"checks/{beat['id']}/run/")
@@ -103,7 +103,7 @@ def test_pings_by_slug_make_the_check_when_asked_to(cast: Cast, api: Api) -> Non
     assert [ping.signal for ping in Ping.objects.order_by("number")] == ["start", "success"]
     assert Client().get(f"{home}/Not%20A%20Slug?create=1").status_code == 400
     assert Client().get(f"/ping/{'x' * 22}/nightly?create=1").status_code == 404
-    assert api("GET", f"checks/{check.pk}/").json()["ping_url"].endswith(f"/ping/{check.pk}")
+    assert api("GET", f"checks/{check.pk}/").json()["ping_url"].endswith(f"/ping/{check.ping_secret}")
 
 
 def test_the_api_tells_what_was_heard_and_what_is_due(beat: dict[str, Any], api: Api, stranger: Api) -> None:

@@ -1,0 +1,172 @@
+"""Serves one process: granian parses and answers, this loop reads bodies within bounds, threads run the WSGI application.
+
+A slow client costs a connection and never a thread: headers have a deadline in the engine, bodies have theirs here.
+granian is driven without its own master process, which would cost a second interpreter: the supervisor starts us again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from granian._futures import _future_watcher_wrapper, _new_cbscheduler
+from granian._granian import RSGIWorker, SocketHolder, WorkerSignal
+from granian.http import HTTP1Settings
+
+from apps.core.envelope import error_json
+from apps.core.web_server.requests import Answer, Application, QuickDoor, call_application, environ_of
+
+log = logging.getLogger(__name__)
+
+MAX_BODY_BYTES = 1_000_000
+_DRAINED_BYTES = 16_000_000
+"""Of a body that is too large so much is read and forgotten: a client that still sends would not see the answer."""
+_BACKLOG = 1_024
+_CONNECTIONS = 20_000
+_HEADER_BYTES = 65_536
+_IDLE_S = 600
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Deadlines in seconds, and how much may wait."""
+
+    headers_s: float = 10.0
+    """From the connection, or the last answer on it, to the end of the headers."""
+    body_s: float = 20.0
+    """From the headers to the end of the body."""
+    stop_s: float = 10.0
+    """For requests under way when the server is told to stop."""
+    waiting: int = 1_000
+    """Requests that wait for a thread; beyond, an answer would come too late to be read."""
+
+
+class Server:
+    """One listening socket, one loop, `threads` threads."""
+
+    def __init__(
+        self, application: Application, doors: Sequence[QuickDoor], *, threads: int, limits: Limits | None = None
+    ) -> None:
+        self._application = application
+        self._doors = doors
+        self._limits = limits or Limits()
+        self._pool = ThreadPoolExecutor(threads, "web")
+        self._waiting = 0
+        self._loop = asyncio.new_event_loop()
+        self._stop = WorkerSignal()
+        self._ended = asyncio.Event()
+
+    def run(self, listening: socket.socket) -> None:
+        """Until SIGTERM or SIGINT; requests under way are finished."""
+        asyncio.set_event_loop(self._loop)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self.stop)
+        self.serve(listening)
+
+    def serve(self, listening: socket.socket) -> None:
+        """Until `stop`, which another thread may call."""
+        self._stop.add_cb(lambda: self._loop.call_soon_threadsafe(self._ended.set))
+        settings = HTTP1Settings(int(self._limits.headers_s * 1000), True, _HEADER_BYTES, False)
+        # By place: the stub that comes along is of an older signature.
+        socket_arguments: tuple[Any, ...] = (listening.detach(), False, _BACKLOG)  # the engine closes it
+        arguments: tuple[Any, ...] = (
+            1, (None, SocketHolder(*socket_arguments)), None, 1, 4, 1, _IDLE_S, _CONNECTIONS, "1", settings,
+            None, False, None, False, None, None, None, "1.3", None, [], False, (None, None),
+        )  # fmt: skip
+        worker: Any = RSGIWorker(*arguments)
+        handler: Any = _future_watcher_wrapper(self._handle)  # type: ignore[no-untyped-call]
+        scheduler: Any = _new_cbscheduler(self._loop, handler, impl_asyncio=True)  # type: ignore[no-untyped-call]
+        worker.serve_str(scheduler, self._loop, self._stop)
+        try:
+            self._loop.run_until_complete(self._ended.wait())
+        finally:
+            self._pool.shutdown(wait=False)
+            self._loop.close()
+
+    def stop(self) -> None:
+        """A client that neither reads nor sends must not keep the process: it ends at the deadline whatever is open."""
+        deadline = threading.Timer(self._limits.stop_s, os._exit, (0,))
+        deadline.daemon = True
+        deadline.start()
+        self._stop.set()
+
+    # --- one request
+
+    async def _handle(self, scope: Any, protocol: Any) -> None:
+        try:
+            answer = await self._answer(scope, protocol)
+        except Exception:
+            log.exception("%s %s could not be answered", scope.method, scope.path)
+            answer = _error(scope, 500, "internal", "Something failed on our side. It was logged.")
+        if scope.method == "HEAD" or not answer.body:
+            protocol.response_empty(answer.status, answer.headers)
+        else:
+            protocol.response_bytes(answer.status, answer.headers, answer.body)
+
+    async def _answer(self, scope: Any, protocol: Any) -> Answer:
+        body = b""
+        if scope.headers.get("content-length", "0") != "0" or "transfer-encoding" in scope.headers:
+            try:
+                async with asyncio.timeout(self._limits.body_s):
+                    received = await _read(protocol)
+            except TimeoutError:
+                return _error(scope, 408, "timeout", "The body did not come in time.", close=True)
+            if received is None:
+                return _error(scope, 413, "payload_too_large", f"The body is larger than {MAX_BODY_BYTES:,} bytes.", close=True)
+            body = received
+            announced = scope.headers.get("content-length")
+            if announced is not None and announced.isdigit() and len(body) < int(announced):
+                return _error(scope, 400, "bad_request", "The body ended before its announced end.", close=True)
+        environ = environ_of(scope, body)
+        for door in self._doors:
+            found = door(environ)
+            answer = await found if inspect.isawaitable(found) else found
+            if answer is not None:
+                return answer
+        if self._waiting >= self._limits.waiting:
+            return _error(scope, 503, "unavailable", "Too many requests wait for an answer. Try again.")
+        self._waiting += 1
+        try:
+            return await self._loop.run_in_executor(self._pool, call_application, self._application, environ)
+        finally:
+            self._waiting -= 1
+
+
+async def _read(protocol: Any) -> bytes | None:
+    """The body; None for one that is too large, of which a bounded part was read."""
+    parts, size = [], 0
+    async for part in protocol:
+        size += len(part)
+        if size > _DRAINED_BYTES:
+            return None
+        if size <= MAX_BODY_BYTES:
+            parts.append(bytes(part))
+    return b"".join(parts) if size <= MAX_BODY_BYTES else None
+
+
+def _error(scope: Any, status: int, code: str, message: str, *, close: bool = False) -> Answer:
+    """For programs as JSON, for people as a line."""
+    is_for_programs = scope.path.startswith("/api/")
+    kind = "application/json" if is_for_programs else "text/plain; charset=utf-8"
+    body = error_json(code, message) if is_for_programs else f"{message}\n".encode()
+    headers = [("content-type", kind), ("cache-control", "no-store"), ("content-length", str(len(body)))]
+    return Answer(status, [*headers, ("connection", "close")] if close else headers, body)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Raises OSError where the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((host, port))
+    listening.listen(_BACKLOG)
+    return listening

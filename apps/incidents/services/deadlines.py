@@ -1,0 +1,50 @@
+"""Deadlines of heartbeats that passed without a ping: found by a sweep each second, one transaction a check."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from datetime import datetime
+
+from django.db import InterfaceError, OperationalError, transaction
+
+from apps.core.clock import to_ms
+from apps.incidents.models import CheckState
+from apps.incidents.services.evaluate import letter
+from apps.incidents.services.heartbeat_walk import core_liveness, let_deadlines_pass, lock_walk, write_walk
+
+log = logging.getLogger(__name__)
+
+_SWEPT = 200
+
+
+def settle_deadlines(*, now: datetime) -> int:
+    """Of all checks what should have come by now and did not; one that fails here holds no other up. Returns how many."""
+    settled = 0
+    for check_id in passed_deadlines(now=now):
+        try:
+            settled += settle_deadline(check_id=check_id, now=now)
+        except (OperationalError, InterfaceError):
+            raise  # the database, not the check
+        except Exception as error:
+            log.exception("the deadline of check %s could not be settled", check_id)
+            letter(check_id, error, now)
+    return settled
+
+
+@transaction.atomic
+def settle_deadline(*, check_id: uuid.UUID, now: datetime) -> bool:
+    """Of one check. Whether anything had passed."""
+    walk = lock_walk(check_id)
+    if walk is None or walk.plan.is_paused:
+        return False
+    let_deadlines_pass(walk, to_ms(now), to_ms(now), core_liveness(walk.plan.region_id))
+    if walk.events:
+        write_walk(walk, now)
+    return bool(walk.events)
+
+
+def passed_deadlines(*, now: datetime) -> list[uuid.UUID]:
+    """Checks whose deadline lies before now; the longest overdue first."""
+    late = CheckState.objects.filter(deadline__lt=to_ms(now)).order_by("deadline")
+    return list(late.values_list("pk", flat=True)[:_SWEPT])

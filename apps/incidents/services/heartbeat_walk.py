@@ -1,0 +1,242 @@
+"""A heartbeat on its way from its state before to the one after: deadlines pass, a ping is heard, the rows are written.
+
+`passive` says what a signal or a silence means, `machine.step` what follows from it.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cache, lru_cache
+from typing import Any
+
+from apps.core.clock import from_ms, to_ms
+from apps.incidents.machine import STALE_NEWS_MS, Event, Policy, Round, State, step
+from apps.incidents.models import CheckState
+from apps.incidents.passive import Deadline, Signal, Wait, deadline, heard, passed
+from apps.incidents.reasons import Why
+from apps.incidents.rows import NEVER_MS, state_of
+from apps.incidents.services.changes import new_intervals, note_state, only_time_passed, turned_at, write_events
+from apps.monitors.liveness import Liveness
+from apps.monitors.models import Check, Region
+from apps.monitors.selectors import PassivePlan, liveness_of, passive_plan
+from apps.probes import wire
+from apps.probes.contract import Facts
+from apps.probes.reasons import Reason, Verdict
+from apps.probes.registry import KINDS
+from apps.results.models import UNTIMED
+from apps.results.partitions import ensure_days
+from apps.results.pings import HeardPing
+from apps.results.services import RecordedRun, put_intervals, record_runs
+
+_NO_GAP = 2**62
+"""Pings come when they come: no two of them are too far apart to follow each other."""
+_STEPS = 50
+"""Deadlines settled one by one in a transaction; what a longer backlog holds is one step."""
+_AT_HAND_MS = 86_400_000
+"""The partitions of so long ago are there in any case."""
+_WORDS = 200
+"""Characters of a job's last line that a reason holds."""
+_SHOWN = 2_000
+"""Characters of a body among a run's facts; the ping has all that is kept."""
+
+
+@dataclass(frozen=True)
+class Ping:
+    """What reached us. `rid` is empty where none was sent, the body already bounded."""
+
+    signal: Signal
+    method: str
+    agent: str
+    address: str
+    rid: str = ""
+    exit_code: int | None = None
+    body: str = ""
+
+
+@dataclass
+class HeartbeatWalk:
+    """A check on its way from its state before to the one after."""
+
+    row: CheckState
+    plan: PassivePlan
+    options: Any
+    state: State
+    wait: Wait
+    events: list[Event] = field(default_factory=list)
+    whys: dict[int, Why] = field(default_factory=dict)
+    runs: list[RecordedRun] = field(default_factory=list)
+
+    def due(self) -> Deadline | None:
+        return deadline(self.wait, self.options, self.plan.interval_ms)
+
+    def step(self, slot: int, verdict: str, now_ms: int) -> None:
+        """A round is settled; the wait has already gone on."""
+        until = max(self._due_ms(), slot + 1)
+        policy = Policy(_NO_GAP, 0, self.plan.fail_after, self.plan.recover_after)
+        rnd = Round(slot, until, verdict, is_quiet=now_ms - slot > STALE_NEWS_MS)
+        self.state, events = step(replace(self.state, due=slot), rnd, policy)
+        self.events += events
+
+    def wait_on(self) -> None:
+        """The next deadline, where no round was settled."""
+        self.state = replace(self.state, due=max(self._due_ms(), self.state.slot + 1))
+
+    def _due_ms(self) -> int:
+        due = self.due()
+        return NEVER_MS if due is None else due.at
+
+    def record(self, slot: int, verdict: Verdict, why: tuple[Reason, str] | None, duration_ms: int, facts: Facts) -> None:
+        reason, message = why or (None, "")
+        run = wire.Run(self.plan.id, self.plan.revision, slot, slot, duration_ms, verdict, reason, message, facts)
+        is_news = verdict != Verdict.UP or self.state.status != "up"
+        self.runs.append(RecordedRun(run, self.plan.region_id, keeps_facts=is_news))
+        if reason is not None:
+            self.whys[slot] = (reason.value, message)
+
+
+def lock_walk(check_id: uuid.UUID) -> HeartbeatWalk | None:
+    row = CheckState.objects.select_for_update().filter(pk=check_id).first()
+    plan = passive_plan(check_id) if row is not None else None  # by a later statement: what an edit committed while we waited
+    if row is None or plan is None:
+        return None
+    return walk_of(row, plan, Wait() if row.wait is None else Wait.read(row.wait))
+
+
+def walk_of(row: CheckState, plan: PassivePlan, wait: Wait) -> HeartbeatWalk:
+    return HeartbeatWalk(row, plan, _options(plan.kind, json.dumps(plan.options, sort_keys=True)), state_of(row), wait)
+
+
+@lru_cache(maxsize=20_000)
+def _options(kind: str, encoded: str) -> Any:
+    """To read them anew for each ping would be a third of what it costs."""
+    return KINDS[kind].parse("", json.loads(encoded))
+
+
+def let_deadlines_pass(walk: HeartbeatWalk, until: int, now_ms: int, core: Callable[[], Liveness]) -> None:
+    """Settle the deadlines before a moment. One inside the core's own silence is nobody's fault; one that may be waits."""
+    steps = 0
+    while (due := walk.due()) is not None and due.at < until:
+        could_hear = core().covers(due.at, now_ms)
+        if could_hear is None:
+            return
+        steps += 1
+        slot = max(due.at, walk.state.slot + 1)  # two runs may overrun at the same millisecond
+        walk.wait = passed(walk.wait, due)
+        if not could_hear:
+            _skip(walk, min(until, _silent_until(core(), due.at, until)))
+            why = (Reason.NO_RESULT, "the deadline passed while we could not be reached")
+            walk.record(slot, Verdict.UNKNOWN, why, UNTIMED, {})
+            walk.step(slot, "unknown", now_ms)
+            continue
+        if steps > _STEPS:
+            _skip(walk, until)
+        facts = {"expected_at": _timestamp(due.expected), "run": due.rid}
+        walk.record(slot, Verdict.DOWN, (due.reason, _said(due)), UNTIMED, facts)
+        walk.step(slot, "down", now_ms)
+
+
+def core_liveness(region_id: int, *, heard_at: int | None = None) -> Callable[[], Liveness]:
+    """The core's liveness, read when it is asked for; a ping that is here proves that one can be."""
+
+    @cache
+    def read() -> Liveness:
+        known = liveness_of(Region.objects.get(pk=region_id))
+        return known if heard_at is None else known.heard(heard_at)
+
+    return read
+
+
+def _skip(walk: HeartbeatWalk, until: int) -> None:
+    """Count what was expected on to the last time whose deadline is before a moment: a long silence is one step."""
+    while (due := walk.due()) is not None and due.at < until:
+        walk.wait = passed(walk.wait, due)
+
+
+def _silent_until(core: Liveness, at: int, now_ms: int) -> int:
+    """The end of the core's silence that a moment lies in; it may still go on."""
+    is_over = core.last_sent is not None and core.last_sent >= at
+    return (core.silent_until or now_ms) if is_over else now_ms
+
+
+def _said(due: Deadline) -> str:
+    if due.rid is None:
+        return f"expected at {_clock(due.expected)}, nothing came by {_clock(due.at)}"
+    return f"began at {_clock(due.expected)} and has not ended after {(due.at - due.expected) / 1000:.0f} s"
+
+
+def _clock(moment_ms: int) -> str:
+    return f"{from_ms(moment_ms):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _timestamp(moment_ms: int) -> str:
+    return from_ms(moment_ms).isoformat().replace("+00:00", "Z")
+
+
+def hear_ping(walk: HeartbeatWalk, ping: Ping, slot: int, now_ms: int) -> HeardPing:
+    """What it is for the ring; and where it judges, a round. What a paused check hears is kept, and no more."""
+    said = heard(walk.wait, ping.signal, ping.rid, slot)
+    number = walk.row.pings = walk.row.pings + 1
+    about = HeardPing(
+        slot, ping.signal.value, ping.rid, ping.exit_code, said.runtime, said.others,
+        ping.method, ping.agent, ping.address, ping.body,
+    )  # fmt: skip
+    if walk.plan.is_paused:
+        return about
+    walk.wait = said.wait
+    if said.verdict is None:
+        walk.wait_on()
+        return about
+    verdict, why = _judged(ping, said.verdict, said.runtime, walk.options.degraded_ms)
+    facts = {"ping": number, "run": ping.rid or None, "exit_code": ping.exit_code, "address": ping.address, "others": said.others}
+    facts |= {"runtime_ms": said.runtime} | ({"body": ping.body[:_SHOWN]} if ping.body else {})
+    walk.record(
+        slot,
+        verdict,
+        why,
+        UNTIMED if said.runtime is None else min(said.runtime, 2**31 - 1),
+        {name: value for name, value in facts.items() if value is not None},
+    )
+    walk.step(slot, verdict.value, now_ms)
+    return about
+
+
+def _judged(
+    ping: Ping, verdict: Verdict, runtime: int | None, degraded_ms: int | None
+) -> tuple[Verdict, tuple[Reason, str] | None]:
+    if verdict == Verdict.DOWN:
+        last = next((line.strip() for line in reversed(ping.body.splitlines()) if line.strip()), "")
+        code = "it said so" if ping.exit_code is None else f"exit code {ping.exit_code}"
+        return verdict, (Reason.HEARTBEAT_FAILED, f"{code}: {last[:_WORDS]}" if last else code)
+    if degraded_ms is not None and runtime is not None and runtime > degraded_ms:
+        return Verdict.DEGRADED, (Reason.TOO_SLOW, f"[runtime] ({runtime} ms) <= {degraded_ms} ms")
+    return verdict, None
+
+
+def write_walk(walk: HeartbeatWalk, now: datetime) -> None:
+    """The runs, the state and what follows from it."""
+    row = walk.row
+    for recorded in walk.runs:  # a deadline may lie in days that nobody made a partition for
+        if recorded.run.slot < to_ms(now) - _AT_HAND_MS:
+            ensure_days(first=from_ms(recorded.run.slot), days=1)
+    record_runs(rows=walk.runs, now_ms=to_ms(now))
+    if only_time_passed(walk.events):
+        begun = new_intervals(row=row, events=walk.events)
+        put_intervals(begun)
+        since = begun[-1].start if begun else walk.state.slot
+    else:
+        check = Check.objects.select_related("organization", "project", "resource").get(pk=row.pk)
+        write_events(row=row, check=check, events=walk.events, why_at=walk.whys.get, now=now)
+        since = turned_at(walk.events, walk.state)
+    note_state(row=row, after=walk.state, why=walk.whys.get(walk.state.slot), since=since)
+    row.wait = walk.wait.stored()
+    if not walk.plan.is_paused:
+        row.deadline = deadline_of(walk.state)
+    row.save()
+
+
+def deadline_of(state: State) -> int | None:
+    return None if state.due == NEVER_MS else state.due

@@ -1,0 +1,102 @@
+"""Pings past Django: taken on the server's loop, heard together by one thread, and one by one by a few others where they must.
+
+While the thread is at the database, the pings that come meanwhile wait for each other: the busier, the more go together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Awaitable
+from concurrent.futures import ThreadPoolExecutor
+
+from django.db import close_old_connections
+
+from apps.core.web_server.requests import Answer, Environ
+from apps.ingress.ping_requests import PREFIX, BadPingError, PingRequest, read_ping
+from apps.ingress.pings import answer_ping, answer_steady_pings, plain_answer
+
+log = logging.getLogger(__name__)
+
+_TOGETHER = 100
+_WAITING = 5_000
+"""Pings that wait at the most; a further one is told to try again, as clients do."""
+_ONE_BY_ONE = 4
+
+_Waiting = tuple[PingRequest, "asyncio.Future[Answer]"]
+
+
+class PingDoor:
+    """A quick door of the web server."""
+
+    def __init__(self) -> None:
+        self._waiting: queue.SimpleQueue[_Waiting] = queue.SimpleQueue()
+        self._pool = ThreadPoolExecutor(_ONE_BY_ONE, "ping")
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def __call__(self, environ: Environ) -> Awaitable[Answer] | Answer | None:
+        if not environ["PATH_INFO"].startswith(PREFIX):
+            return None
+        try:
+            request = read_ping(environ)
+        except BadPingError as error:
+            return plain_answer(str(error), error.status)
+        if request is None:
+            return plain_answer("not found", 404)
+        if self._waiting.qsize() > _WAITING:
+            return plain_answer("try again", 503)
+        self._ensure_thread()
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.put((request, future))
+        return future
+
+    def _ensure_thread(self) -> None:
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._hear_forever, name="pings", daemon=True)
+                self._thread.start()
+
+    def _hear_forever(self) -> None:
+        while True:
+            batch = [self._waiting.get()]
+            while len(batch) < _TOGETHER and not self._waiting.empty():
+                batch.append(self._waiting.get())
+            try:
+                close_old_connections()
+                answers = answer_steady_pings([request for request, _ in batch])
+            except Exception:
+                log.exception("%d pings could not be heard together; each is tried by itself", len(batch))
+                answers = {}
+            _tell([(future, answers[place]) for place, (_, future) in enumerate(batch) if place in answers])
+            for place, waiting in enumerate(batch):
+                if place not in answers:
+                    self._pool.submit(_hear_alone, waiting)
+
+
+def _hear_alone(waiting: _Waiting) -> None:
+    request, future = waiting
+    try:
+        close_old_connections()
+        answer = answer_ping(request)
+    except Exception:
+        log.exception("a ping could not be heard")
+        answer = plain_answer("try again", 503)
+    _tell([(future, answer)])
+
+
+def _tell(answers: list[tuple[asyncio.Future[Answer], Answer]]) -> None:
+    """All at once: to wake the loop for each would cost more than to answer."""
+    if answers:
+        answers[0][0].get_loop().call_soon_threadsafe(_set_all, answers)
+
+
+def _set_all(answers: list[tuple[asyncio.Future[Answer], Answer]]) -> None:
+    for future, answer in answers:
+        if not future.done():  # its client is gone
+            future.set_result(answer)
+
+
+pings = PingDoor()

@@ -1,0 +1,118 @@
+"""Pings to answers: many together where they can be, else one by one. Plain words, no account: who knows the address may ping."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Mapping, Sequence
+
+from django.db import InterfaceError, OperationalError, connection
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+
+from apps.core.throttle import Limit, may_try
+from apps.core.web_server.requests import Answer
+from apps.incidents.services.acts import create_check
+from apps.incidents.services.pings import MethodRefusedError, receive_ping, receive_steady_pings
+from apps.ingress.ping_requests import BadPingError, PingRequest, read_ping
+from apps.monitors.errors import FieldError
+from apps.monitors.models import Check
+from apps.monitors.selectors import heartbeat_named
+from apps.monitors.services import CheckSpec
+from apps.orgs.models import Project
+from apps.results.pings import BODY_BYTES
+
+log = logging.getLogger(__name__)
+
+_NEW_HEARTBEATS = Limit("ping-create", 60)
+"""Made by pings, of a project."""
+_CREATED = {"grace_s": 3_600}
+_CREATED_INTERVAL_S = 86_400
+"""A check that a ping makes runs daily, with an hour of grace, until somebody says better."""
+
+
+class _TooManyError(Exception):
+    """A project makes heartbeats faster than anybody means to."""
+
+
+@csrf_exempt
+def ping_page(request: HttpRequest, path: str) -> HttpResponse:
+    """The same behind Django, where no quick door stands in front of it."""
+    try:
+        found = read_ping({**request.META, "PATH_INFO": f"/ping/{path}", "wsgi.input": request})
+    except BadPingError as error:
+        answer = plain_answer(str(error), error.status)
+    else:
+        answer = plain_answer("not found", 404) if found is None else answer_ping(found)
+    return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
+
+
+def answer_steady_pings(requests: Sequence[PingRequest]) -> Mapping[int, Answer]:
+    """The answers to those, by their place, that could be heard together; the others are to be answered one by one."""
+    places = [place for place, request in enumerate(requests) if request.address is not None]
+    pings = [(address, request.ping) for request in requests if (address := request.address) is not None]
+    try:
+        heard = receive_steady_pings(pings=pings, clock=timezone.now)
+    except (OperationalError, InterfaceError):
+        connection.close()  # each is tried again by itself, over a connection of its own
+        return {}
+    return {place: plain_answer("OK", 200) for place, is_heard in zip(places, heard, strict=True) if is_heard}
+
+
+def answer_ping(request: PingRequest) -> Answer:
+    """The answer to one ping; a connection that the database closed meanwhile is made anew, once."""
+    try:
+        try:
+            return _received(request)
+        except (OperationalError, InterfaceError):
+            if connection.in_atomic_block:
+                raise
+            connection.close()
+            return _received(request)
+    except MethodRefusedError:
+        return plain_answer("POST only", 405)
+    except _TooManyError:
+        return plain_answer("too many new checks", 429)
+    except Check.DoesNotExist:
+        return plain_answer("not found", 404)
+    except (OperationalError, InterfaceError):
+        log.warning("a ping could not be kept: the database is away")
+        return plain_answer("try again", 503)
+
+
+def _received(request: PingRequest) -> Answer:
+    """Raises Check.DoesNotExist, MethodRefusedError, _TooManyError."""
+    address, is_new = request.address, False
+    if address is None:
+        address = heartbeat_named(ping_key=request.key, slug=request.slug)
+        if address is None and request.may_create:
+            if not may_try(_NEW_HEARTBEATS, request.key):
+                raise _TooManyError
+            address, is_new = _created(request.key, request.slug), True
+    if address is None:
+        raise Check.DoesNotExist
+    receive_ping(address=address, ping=request.ping, clock=timezone.now)
+    return plain_answer("Created", 201) if is_new else plain_answer("OK", 200)
+
+
+def _created(key: str, slug: str) -> uuid.UUID | None:
+    """A new heartbeat of that slug, or the one that another ping made at the same moment."""
+    project = Project.objects.select_related("organization").filter(ping_key=key).first()
+    if project is None:
+        return None
+    spec = CheckSpec(name=slug, kind="heartbeat", target="", options={**_CREATED, "slug": slug}, interval_s=_CREATED_INTERVAL_S)
+    try:
+        return create_check(project=project, spec=spec, resource=None, now=timezone.now()).pk
+    except FieldError:
+        return heartbeat_named(ping_key=key, slug=slug)
+
+
+def plain_answer(words: str, status: int) -> Answer:
+    headers = [
+        ("Content-Type", "text/plain"),
+        ("Ping-Body-Limit", str(BODY_BYTES)),
+        ("Access-Control-Allow-Origin", "*"),
+        ("Cache-Control", "no-store"),
+    ]
+    return Answer(status, headers, words.encode())
