@@ -86,11 +86,11 @@ check: dev assets ## Format, lint, types, imports, migrations, deployment settin
 	@# No database runs here, and none is needed to compare models with migrations: the warning about it is no news.
 	$(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	$(BIN)/python -m tests.deploy_check
-	$(BIN)/python -m apps.probes.handbook --check
+	$(BIN)/python -m apps.probes.docs_generator --check
 
 .PHONY: docs
 docs: dev ## Write docs/probes.md from the registry
-	$(BIN)/python -m apps.probes.handbook
+	$(BIN)/python -m apps.probes.docs_generator
 
 .PHONY: format
 format: dev ## Format and mend what ruff can

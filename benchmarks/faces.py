@@ -114,8 +114,8 @@ def _seed_past(checks: Sequence[Any], start: datetime, now: datetime, share: int
     from django.db import transaction
 
     from apps.core.clock import to_ms
-    from apps.pipeline.demo.history import Past, seed_rollups, seed_runs, seed_states
-    from apps.pipeline.demo.plan import outages
+    from apps.demo.history import Past, seed_rollups, seed_runs, seed_states
+    from apps.demo.plan import outages
 
     chance, begin, end = random.Random(share), to_ms(start), to_ms(now)
     is_long = end - begin > 8 * 3_600_000

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
 from apps.core.envelope import error_body
-from apps.incidents.services.acts import StateForbidsError
+from apps.incidents.services.check_commands import StateForbidsError
 from apps.monitors.errors import FieldError
 from apps.notifications.contract import ConfigError
 from apps.notifications.services.channels import UnknownKindError

@@ -89,7 +89,7 @@ def posted(request: HttpRequest) -> QueryDict | None:
 
 
 @dataclass(frozen=True)
-class Place:
+class ProjectContext:
     """Where a person is, and what they may do there."""
 
     user: User
@@ -109,36 +109,36 @@ class Place:
         return self.role.covers(Role.ADMIN)
 
 
-def enter_project(request: HttpRequest, project_id: uuid.UUID, need: Role = Role.VIEWER) -> Place:
+def enter_project(request: HttpRequest, project_id: uuid.UUID, need: Role = Role.VIEWER) -> ProjectContext:
     found = Project.objects.select_related("organization").filter(pk=project_id).first()
     return _enter(request, found, need)
 
 
-def enter_check(request: HttpRequest, pk: uuid.UUID, need: Role = Role.VIEWER) -> tuple[Place, Check]:
+def enter_check(request: HttpRequest, pk: uuid.UUID, need: Role = Role.VIEWER) -> tuple[ProjectContext, Check]:
     check = Check.objects.select_related("project__organization", "resource", "state").filter(pk=pk, deleted_at=None).first()
     place = _enter(request, check.project if check else None, need)
     return place, cast(Check, check)
 
 
-def enter_resource(request: HttpRequest, pk: uuid.UUID, need: Role = Role.VIEWER) -> tuple[Place, Resource]:
+def enter_resource(request: HttpRequest, pk: uuid.UUID, need: Role = Role.VIEWER) -> tuple[ProjectContext, Resource]:
     resource = Resource.objects.select_related("project__organization").filter(pk=pk).first()
     place = _enter(request, resource.project if resource else None, need)
     return place, cast(Resource, resource)
 
 
-def enter_incident(request: HttpRequest, pk: uuid.UUID, need: Role = Role.VIEWER) -> tuple[Place, Incident]:
+def enter_incident(request: HttpRequest, pk: uuid.UUID, need: Role = Role.VIEWER) -> tuple[ProjectContext, Incident]:
     incidents = Incident.objects.select_related("project__organization", "check_row", "acknowledged_by")
     incident = incidents.filter(pk=pk).first()
     place = _enter(request, incident.project if incident else None, need)
     return place, cast(Incident, incident)
 
 
-def _enter(request: HttpRequest, project: Project | None, need: Role) -> Place:
+def _enter(request: HttpRequest, project: Project | None, need: Role) -> ProjectContext:
     user = cast(PageRequest, request).user
     member = find_member(user=user, organization_id=project.organization_id) if project else None
     if project is None or member is None:
         raise Http404
-    place = Place(user, project, Role(member.role))
+    place = ProjectContext(user, project, Role(member.role))
     if not place.role.covers(need):
         raise PermissionDenied
     if request.session.get("project") != str(project.pk):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from apps.core.clock import from_ms
-from apps.incidents.passive import Preview, Wait
+from apps.incidents.heartbeat_machine import HeartbeatState, Preview
 from apps.incidents.selectors import due_times_of
 from apps.monitors.models import Check
 from apps.monitors.selectors import ping_url
@@ -39,7 +39,7 @@ class Beat:
 
 def beat_of(check: Check, now: datetime, *, may_ping: bool) -> Beat:
     state = check.state
-    begun = Wait.read(state.wait).begun if state.wait else ()
+    begun = HeartbeatState.read(state.wait).begun if state.wait else ()
     pings = newest_pings(check_id=check.pk, count=_PINGS_SHOWN)
     return Beat(
         url=(ping_url(check) or "") if may_ping else "",

@@ -10,8 +10,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.templatetags.static import static
 
-from apps.dashboard.access import Place
-from apps.incidents.standing import Standing, standing
+from apps.dashboard.access import ProjectContext
+from apps.incidents.project_summary import ProjectSummary, summarize_project
 from apps.orgs.selectors import projects_of
 
 _ICONS = {"down": "icon-down.svg", "warn": "icon-warn.svg", "up": "icon-up.svg"}
@@ -19,19 +19,19 @@ _ICONS = {"down": "icon-down.svg", "warn": "icon-warn.svg", "up": "icon-up.svg"}
 
 def show(
     request: HttpRequest,
-    place: Place,
+    place: ProjectContext,
     template: str,
     context: Mapping[str, Any],
     *,
     title: str,
     now: datetime,
     section: str = "",
-    known: Standing | None = None,
+    known: ProjectSummary | None = None,
     version: str = "",
     status: int = 200,
 ) -> HttpResponse:
     """A page of the shell, or, asked for by its own live part, that part alone. `known` spares a second look."""
-    whole = known or standing(project=place.project, now=now)
+    whole = known or summarize_project(project=place.project, now=now)
     is_live = bool(version) and "live" in request.GET and getattr(request, "htmx", False)
     values = {
         **context,
@@ -39,7 +39,7 @@ def show(
         "section": section,
         "title": title,
         "now": now,
-        "standing": whole,
+        "summary": whole,
         "tab_title": _tab_title(whole, title),
         "tab_icon": static(_ICONS.get(whole.worst, "icon-unknown.svg")),
         "live_url": _live_url(request, version),
@@ -48,7 +48,7 @@ def show(
     return render(request, f"{template}#live" if is_live else template, values, status=status)
 
 
-def _tab_title(whole: Standing, title: str) -> str:
+def _tab_title(whole: ProjectSummary, title: str) -> str:
     wrong = [
         f"{whole.counts[status]} {word}" for status, word in (("down", "down"), ("warn", "degraded")) if status in whole.counts
     ]

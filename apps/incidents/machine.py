@@ -109,14 +109,14 @@ class Put:
 
 
 @dataclass(frozen=True)
-class Paint:
+class MarkDown:
     """Shows as down whatever is not unknown from `start` on."""
 
     start: int
 
 
 @dataclass(frozen=True)
-class Unpaint:
+class Unmark:
     """Shows each interval's own health again from `start` on."""
 
     start: int
@@ -129,7 +129,7 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class Escalated:
+class Worsened:
     started: int
     down_from: int
 
@@ -147,7 +147,7 @@ class Notice:
     level: Level
 
 
-Event = Put | Paint | Unpaint | Opened | Escalated | Resolved | Notice
+Event = Put | MarkDown | Unmark | Opened | Worsened | Resolved | Notice
 Votes = Mapping[int, str]
 """region: verdict"""
 Rows = Mapping[int, tuple[int, Votes]]
@@ -214,14 +214,14 @@ def step(state: State, rnd: Round, policy: Policy) -> tuple[State, list[Event]]:
     level, opened, by = state.level, state.opened, state.by
     events: list[Event] = [Put(rnd.slot, rnd.until, *health(rnd.verdict, level))]
     if level < Level.DOWN and down.count >= policy.fail_after and down.first is not None:
-        events.append(Paint(down.first))
-        events.append(Opened(down.first, Level.DOWN) if opened is None else Escalated(opened, down.first))
+        events.append(MarkDown(down.first))
+        events.append(Opened(down.first, Level.DOWN) if opened is None else Worsened(opened, down.first))
         opened, by, level, streaks = down.first if opened is None else opened, rnd.k, Level.DOWN, NO_STREAKS
     elif level == Level.GOOD and bad.count >= policy.fail_after and bad.first is not None:
         events.append(Opened(bad.first, Level.WARN))
         opened, by, level, streaks = bad.first, rnd.k, Level.WARN, (down, _NO_STREAK, ok, clean)
     elif level == Level.DOWN and ok.count >= policy.recover_after and ok.first is not None and opened is not None:
-        events += [Unpaint(ok.first), Resolved(opened, ok.first)]
+        events += [Unmark(ok.first), Resolved(opened, ok.first)]
         opened, by, level, streaks = None, 0, Level.GOOD, NO_STREAKS
     elif level == Level.WARN and clean.count >= policy.recover_after and clean.first is not None and opened is not None:
         events.append(Resolved(opened, clean.first))
@@ -265,7 +265,7 @@ def _told(told: Level, level: Level, rnd: Round) -> tuple[Level, list[Event]]:
     return told, notices
 
 
-def cut(state: State, at: int, *, is_new_target: bool = False) -> tuple[State, list[Event]]:
+def truncate(state: State, at: int, *, is_new_target: bool = False) -> tuple[State, list[Event]]:
     """Edit, pause and resume: what is not settled ends here as unknown; the next slot is `at`; the level is kept."""
     at = max(at, state.slot + 1)
     events: list[Event] = [Put(state.due, at, "unknown", "unknown")] if state.due < at else []

@@ -149,7 +149,7 @@ class IncidentEvent(models.Model):
 
     class Kind(models.TextChoices):
         OPENED = "incident.opened"
-        ESCALATED = "incident.escalated"
+        WORSENED = "incident.worsened"
         RESOLVED = "incident.resolved"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

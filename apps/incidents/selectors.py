@@ -11,9 +11,9 @@ from typing import Any
 from django.db.models import Case, CharField, F, QuerySet, SmallIntegerField, Value, When
 
 from apps.core.clock import from_ms, to_ms
+from apps.incidents.heartbeat_machine import HeartbeatState, Preview, preview
 from apps.incidents.machine import SLACK_MS, unknown_from
 from apps.incidents.models import CheckState, Incident
-from apps.incidents.passive import Preview, Wait, preview
 from apps.incidents.rows import policy_of, state_of
 from apps.incidents.words import RANKS
 from apps.monitors.models import Check, Pause
@@ -81,7 +81,7 @@ def due_times_of(*, check: Check, row: CheckState, now: datetime, count: int) ->
     if check.is_paused:
         return []
     options = KINDS[check.kind].parse(check.target, check.options)
-    wait = Wait.read(row.wait) if row.wait else Wait()
+    wait = HeartbeatState.read(row.wait) if row.wait else HeartbeatState()
     # A run that began ends some time: what comes after it is counted from now.
     after = to_ms(now) if wait.anchor is None or wait.begun or (row.deadline or 0) < to_ms(now) else wait.anchor
     return preview(options, check.interval_ms, after=after, count=count)

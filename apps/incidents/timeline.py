@@ -24,7 +24,7 @@ class Moment:
 def moments(*, incident: Incident) -> list[Moment]:
     """Two queries. Each is told as it was when it happened."""
     events = list(IncidentEvent.objects.filter(incident=incident).exclude(kind=IncidentEvent.Kind.RESOLVED).order_by("seq"))
-    told = [event for event in events if event.kind == IncidentEvent.Kind.ESCALATED]
+    told = [event for event in events if event.kind == IncidentEvent.Kind.WORSENED]
     opened_by = "Opened by a person" if incident.source == Incident.Source.PERSON else "First failing run"
     # An escalation overwrites the incident's reason: the first one is what its opening told.
     first = _reason(events[0]) if events else incident.message

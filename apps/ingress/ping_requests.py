@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from apps.core.throttle import address_in
-from apps.incidents.passive import Signal
+from apps.incidents.heartbeat_machine import Signal
 from apps.incidents.services.heartbeat_walk import Ping
 from apps.probes.kinds.heartbeat import SLUG
 from apps.results.pings import BODY_BYTES

@@ -13,7 +13,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from apps.core.throttle import Limit, may_try
 from apps.core.web_server.requests import Answer
-from apps.incidents.services.acts import create_check
+from apps.incidents.services.check_commands import create_check
 from apps.incidents.services.pings import MethodRefusedError, receive_ping, receive_steady_pings
 from apps.ingress.ping_requests import BadPingError, PingRequest, read_ping
 from apps.monitors.errors import FieldError

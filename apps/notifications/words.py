@@ -47,7 +47,7 @@ def _sentence(event: str, name: str, incident: dict[str, Any]) -> str:
             return f"The check {name} was deleted; its incident is closed."
         return f"{name} is up again after {_span(incident['duration_s'])}."
     state = "down" if incident["severity"] == "down" else "degraded"
-    return f"{name} went from degraded to down." if event == "incident.escalated" else f"{name} is {state}."
+    return f"{name} went from degraded to down." if event == "incident.worsened" else f"{name} is {state}."
 
 
 def _span(seconds: float | None) -> str:

@@ -12,7 +12,7 @@ from django.db import DatabaseError, connection
 from django_celery_beat.schedulers import DatabaseScheduler
 
 from apps.monitors.services import hold_beat
-from apps.probes.vitals import LOOPS, serve_as_told
+from apps.telemetry.health import LOOPS, serve_as_told
 
 log = logging.getLogger(__name__)
 

@@ -17,12 +17,12 @@ from kombu import Connection, Consumer, Queue, compression
 from kombu.message import Message
 
 from apps.pipeline.ingest import Memory, ingest
-from apps.probes import vitals
 from apps.probes.publisher import EXCHANGE
 from apps.probes.wire import INGEST_ROUTING_KEY
 from apps.probes.worker import transport_options
 from apps.results.models import DeadLetter
 from apps.results.services import add_dead_letter, limit_of_whole
+from apps.telemetry import health
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class IngestConsumer:
         ):
             declared_at = time.monotonic()
             while not self._stop.is_set():
-                vitals.LOOPS.turned("ingest", within_s=30)
+                health.LOOPS.turned("ingest", within_s=30)
                 if time.monotonic() - declared_at > _DECLARE_EVERY_S:  # somebody may have emptied the broker
                     QUEUE.bind(channel).declare()
                     declared_at = time.monotonic()
@@ -113,7 +113,7 @@ class IngestConsumer:
         """A deadlock, a statement's timeout and a database that is away pass; anything else must not stop the queue."""
         attempt = 0
         while not self._stop.is_set():
-            vitals.LOOPS.turned("ingest", within_s=30)
+            health.LOOPS.turned("ingest", within_s=30)
             try:
                 work()
             except (OperationalError, InterfaceError) as error:

@@ -19,10 +19,11 @@ from apps.core.clock import to_ms
 from apps.monitors.models import Region
 from apps.monitors.selectors import DueCheck, due_checks, heard_lately, tenant_of
 from apps.monitors.services import advance_cursor
-from apps.probes import vitals, wire
+from apps.probes import wire
 from apps.probes.registry import KINDS
 from apps.results.baselines import baselines
 from apps.results.models import Trial
+from apps.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ def send(due: Sequence[DueCheck], *, now_ms: int) -> int:
                     retry_policy={"max_retries": 1, "interval_start": 0.05},
                 )
                 sent += len(batch)
-            vitals.SLOTS_SENT.labels(region.slug).inc(len(jobs))
+            metrics.SLOTS_SENT.labels(region.slug).inc(len(jobs))
     return sent
 
 

@@ -14,17 +14,18 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, Operational
 
 from apps.core.clock import to_ms
 from apps.incidents.services.evaluate import evaluate_apart
-from apps.incidents.services.steady import FreshVote
+from apps.incidents.services.fast_path import FreshVote
 from apps.monitors.models import Region
 from apps.monitors.regions import WorkerReport, hear_region
 from apps.monitors.selectors import regions_of_checks
-from apps.probes import vitals, wire
+from apps.probes import wire
 from apps.probes.reasons import Verdict
 from apps.results.baselines import note_baselines
 from apps.results.models import DeadLetter
 from apps.results.partitions import ensure_partitions
 from apps.results.services import RecordedRun, add_dead_letter, record_runs
 from apps.results.trials import note_answer
+from apps.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
@@ -113,15 +114,15 @@ def ingest(raw: bytes, *, memory: Memory, now: datetime) -> None:
             content = raw.decode("utf-8", "backslashreplace")
             add_dead_letter(origin=DeadLetter.Origin.MESSAGE, error=str(error), content=content, now=now, region=named)
         return
-    vitals.QUEUE_LAG.labels("ingest").set(max(0, to_ms(now) - envelope.sent_at) / 1000)
+    metrics.QUEUE_LAG.labels("ingest").set(max(0, to_ms(now) - envelope.sent_at) / 1000)
     if heartbeat is not None or memory.is_news(region.id, envelope.sent_at):
         report = None if heartbeat is None else WorkerReport(envelope.worker, envelope.sequence, heartbeat)
         hear_region(region_id=region.id, sent_at=envelope.sent_at, report=report, now=now)
     runs = _judged(body.rows, region, memory, now)
     if not runs:
         return
-    vitals.BATCH_SIZE.observe(len(runs))
-    vitals.RUNS_RECORDED.labels(region.slug).inc(len(runs))
+    metrics.BATCH_SIZE.observe(len(runs))
+    metrics.RUNS_RECORDED.labels(region.slug).inc(len(runs))
     are_new = _record(runs, region, now)
     note_baselines(rows=runs)
     evaluate_apart(check_ids=list({row.run.check for row in runs}), now=now, fresh=_fresh(runs) if are_new else None)

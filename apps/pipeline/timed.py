@@ -8,7 +8,8 @@ from typing import Any
 from celery import Task, bootsteps
 from django.db import close_old_connections
 
-from apps.probes.vitals import LOOPS, QUEUE_LAG, TASK_DURATION, serve_as_told
+from apps.telemetry.health import LOOPS, serve_as_told
+from apps.telemetry.metrics import QUEUE_LAG, TASK_DURATION
 
 _TURN_S = 2.0
 

@@ -10,12 +10,12 @@ import warnings
 from celery.exceptions import SecurityWarning
 
 from apps.net.network import Network
-from apps.probes import vitals
 from apps.probes.canary import Canaries
 from apps.probes.engine import Engine
 from apps.probes.publisher import Publisher
 from apps.probes.watchdog import Watchdog
 from apps.probes.worker import Settings, SettingsError, make_app, raise_file_limit, transport_options
+from apps.telemetry import health
 
 log = logging.getLogger("apps.probes")
 
@@ -30,7 +30,7 @@ def main() -> int:
         return 2
     raise_file_limit()
     if settings.health is not None:
-        vitals.serve(*settings.health)
+        health.serve(*settings.health)
     # Its lines at every start as root tell of pickle, which is not accepted here.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     publisher = Publisher(settings.broker_url, transport_options("ingest"))

@@ -88,7 +88,7 @@ class Rhythm(Protocol):
 
 
 @dataclass(frozen=True)
-class Scene:
+class ProbeContext:
     """What a run is given beside its options."""
 
     network: Network
@@ -135,8 +135,8 @@ class Kind:
     title: str
     parse: Callable[[str, Mapping[str, Any]], Any]
     """(target, raw options) to frozen Options. Raises OptionError."""
-    run: Callable[[Any, float, Scene], Awaitable[Outcome]] | None
-    """(options, deadline on the loop's clock, scene) to Outcome; None of a passive kind, whose options are a `Rhythm`."""
+    run: Callable[[Any, float, ProbeContext], Awaitable[Outcome]] | None
+    """(options, deadline on the loop's clock, context) to Outcome; None of a passive kind, whose options are a `Rhythm`."""
     asks: str
     """What a person types as the target, in words: its label in forms."""
     proves: str

@@ -23,14 +23,15 @@ import msgspec
 import uvloop
 
 from apps.net.network import Network
-from apps.probes import runner, vitals, wire
+from apps.probes import runner, wire
 from apps.probes.canary import Canaries
 from apps.probes.clock import CoreClock
 from apps.probes.contract import Outcome
-from apps.probes.pulse import Pulse
+from apps.probes.fair_queue import FairQueue
+from apps.probes.loop_lag import LoopLag
 from apps.probes.reasons import Reason, Verdict
 from apps.probes.sender import Publish, Sender
-from apps.probes.turns import Turns
+from apps.telemetry import health, metrics
 
 log = logging.getLogger(__name__)
 
@@ -99,8 +100,8 @@ class Engine:
         self.dropped: Counter[str] = Counter()
         self._loop = uvloop.new_event_loop()
         self._room = threading.Semaphore(self.limits.accepted)
-        self._turns = Turns(self.limits.per_host)
-        self.pulse = Pulse(self.limits.running)
+        self._queue = FairQueue(self.limits.per_host)
+        self.loop_lag = LoopLag(self.limits.running)
         signer = wire.Signer(self.region, self.region_key, self.worker_id)
         self._sender = Sender(signer, self.publish, self.clock.now_ms, self.count_dropped)
         self._jobs: dict[asyncio.Task[None], wire.Job] = {}
@@ -122,7 +123,7 @@ class Engine:
     def submit(self, jobs: Sequence[dict[str, Any]], sent_at: int) -> None:
         """Hand a batch over. Blocks while the process holds all it may: the batch stays in the queue's order."""
         self.clock.observe(sent_at)
-        vitals.QUEUE_LAG.labels(wire.queue_of(self.region)).set(max(0, self.clock.now_ms() - sent_at) / 1000)
+        metrics.QUEUE_LAG.labels(wire.queue_of(self.region)).set(max(0, self.clock.now_ms() - sent_at) / 1000)
         if not jobs:
             return
         if not self.clock.is_settled():
@@ -169,21 +170,21 @@ class Engine:
 
     async def _main(self) -> None:
         heart = self._loop.create_task(self._report_forever())
-        pulse = self._loop.create_task(self.pulse.beat_forever(lambda: self._turns.running, self._on_beat))
+        lag = self._loop.create_task(self.loop_lag.beat_forever(lambda: self._queue.running, self._on_beat))
         await self._ending.wait()
         heart.cancel()
         if self._jobs:
             await asyncio.wait(self._jobs, timeout=_STOP_S - 4)
         for task in self._jobs:
             task.cancel()
-        pulse.cancel()
-        await asyncio.gather(heart, pulse, *self._jobs, return_exceptions=True)
+        lag.cancel()
+        await asyncio.gather(heart, lag, *self._jobs, return_exceptions=True)
         await self.canaries.close()
         await self.network.close()
 
     def _begin_stop(self) -> None:
         self._stopping = True
-        for _ in self._turns.expired(2**63):
+        for _ in self._queue.expired(2**63):
             self._drop("stopping")
         self._ending.set()
 
@@ -215,14 +216,14 @@ class Engine:
             if self._stopping:
                 self._drop("stopping")
             else:
-                self._turns.add(job)
+                self._queue.add(job)
         self._start_waiting()
 
     def _start_waiting(self) -> None:
         """As many as may run now; of the others, what waits for too long is dropped."""
-        while not self._stopping and (job := self._turns.take(self.pulse.allowed)) is not None:
+        while not self._stopping and (job := self._queue.take(self.loop_lag.allowed)) is not None:
             if not job.trial and self.clock.now_ms() - job.slot > LATEST_START_MS:
-                self._turns.done(job)
+                self._queue.done(job)
                 self._drop("late")
                 continue
             task = self._loop.create_task(self._run(job))
@@ -230,10 +231,10 @@ class Engine:
             task.add_done_callback(partial(self._done, job))
 
     def _on_beat(self) -> None:
-        vitals.LOOPS.turned("probe", within_s=5)
-        vitals.IN_FLIGHT.set(self._turns.running)
-        vitals.LOOP_LAG.set(self.pulse.lag_s)
-        for _ in self._turns.expired(self.clock.now_ms() - LATEST_START_MS):
+        health.LOOPS.turned("probe", within_s=5)
+        metrics.IN_FLIGHT.set(self._queue.running)
+        metrics.LOOP_LAG.set(self.loop_lag.lag_s)
+        for _ in self._queue.expired(self.clock.now_ms() - LATEST_START_MS):
             self._drop("late")
         self._start_waiting()
 
@@ -244,11 +245,11 @@ class Engine:
     def count_dropped(self, why: str, number: int = 1) -> None:
         """Slots that were given up."""
         self.dropped[why] += number
-        vitals.SLOTS_DROPPED.labels(why).inc(number)
+        metrics.SLOTS_DROPPED.labels(why).inc(number)
 
     def _done(self, job: wire.Job, task: asyncio.Task[None]) -> None:
         self._jobs.pop(task, None)
-        self._turns.done(job)
+        self._queue.done(job)
         self._room.release()
         self._start_waiting()
 
@@ -257,7 +258,7 @@ class Engine:
         began, began_at = self._loop.time(), time.monotonic()
         result = await runner.run(job, self.network, started_at)
         if _speaks_against(result.outcome):
-            stood_still_s = self.pulse.worst_between(began_at, time.monotonic())
+            stood_still_s = self.loop_lag.worst_between(began_at, time.monotonic())
             if _may_be_ours(result, stood_still_s):
                 result = replace(result, outcome=_too_busy(result.outcome, stood_still_s))
             elif not await self.canaries.were_reachable(since=began):
@@ -281,10 +282,10 @@ class Engine:
         if is_news:
             self._remember(job.check, outcome.verdict)
         self._sender.add_run(wire.encode_run(run), is_news=is_news)
-        vitals.CHECKS_PROCESSED.labels(job.kind, outcome.verdict.value).inc()
-        vitals.LATENESS.observe((started_at - job.slot) / 1000)
+        metrics.CHECKS_PROCESSED.labels(job.kind, outcome.verdict.value).inc()
+        metrics.LATENESS.observe((started_at - job.slot) / 1000)
         if outcome.verdict == Verdict.DOWN and outcome.reason is not None:
-            vitals.CHECKS_FAILED.labels(job.kind, outcome.reason.value).inc()
+            metrics.CHECKS_FAILED.labels(job.kind, outcome.reason.value).inc()
 
     def _remember(self, check: str, verdict: Verdict) -> None:
         if len(self._verdicts) >= _REMEMBERED:
@@ -298,10 +299,10 @@ class Engine:
             heartbeat = wire.Heartbeat(
                 is_settled=self.clock.is_settled(),
                 offset_ms=self.clock.measured_ms,
-                in_flight=self._turns.running,
+                in_flight=self._queue.running,
                 dropped=dict(self.dropped),
                 canaries=self.canaries.seen,
-                lag_ms=int(self.pulse.lag_s * 1000),
+                lag_ms=int(self.loop_lag.lag_s * 1000),
                 pid=os.getpid(),
             )
             self._sender.add(wire.encode_report(heartbeat))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from apps.net.network import Network
-from apps.probes.contract import Facts, OptionError, Outcome, Scene
+from apps.probes.contract import Facts, OptionError, Outcome, ProbeContext
 from apps.probes.reasons import PASSING, Reason, Verdict
 from apps.probes.registry import KINDS
 from apps.probes.wire import Job
@@ -129,7 +129,7 @@ async def _attempt(job: Job, network: Network, now_ms: int, deadline: float) -> 
         options = _remembered(_options, job, lambda: kind.parse(job.target, job.options))
         # A kind ends by itself at its deadline, with what it saw; this is for one that does not.
         async with asyncio.timeout(deadline - loop.time() + _BACKSTOP_S):
-            return await kind.run(options, deadline, Scene(network, now_ms, job.baseline or {}))
+            return await kind.run(options, deadline, ProbeContext(network, now_ms, job.baseline or {}))
     except TimeoutError:
         return Outcome.because(Reason.READ_TIMEOUT, f"no outcome after {job.timeout_ms} ms")
     except OptionError as error:

@@ -14,7 +14,7 @@ from apps.net import chains
 from apps.net.errors import NetError
 from apps.net.stream import Handshake, Stream, Trust
 from apps.probes.certificates import describe, first_to_expire
-from apps.probes.contract import Facts, OptionError, OptionField, Outcome, RawOptions, Scene, grouped
+from apps.probes.contract import Facts, OptionError, OptionField, Outcome, ProbeContext, RawOptions, grouped
 from apps.probes.judge import DAY_MS
 from apps.probes.reasons import Reason
 
@@ -107,16 +107,16 @@ def _ensure_pair(certificate: x509.Certificate, key: str) -> None:
 
 
 async def secured(
-    stream: Stream, name: str, options: TrustOptions, scene: Scene, until: float, facts: Facts, *, least: str = "TLSv1.2"
+    stream: Stream, name: str, options: TrustOptions, context: ProbeContext, until: float, facts: Facts, *, least: str = "TLSv1.2"
 ) -> tuple[Handshake, Outcome | None]:
     """Turn a stream to TLS; `facts` take what was seen. Raises NetError for what is not to be trusted, tells what ends soon."""
-    handshake = await stream.secure(name, options.trust(scene.network.roots), until)
+    handshake = await stream.secure(name, options.trust(context.network.roots), until)
     facts.setdefault("phases_ms", {})["tls"] = handshake.took_ms
     facts |= facts_of(handshake)
-    fault = fault_of(handshake, name, options.ca or scene.network.roots, least=least) if options.verify_tls else None
+    fault = fault_of(handshake, name, options.ca or context.network.roots, least=least) if options.verify_tls else None
     if fault is not None:
         raise fault
-    ends = options.expiry(facts["certificate"], scene.now_ms)
+    ends = options.expiry(facts["certificate"], context.now_ms)
     return handshake, ends and ends.seeing(facts)
 
 
@@ -172,15 +172,17 @@ async def accepted(stream: Stream, deadline: float) -> None:
     raise NetError("tls_client_cert", "the server asked for a client certificate, and closed the connection")
 
 
-async def look_again(address: str, port: int, name: str, options: TrustOptions, scene: Scene, until: float) -> NetError | None:
+async def look_again(
+    address: str, port: int, name: str, options: TrustOptions, context: ProbeContext, until: float
+) -> NetError | None:
     """Why a handshake with this address should not have come about; None where this one says nothing against it."""
     try:
-        connection = await scene.network.tcp.dial(address, port, "auto", until)
+        connection = await context.network.tcp.dial(address, port, "auto", until)
     except NetError as error:
         return error
     stream = Stream(connection.sock, f"{address}:{port}")
     try:
-        handshake, _ = await secured(stream, name, options, scene, until, {})
+        handshake, _ = await secured(stream, name, options, context, until, {})
         if handshake.asks_for_certificate and handshake.protocol == "TLSv1.3":
             await accepted(stream, until)
     except NetError as error:

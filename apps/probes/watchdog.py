@@ -44,8 +44,8 @@ class Watchdog:
         ticks_without_beat, beats = 0, -1
         while not self._stopped.wait(self._tick_s):
             faulthandler.dump_traceback_later(_INTERPRETER_HELD_S, exit=True)
-            ticks_without_beat = 0 if self._engine.pulse.beats != beats else ticks_without_beat + 1
-            beats = self._engine.pulse.beats
+            ticks_without_beat = 0 if self._engine.loop_lag.beats != beats else ticks_without_beat + 1
+            beats = self._engine.loop_lag.beats
             if ticks_without_beat >= STANDSTILL_S:
                 self._give_up(ticks_without_beat * self._tick_s)
                 return

@@ -11,10 +11,11 @@ from celery import Celery
 from kombu import Queue
 
 from apps.net.guard import AddressPolicy
-from apps.probes import vitals, wire
+from apps.probes import wire
 from apps.probes.canary import Canaries
 from apps.probes.engine import Engine, Limits
 from apps.probes.secret_files import secret
+from apps.telemetry import health
 
 
 class SettingsError(Exception):
@@ -61,7 +62,7 @@ class Settings:
             Canaries(canaries)
             running = int(environment.get("GORUPTIME_PROBE_CONCURRENCY", "5000"))
             per_host = int(environment.get("GORUPTIME_PROBE_PER_HOST", "100"))
-            health = vitals.address(environment)
+            health_address = health.address(environment)
         except ValueError as error:
             raise SettingsError(str(error)) from error
         return cls(
@@ -72,7 +73,7 @@ class Settings:
             limits=Limits(running=running, accepted=max(20_000, 4 * running), per_host=per_host),
             ca_file=environment.get("GORUPTIME_CA_FILE", ""),
             canaries=canaries,
-            health=health,
+            health=health_address,
         )
 
 

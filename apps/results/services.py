@@ -14,11 +14,11 @@ from django.db import connection, transaction
 from django.db.models.functions import Length
 
 from apps.core.arrays import array_of
-from apps.probes.vitals import DEAD_LETTERS
 from apps.probes.wire import MAX_BODY, Run
 from apps.results.models import HEALTHS, VERDICTS, Certificate, DeadLetter
 from apps.results.rollups import mark_late
 from apps.results.sums import forget_sums
+from apps.telemetry.metrics import DEAD_LETTERS
 
 _CONTENT_LIMIT = 20_000
 _WHOLE_MESSAGES = 500

@@ -113,6 +113,8 @@ INSTALLED_APPS = [
     "apps.api",
     "apps.ingress",
     "apps.pipeline",
+    "apps.demo",
+    "apps.operations",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

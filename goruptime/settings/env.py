@@ -45,7 +45,7 @@ class Env:
         return int(value)
 
     def port(self, name: str) -> None:
-        """Judges what is not a setting: each process of a machine has its own, and reads it itself (`vitals.address`)."""
+        """Judges what is not a setting: each process of a machine has its own, and reads it itself (`health.address`)."""
         if self.whole(name, 0) > _HIGHEST_PORT:
             raise ImproperlyConfigured(f"{name} must be at most {_HIGHEST_PORT}")
 

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from apps.incidents.models import Incident
-from apps.incidents.services.acts import create_check
+from apps.incidents.services.check_commands import create_check
 from apps.monitors.services import CheckSpec, judge_spec
 from apps.notifications.services.channels import create_channel, send_test
 from apps.orgs.models import Role

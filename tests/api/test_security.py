@@ -12,7 +12,7 @@ from django.test import Client
 
 from apps.core.logs import OneLineOutage
 from apps.incidents.models import Incident
-from apps.incidents.services.acts import create_check
+from apps.incidents.services.check_commands import create_check
 from apps.monitors.models import Check
 from apps.monitors.services import MASK, CheckSpec
 from apps.notifications.models import Channel

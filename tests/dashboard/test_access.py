@@ -12,7 +12,7 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from apps.incidents.models import Incident
-from apps.incidents.services.answers import open_incident
+from apps.incidents.services.incident_commands import open_incident
 from apps.monitors.services import CheckSpec, judge_spec
 from apps.notifications.models import ChannelAddress
 from apps.notifications.services.channels import create_channel

@@ -325,7 +325,7 @@ def test_a_database_that_is_away_is_said_in_words(
     def away(**_: Any) -> None:
         raise OperationalError("gone")
 
-    monkeypatch.setattr("apps.dashboard.views.overview.standing", away)
+    monkeypatch.setattr("apps.dashboard.views.overview.summarize_project", away)
     answer = alice.get(f"/projects/{cast.project.pk}/")
     assert answer.status_code == 503
     assert b"does not answer" in answer.content
@@ -338,7 +338,7 @@ def test_what_another_deleted_meanwhile_is_not_there(cast: Cast, alice: Client, 
     def gone(**_: Any) -> None:
         raise Check.DoesNotExist
 
-    monkeypatch.setattr("apps.incidents.services.acts.pause_check", gone)
+    monkeypatch.setattr("apps.incidents.services.check_commands.pause_check", gone)
     assert alice.post(f"/checks/{check.pk}/pause/").status_code == 404
 
 

@@ -13,7 +13,7 @@ from apps.core.clock import from_ms, to_ms
 from apps.incidents import history, selectors
 from apps.incidents.models import CheckState, Incident, IncidentEvent
 from apps.incidents.services.evaluate import evaluate_checks, waiting_checks
-from apps.incidents.services.steady import FreshVote
+from apps.incidents.services.fast_path import FreshVote
 from apps.results.models import CheckRun, DeadLetter, StateInterval
 from tests.conftest import NOW, Cast, make_live
 from tests.incidents.world import World

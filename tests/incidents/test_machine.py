@@ -13,22 +13,22 @@ from hypothesis import strategies as st
 
 from apps.incidents.machine import (
     SLACK_MS,
-    Escalated,
     Event,
     Level,
+    MarkDown,
     Notice,
     Opened,
-    Paint,
     Policy,
     Put,
     Resolved,
     Round,
     State,
-    Unpaint,
-    cut,
+    Unmark,
+    Worsened,
     derive,
     next_slot,
     step,
+    truncate,
     unknown_from,
     verdict,
 )
@@ -60,19 +60,19 @@ class Book:
                     self.intervals = {start: pair for start, pair in self.intervals.items() if start < slot}
                     self.intervals[slot] = [own, shown]
                     self.end = until
-                case Paint(start):
+                case MarkDown(start):
                     self._split(start)
                     for at, pair in self.intervals.items():
                         if at >= start and pair[0] != "unknown":
                             pair[1] = "down"
-                case Unpaint(start):
+                case Unmark(start):
                     self._split(start)
                     for at, pair in self.intervals.items():
                         if at >= start:
                             pair[1] = pair[0]
                 case Opened(started, level):
                     self.lines.append(f"open {second(started)} {'down' if level == Level.DOWN else 'warn'}")
-                case Escalated(started, down_from):
+                case Worsened(started, down_from):
                     self.lines.append(f"escalate {second(started)} {second(down_from)}")
                 case Resolved(started, resolved):
                     self.lines.append(f"resolve {second(started)} {second(resolved)}")
@@ -116,7 +116,7 @@ def test_it_steps_as_the_law_says(scenario: str, outcome: str) -> None:
     state, book, statuses, at, last = State(due=0), Book(), "", 0, -1_000
     for token in tail.split():
         if token in "/!":
-            state, events = cut(state, at, is_new_target=token == "!")
+            state, events = truncate(state, at, is_new_target=token == "!")
             book.write(events)
             continue
         quiet, late, extra = (mark in token for mark in "m~+")

@@ -7,7 +7,7 @@ from typing import Any
 
 from apps.core.clock import from_ms
 from apps.incidents.models import CheckState, Incident, IncidentEvent
-from apps.incidents.services import acts
+from apps.incidents.services import check_commands
 from apps.incidents.services.evaluate import evaluate_checks
 from apps.monitors.models import Check
 from apps.monitors.schedule import phase_of
@@ -28,7 +28,7 @@ class World:
         self.cast = cast
         given = {"name": "site", "kind": "http", "target": "http://127.0.0.1:1/", "options": {}, "interval_s": 10, "timeout_s": 5}
         self.now = NOW_MS
-        self.check: Check = acts.create_check(
+        self.check: Check = check_commands.create_check(
             project=cast.project, spec=CheckSpec(**{"regions": ("eu",), **given, **spec}), resource=None, now=NOW
         )
         self.first = self.row().due

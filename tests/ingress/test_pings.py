@@ -11,7 +11,7 @@ from healthchecks_decorator import healthcheck
 from pytest_django.live_server_helper import LiveServer
 
 from apps.incidents.models import CheckState
-from apps.incidents.services.acts import create_check
+from apps.incidents.services.check_commands import create_check
 from apps.monitors.models import Check
 from apps.monitors.services import CheckSpec
 from apps.orgs.models import Organization, Project

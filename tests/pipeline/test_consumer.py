@@ -11,9 +11,9 @@ from django.utils import timezone
 from kombu import Connection, Producer
 
 from apps.core.clock import to_ms
+from apps.operations.requeue import requeue
 from apps.pipeline import consumer
 from apps.pipeline.consumer import QUEUE, IngestConsumer
-from apps.pipeline.requeue import requeue
 from apps.probes import wire
 from apps.probes.reasons import Verdict
 from apps.results import services
@@ -85,7 +85,7 @@ def test_a_message_that_met_a_fault_of_ours_is_kept_whole_and_can_be_put_back(
     letter = DeadLetter.objects.get()
     assert letter.content == body.decode()
     asked: list[bytes] = []
-    monkeypatch.setattr("apps.pipeline.requeue.ingest", lambda raw, **_: asked.append(raw))
+    monkeypatch.setattr("apps.operations.requeue.ingest", lambda raw, **_: asked.append(raw))
     assert requeue(letter=letter, now=timezone.now())
     assert asked == [body]
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from apps.incidents.services.acts import create_check
+from apps.incidents.services.check_commands import create_check
 from apps.monitors.services import CheckSpec
 from apps.net.guard import AddressPolicy
 from apps.net.network import Network
-from apps.probes import handbook, runner
-from apps.probes.contract import Kind, OptionError, OptionField, Outcome, RawOptions, Scene, stored_fields
+from apps.probes import docs_generator, runner
+from apps.probes.contract import Kind, OptionError, OptionField, Outcome, ProbeContext, RawOptions, stored_fields
 from apps.probes.reasons import MEANINGS, Reason, Verdict
 from apps.probes.registry import KINDS
 from apps.probes.wire import Job
@@ -70,7 +70,7 @@ def test_every_option_is_in_the_form_the_schema_and_the_handbook(kind: Kind, cas
     alice.force_login(cast.alice)
     page = alice.get(f"/projects/{cast.project.pk}/checks/new/?kind={kind.name}&url={EXAMPLE}").content.decode()
     schema = Client().get("/api/v1/schema/?format=json").json()["components"]["schemas"]
-    told = handbook.page().split(f"## `{kind.name}`")[1].split("\n## ")[0]
+    told = docs_generator.page().split(f"## `{kind.name}`")[1].split("\n## ")[0]
     assert set(schema[f"{kind.name.title()}Options"]["properties"]) == {field.name for field in kind.option_fields}
     assert kind.name in schema["NewCheckRequest"]["properties"]["kind"]["enum"]
     for field in kind.option_fields:
@@ -105,7 +105,7 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
     return options
 
 
-async def run(options: Options, _deadline: float, _scene: Scene) -> Outcome:
+async def run(options: Options, _deadline: float, _scene: ProbeContext) -> Outcome:
     return Outcome(Verdict.UP, facts={"greeting": options.greeting})
 
 

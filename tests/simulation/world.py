@@ -18,7 +18,7 @@ from apps.core.clock import from_ms
 from apps.incidents.machine import State, derive, is_of_sequence
 from apps.incidents.models import CheckState, Incident, IncidentEvent
 from apps.incidents.rows import policy_of, state_of
-from apps.incidents.services import acts
+from apps.incidents.services import check_commands
 from apps.incidents.services.evaluate import evaluate_apart, waiting_checks
 from apps.monitors import selectors
 from apps.monitors.models import Check, Region
@@ -35,8 +35,7 @@ from apps.probes import wire
 from apps.probes.reasons import Reason, Verdict
 from apps.results.models import VERDICTS, CheckRun
 from tests.conftest import NOW_MS, Cast
-from tests.signed import signed
-from tests.simulation.fate import Crash, Fate
+from tests.simulation.fault_injection import Crash, Fate
 
 LIVELY_S, QUIET_S = (10, 40), 30
 """How long things go wrong, at the least and at the most; and how long all is well afterwards."""
@@ -65,6 +64,7 @@ class Worker:
 
 class World:
     def __init__(self, cast: Cast, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._signers: dict[str, wire.Signer] = {}
         self.fate = fate = Fate(seed)
         # A check's phase follows from its id, rows of one moment are taken by theirs, a delivery's next try is jittered: all of
         # it belongs to the seed.
@@ -109,7 +109,7 @@ class World:
             regions=tuple(slugs), quorum=fate.random.choice([None, None, len(slugs)]),
             fail_after=fate.between(1, 2), recover_after=fate.between(1, 2),
         )  # fmt: skip
-        check = acts.create_check(project=cast.project, spec=spec, resource=None, now=from_ms(self.now))
+        check = check_commands.create_check(project=cast.project, spec=spec, resource=None, now=from_ms(self.now))
         outages, at = [], self.now + fate.between(0, 30) * 1000
         while at < self.calm_from:
             length = fate.between(2, 30) * 1000
@@ -184,7 +184,8 @@ class World:
         )
 
     def _post(self, slug: str, body: bytes, at: int) -> None:
-        raw = signed(body, region=slug, key=self.workers[slug].region.key, sent_at=at)
+        signer = self._signers.setdefault(slug, wire.Signer(slug, self.workers[slug].region.key, slug))
+        raw = signer.sign(body, sent_at=at)
         if self.fate.chance(self._wild(self.fate.loss)):
             return
         late = self.fate.between(1, 20) * 1000 if self.fate.chance(self._wild(self.fate.delay)) else 0

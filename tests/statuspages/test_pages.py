@@ -9,7 +9,7 @@ from django.test import Client
 
 from apps.core.timed_postgres.patience import connected
 from apps.incidents.models import Incident
-from apps.incidents.services.answers import add_update
+from apps.incidents.services.incident_commands import add_update
 from apps.orgs.models import Project
 from apps.statuspages import views
 from apps.statuspages.models import StatusPage

@@ -25,7 +25,7 @@ from apps.incidents.history import looked_back
 from apps.incidents.models import CheckState
 from apps.incidents.payloads import timestamp
 from apps.incidents.selectors import open_pauses, shown_state
-from apps.incidents.services import acts
+from apps.incidents.services import check_commands
 from apps.monitors.models import Check, Region, Resource
 from apps.monitors.selectors import checks_of, ping_url
 from apps.monitors.services import CheckSpec, judge_spec, masked_options, rotate_ping_secret
@@ -195,7 +195,7 @@ class CheckList(GenericAPIView[Check]):
         resource = _resource(project, values.get("resource"))
         now = timezone.now()
         spec = CheckSpec(**{"options": {}, "target": "", **chosen(values)})
-        check = acts.create_check(project=project, spec=spec, resource=resource, now=now)
+        check = check_commands.create_check(project=project, spec=spec, resource=resource, now=now)
         return Response(_shown([check], now, caller=caller_of(request))[0], status=status.HTTP_201_CREATED)
 
 
@@ -226,25 +226,25 @@ class CheckDetail(OneCheck):
         if values.get("project", check.project_id) != check.project_id:
             raise ValidationError({"project": ["A check stays in its project."]})
         resource = _resource(check.project, values.get("resource"))
-        changed = acts.edit_check(check_id=pk, changes=chosen(values), resource=resource, now=timezone.now())
+        changed = check_commands.edit_check(check_id=pk, changes=chosen(values), resource=resource, now=timezone.now())
         return self.answer(changed)
 
     @extend_schema(responses={204: None})
     def delete(self, _request: Request, pk: uuid.UUID) -> Response:
-        acts.delete_check(check_id=self.check(pk).id, now=timezone.now())
+        check_commands.delete_check(check_id=self.check(pk).id, now=timezone.now())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 class CheckPause(OneCheck):
     @extend_schema(request=None)
     def post(self, _request: Request, pk: uuid.UUID) -> Response:
-        return self.answer(acts.pause_check(check_id=self.check(pk).id, now=timezone.now()))
+        return self.answer(check_commands.pause_check(check_id=self.check(pk).id, now=timezone.now()))
 
 
 class CheckResume(OneCheck):
     @extend_schema(request=None)
     def post(self, _request: Request, pk: uuid.UUID) -> Response:
-        return self.answer(acts.resume_check(check_id=self.check(pk).id, now=timezone.now()))
+        return self.answer(check_commands.resume_check(check_id=self.check(pk).id, now=timezone.now()))
 
 
 class CheckRotatePingUrl(OneCheck):
@@ -264,7 +264,7 @@ class RunNowSerializer(serializers.Serializer[Any]):
 class CheckRunNow(OneCheck):
     @extend_schema(request=None, responses={202: RunNowSerializer})
     def post(self, _request: Request, pk: uuid.UUID) -> Response:
-        slot = acts.run_now(check_id=self.check(pk).id, now=timezone.now())
+        slot = check_commands.run_now(check_id=self.check(pk).id, now=timezone.now())
         return Response({"slot": timestamp(from_ms(slot))}, status=status.HTTP_202_ACCEPTED)
 
 

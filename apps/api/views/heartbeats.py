@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from apps.api.scope import project_named
 from apps.api.views.checks import NewCheckSerializer, OneCheck, chosen
 from apps.core.clock import from_ms
-from apps.incidents.passive import Preview
+from apps.incidents.heartbeat_machine import Preview
 from apps.incidents.payloads import timestamp
 from apps.incidents.selectors import due_times, due_times_of
 from apps.monitors.models import Check

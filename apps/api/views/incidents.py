@@ -23,7 +23,7 @@ from apps.core.clock import to_ms
 from apps.incidents.models import Incident, IncidentUpdate, Severity
 from apps.incidents.payloads import timestamp
 from apps.incidents.selectors import downtimes_ms, incidents_of
-from apps.incidents.services.answers import acknowledge_incident, add_update, open_incident, resolve_incident
+from apps.incidents.services.incident_commands import acknowledge_incident, add_update, open_incident, resolve_incident
 
 
 class IncidentSerializer(serializers.ModelSerializer[Incident]):

@@ -12,7 +12,7 @@ from typing import Any
 from django.db.backends.postgresql import base
 
 from apps.core.timed_postgres.patience import PatientConnection, connected
-from apps.probes.vitals import DB_QUERY_DURATION
+from apps.telemetry.metrics import DB_QUERY_DURATION
 
 _OPERATIONS = {name: DB_QUERY_DURATION.labels(name.lower()) for name in ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")}
 _OTHER = DB_QUERY_DURATION.labels("other")

@@ -36,7 +36,7 @@ class StatusPageForm(forms.Form):
                 required=False, max_length=100, initial=component.group if component else "", label=f"Group {label}"
             )
             self.fields[f"place-{resource.pk}"] = forms.IntegerField(
-                required=False, min_value=0, max_value=9_999, initial=place + 1, label=f"Place {label}"
+                required=False, min_value=0, max_value=9_999, initial=place + 1, label=f"ProjectContext {label}"
             )
 
         for field in self.fields.values():

@@ -10,7 +10,7 @@ from django.shortcuts import redirect
 from django.utils import timezone
 
 from apps.core.throttle import may_try
-from apps.dashboard.access import Place, enter_project, page, posted
+from apps.dashboard.access import ProjectContext, enter_project, page, posted
 from apps.dashboard.forms.channel import ChannelForm
 from apps.dashboard.shell import is_current, nothing_new, show
 from apps.notifications.contract import ConfigError
@@ -69,7 +69,7 @@ def new_channel(request: HttpRequest, project: uuid.UUID, kind: str) -> HttpResp
     )  # fmt: skip
 
 
-def _enter(request: HttpRequest, pk: uuid.UUID) -> tuple[Place, Channel]:
+def _enter(request: HttpRequest, pk: uuid.UUID) -> tuple[ProjectContext, Channel]:
     channel = Channel.objects.select_related("project", "organization").filter(pk=pk, deleted_at=None).first()
     if channel is None:
         raise Http404

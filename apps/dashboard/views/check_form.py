@@ -13,13 +13,13 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 
 from apps.core.throttle import may_try
-from apps.dashboard.access import Place, enter_check, enter_project, page
+from apps.dashboard.access import ProjectContext, enter_check, enter_project, page
 from apps.dashboard.forms.check import CheckForm, known_values, new_values
 from apps.dashboard.heartbeats import shown_times
 from apps.dashboard.lists import is_uuid
 from apps.dashboard.shell import show
 from apps.incidents.selectors import due_times
-from apps.incidents.services import acts
+from apps.incidents.services import check_commands
 from apps.monitors.errors import FieldError
 from apps.monitors.models import Check, Region, Resource
 from apps.monitors.services import CheckSpec, changed_spec, ensure_resource, judge_spec
@@ -80,7 +80,7 @@ def _kind(request: HttpRequest, proposals: dict[str, str]) -> Kind:
 
 def _show(
     request: HttpRequest,
-    place: Place,
+    place: ProjectContext,
     form: CheckForm,
     check: Check | None,
     now: datetime,
@@ -104,13 +104,13 @@ def _show(
     return show(request, place, "dashboard/check_form.html", context, title=title, section="checks", now=now, status=status)
 
 
-def _create(place: Place, form: CheckForm, proposals: dict[str, str], also: list[str], now: datetime) -> Check | None:
+def _create(place: ProjectContext, form: CheckForm, proposals: dict[str, str], also: list[str], now: datetime) -> Check | None:
     """The check, and those that were proposed beside it and ticked: all of one resource."""
     spec = form.spec()
     try:
         with transaction.atomic():
             resource = ensure_resource(project=place.project, name=form.cleaned_data["resource_name"] or spec.name)
-            made = acts.create_check(project=place.project, spec=spec, resource=resource, now=now)
+            made = check_commands.create_check(project=place.project, spec=spec, resource=resource, now=now)
             for name in also:
                 if name in proposals and name != spec.kind:
                     title = f"{spec.name} {KINDS[name].title}"[:200]
@@ -122,19 +122,19 @@ def _create(place: Place, form: CheckForm, proposals: dict[str, str], also: list
                         interval_s=spec.interval_s,
                         regions=spec.regions,
                     )
-                    acts.create_check(project=place.project, spec=plain, resource=resource, now=now)
+                    check_commands.create_check(project=place.project, spec=plain, resource=resource, now=now)
     except FieldError as error:
         form.note(error)
         return None
     return made
 
 
-def _change(place: Place, form: CheckForm, check: Check, now: datetime) -> bool:
+def _change(place: ProjectContext, form: CheckForm, check: Check, now: datetime) -> bool:
     name, kept = form.cleaned_data["resource_name"], _enabled_of(check)
     try:
         with transaction.atomic():
             resource = ensure_resource(project=place.project, name=name) if name else None
-            acts.edit_check(check_id=check.pk, changes=form.changes(kept_regions=kept), resource=resource, now=now)
+            check_commands.edit_check(check_id=check.pk, changes=form.changes(kept_regions=kept), resource=resource, now=now)
     except FieldError as error:
         form.note(error)
         return False
@@ -148,7 +148,7 @@ def _enabled_of(check: Check) -> list[str]:
 # --- trials
 
 
-def _test(request: HttpRequest, place: Place, form: CheckForm, check: Check | None, now: datetime) -> HttpResponse:
+def _test(request: HttpRequest, place: ProjectContext, form: CheckForm, check: Check | None, now: datetime) -> HttpResponse:
     """Start a trial of what the form holds, or show what is wrong with it; or, without script, the one that was started."""
     trial = _started(request, place)
     if trial is not None:
@@ -170,7 +170,7 @@ def _test(request: HttpRequest, place: Place, form: CheckForm, check: Check | No
     return _show(request, place, form, check, now, trial=context, status=200 if trial else 422)
 
 
-def _preview(request: HttpRequest, place: Place, form: CheckForm, check: Check | None, now: datetime) -> HttpResponse:
+def _preview(request: HttpRequest, place: ProjectContext, form: CheckForm, check: Check | None, now: datetime) -> HttpResponse:
     """When a heartbeat would be expected: what there is to try of it."""
     context: dict[str, Any] = {}
     if form.is_valid():
@@ -185,7 +185,7 @@ def _preview(request: HttpRequest, place: Place, form: CheckForm, check: Check |
     return _show(request, place, form, check, now, trial=context, status=200 if "times" in context else 422)
 
 
-def _started(request: HttpRequest, place: Place) -> Trial | None:
+def _started(request: HttpRequest, place: ProjectContext) -> Trial | None:
     named = request.POST.get("trial", "")
     return Trial.objects.filter(project=place.project, pk=named).first() if is_uuid(named) else None
 

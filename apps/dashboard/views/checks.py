@@ -15,16 +15,16 @@ from django.shortcuts import redirect
 from django.utils import timezone
 
 from apps.core.clock import from_ms, to_ms
-from apps.dashboard.access import Place, enter_check, enter_project, page
+from apps.dashboard.access import ProjectContext, enter_check, enter_project, page
 from apps.dashboard.heartbeats import beat_of
 from apps.dashboard.lists import Chip, address, chips, is_uuid, of_query, ordered, paged, search_of, whole
 from apps.dashboard.shell import is_current, nothing_new, show
-from apps.incidents.boards import beats_of, check_lines, checks_of
 from apps.incidents.history import histories, looked_back, uptime_of
+from apps.incidents.list_views import beats_of, check_lines, checks_of
 from apps.incidents.models import Incident
+from apps.incidents.project_summary import summarize_project
 from apps.incidents.selectors import open_pauses, shown_state
-from apps.incidents.services import acts
-from apps.incidents.standing import standing
+from apps.incidents.services import check_commands
 from apps.incidents.words import RANKS, STATUSES
 from apps.monitors.models import Check, Region
 from apps.monitors.services import rotate_ping_secret
@@ -56,7 +56,7 @@ def checks(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     place, now = enter_project(request, project), timezone.now()
     if request.method == "POST":
         return _bulk(request, place, now)
-    known = standing(project=place.project, now=now)
+    known = summarize_project(project=place.project, now=now)
     if is_current(request, known.version):
         return nothing_new()
     rows = checks_of(project=place.project, now=now)
@@ -98,13 +98,13 @@ def checks(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
 
 
 _BULK: dict[str, tuple[Callable[..., Any], str]] = {
-    "pause": (acts.pause_check, "paused"),
-    "resume": (acts.resume_check, "resumed"),
-    "delete": (acts.delete_check, "deleted"),
+    "pause": (check_commands.pause_check, "paused"),
+    "resume": (check_commands.resume_check, "resumed"),
+    "delete": (check_commands.delete_check, "deleted"),
 }
 
 
-def _bulk(request: HttpRequest, place: Place, now: datetime) -> HttpResponse:
+def _bulk(request: HttpRequest, place: ProjectContext, now: datetime) -> HttpResponse:
     """What was chosen in the list. Deleting asks first."""
     if not place.may_write:
         raise PermissionDenied
@@ -274,7 +274,7 @@ def _act(request: HttpRequest, pk: uuid.UUID, service: Callable[..., Any], done:
     _, found = enter_check(request, pk, Role.MEMBER)
     try:
         service(check_id=found.pk, now=timezone.now())
-    except acts.StateForbidsError as error:
+    except check_commands.StateForbidsError as error:
         messages.error(request, str(error))
     else:
         messages.success(request, done)
@@ -292,17 +292,17 @@ def rotate_ping_url(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 @page("POST")
 def pause(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    return _act(request, pk, acts.pause_check, "Paused. Nothing is sent until it is resumed.")
+    return _act(request, pk, check_commands.pause_check, "Paused. Nothing is sent until it is resumed.")
 
 
 @page("POST")
 def resume(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    return _act(request, pk, acts.resume_check, "Resumed. It runs now.")
+    return _act(request, pk, check_commands.resume_check, "Resumed. It runs now.")
 
 
 @page("POST")
 def run(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    return _act(request, pk, acts.run_now, "It runs now. The result appears here.")
+    return _act(request, pk, check_commands.run_now, "It runs now. The result appears here.")
 
 
 @page("GET", "POST")
@@ -310,7 +310,7 @@ def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     place, found = enter_check(request, pk, Role.MEMBER)
     now = timezone.now()
     if request.method == "POST":
-        acts.delete_check(check_id=found.pk, now=now)
+        check_commands.delete_check(check_id=found.pk, now=now)
         messages.success(request, f"{found.name} is deleted.")
         return redirect("checks-page", place.project.pk)
     return show(

@@ -14,10 +14,10 @@ from apps.dashboard.forms.account import IncidentForm, UpdateForm
 from apps.dashboard.lists import chips, of_query, paged, search_of
 from apps.dashboard.shell import is_current, nothing_new, show
 from apps.incidents.models import Incident, Severity
+from apps.incidents.project_summary import summarize_project
 from apps.incidents.selectors import downtime_ms
-from apps.incidents.services.acts import StateForbidsError
-from apps.incidents.services.answers import acknowledge_incident, add_update, open_incident, resolve_incident
-from apps.incidents.standing import standing
+from apps.incidents.services.check_commands import StateForbidsError
+from apps.incidents.services.incident_commands import acknowledge_incident, add_update, open_incident, resolve_incident
 from apps.incidents.timeline import moments
 from apps.notifications.selectors import deliveries_of_incident
 from apps.orgs.models import Role
@@ -29,7 +29,7 @@ _STATUS = {"open": "Open", "acknowledged": "Acknowledged", "resolved": "Resolved
 @page()
 def incidents(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     place, now = enter_project(request, project), timezone.now()
-    known = standing(project=place.project, now=now)
+    known = summarize_project(project=place.project, now=now)
     if is_current(request, known.version):
         return nothing_new()
     rows = Incident.objects.filter(project=place.project).select_related("check_row", "acknowledged_by")
@@ -63,7 +63,7 @@ def incident(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         return redirect("incident-page", pk)
     told = deliveries_of_incident(incident=found)
     happened = moments(incident=found)
-    known = standing(project=place.project, now=now)
+    known = summarize_project(project=place.project, now=now)
     parts = (
         found.status,
         found.severity,

@@ -13,9 +13,9 @@ from apps.dashboard.access import enter_project, open_page, page
 from apps.dashboard.lists import PAGE, paged, search_of
 from apps.dashboard.shell import is_current, nothing_new, show
 from apps.dashboard.views.regions import region_lines
-from apps.incidents.boards import count_resources, resource_lines, resources_by_name, resources_by_rank, worst_checks
+from apps.incidents.list_views import count_resources, resource_lines, resources_by_name, resources_by_rank, worst_checks
 from apps.incidents.models import Incident
-from apps.incidents.standing import standing
+from apps.incidents.project_summary import summarize_project
 from apps.orgs.selectors import is_set_up, projects_of
 
 WRONG_SHOWN = 10
@@ -35,7 +35,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @page()
 def overview(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     place, now = enter_project(request, project), timezone.now()
-    known = standing(project=place.project, now=now)
+    known = summarize_project(project=place.project, now=now)
     if is_current(request, known.version):
         return nothing_new()
     lines = worst_checks(project=place.project, limit=WRONG_SHOWN, now=now) if known.wrong else []
@@ -60,7 +60,7 @@ def overview(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
 @page()
 def resources(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     place, now = enter_project(request, project), timezone.now()
-    known = standing(project=place.project, now=now)
+    known = summarize_project(project=place.project, now=now)
     if is_current(request, known.version):
         return nothing_new()
     search = search_of(request)

@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from apps.dashboard.access import enter_resource, page
 from apps.dashboard.shell import is_current, nothing_new, show
-from apps.incidents.boards import check_lines, resource_lines
+from apps.incidents.list_views import check_lines, resource_lines
 from apps.incidents.models import Incident
-from apps.incidents.standing import standing
+from apps.incidents.project_summary import summarize_project
 from apps.monitors.models import Check
 
 _SHOWN = 100
@@ -21,7 +21,7 @@ _SHOWN = 100
 def resource(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     place, found = enter_resource(request, pk)
     now = timezone.now()
-    known = standing(project=place.project, now=now)
+    known = summarize_project(project=place.project, now=now)
     if is_current(request, known.version):
         return nothing_new()
     checks = Check.objects.filter(resource=found, deleted_at=None).order_by("name", "pk").values_list("pk", flat=True)

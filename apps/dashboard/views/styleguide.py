@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
 from apps.dashboard.access import open_page
-from apps.incidents.boards import Beat
+from apps.incidents.list_views import Beat
 from apps.incidents.words import STATUSES
 from apps.results.uptime import Span, cells
 

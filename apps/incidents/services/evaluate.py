@@ -17,8 +17,8 @@ from apps.incidents.machine import STALE_NEWS_MS, Event, State, derive, is_of_se
 from apps.incidents.models import CheckState
 from apps.incidents.reasons import Why, explain
 from apps.incidents.rows import policy_of, state_of
-from apps.incidents.services.changes import new_intervals, note_state, only_time_passed, turned_at, write_events
-from apps.incidents.services.steady import FreshVote, advance_steady, lock_standings
+from apps.incidents.services.apply_events import new_intervals, note_state, only_time_passed, turned_at, write_events
+from apps.incidents.services.fast_path import FreshVote, advance_steady, lock_states
 from apps.monitors.liveness import Liveness
 from apps.monitors.models import Check
 from apps.monitors.selectors import Plan, plans, region_liveness
@@ -51,11 +51,11 @@ def evaluate_checks(
     Rows recorded by others while we waited for the locks are seen: they are read by a later statement (READ COMMITTED). A check
     that fails becomes a dead letter, the others go on. Checks that only go on as before, by a `fresh` vote, are not read at all.
     """
-    standings = lock_standings(check_ids)
-    plan_of = plans([standing.check_id for standing in standings])
+    locked = lock_states(check_ids)
+    plan_of = plans([state.check_id for state in locked])
     liveness = region_liveness()
-    moved = advance_steady(standings=standings, plan_of=plan_of, liveness=liveness, fresh=fresh or {}, now_ms=to_ms(now))
-    rest = [s.check_id for s in standings if plan_of[s.check_id].is_active and s.check_id not in moved]
+    moved = advance_steady(locked=locked, plan_of=plan_of, liveness=liveness, fresh=fresh or {}, now_ms=to_ms(now))
+    rest = [s.check_id for s in locked if plan_of[s.check_id].is_active and s.check_id not in moved]
     return len(moved) + (_step(rest, plan_of, liveness, now) if rest else 0)
 
 

@@ -14,12 +14,12 @@ from functools import cache, lru_cache
 from typing import Any
 
 from apps.core.clock import from_ms, to_ms
+from apps.incidents.heartbeat_machine import Deadline, HeartbeatState, Signal, deadline, on_ping, passed
 from apps.incidents.machine import STALE_NEWS_MS, Event, Policy, Round, State, step
 from apps.incidents.models import CheckState
-from apps.incidents.passive import Deadline, Signal, Wait, deadline, heard, passed
 from apps.incidents.reasons import Why
 from apps.incidents.rows import NEVER_MS, state_of
-from apps.incidents.services.changes import new_intervals, note_state, only_time_passed, turned_at, write_events
+from apps.incidents.services.apply_events import new_intervals, note_state, only_time_passed, turned_at, write_events
 from apps.monitors.liveness import Liveness
 from apps.monitors.models import Check, Region
 from apps.monitors.selectors import PassivePlan, liveness_of, passive_plan
@@ -65,7 +65,7 @@ class HeartbeatWalk:
     plan: PassivePlan
     options: Any
     state: State
-    wait: Wait
+    wait: HeartbeatState
     events: list[Event] = field(default_factory=list)
     whys: dict[int, Why] = field(default_factory=dict)
     runs: list[RecordedRun] = field(default_factory=list)
@@ -103,10 +103,10 @@ def lock_walk(check_id: uuid.UUID) -> HeartbeatWalk | None:
     plan = passive_plan(check_id) if row is not None else None  # by a later statement: what an edit committed while we waited
     if row is None or plan is None:
         return None
-    return walk_of(row, plan, Wait() if row.wait is None else Wait.read(row.wait))
+    return walk_of(row, plan, HeartbeatState() if row.wait is None else HeartbeatState.read(row.wait))
 
 
-def walk_of(row: CheckState, plan: PassivePlan, wait: Wait) -> HeartbeatWalk:
+def walk_of(row: CheckState, plan: PassivePlan, wait: HeartbeatState) -> HeartbeatWalk:
     return HeartbeatWalk(row, plan, _options(plan.kind, json.dumps(plan.options, sort_keys=True)), state_of(row), wait)
 
 
@@ -178,7 +178,7 @@ def _timestamp(moment_ms: int) -> str:
 
 def hear_ping(walk: HeartbeatWalk, ping: Ping, slot: int, now_ms: int) -> HeardPing:
     """What it is for the ring; and where it judges, a round. What a paused check hears is kept, and no more."""
-    said = heard(walk.wait, ping.signal, ping.rid, slot)
+    said = on_ping(walk.wait, ping.signal, ping.rid, slot)
     number = walk.row.pings = walk.row.pings + 1
     about = HeardPing(
         slot, ping.signal.value, ping.rid, ping.exit_code, said.runtime, said.others,

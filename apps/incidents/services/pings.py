@@ -14,10 +14,10 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 
 from apps.core.arrays import array_of
 from apps.core.clock import to_ms
+from apps.incidents.heartbeat_machine import HeartbeatState
 from apps.incidents.models import CheckState
-from apps.incidents.passive import Wait
 from apps.incidents.rows import write_state
-from apps.incidents.services.changes import new_intervals, only_time_passed
+from apps.incidents.services.apply_events import new_intervals, only_time_passed
 from apps.incidents.services.heartbeat_walk import (
     HeartbeatWalk,
     Ping,
@@ -148,7 +148,7 @@ def _walk_of_row(columns: Sequence[Any]) -> HeartbeatWalk:
     check_id, *rest = columns
     wait, pings, *plan = rest[len(_STATE) :]
     row = CheckState(pk=check_id, pings=pings, **dict(zip(_STATE, rest, strict=False)))
-    waits = Wait() if wait is None else Wait.read(json.loads(wait))
+    waits = HeartbeatState() if wait is None else HeartbeatState.read(json.loads(wait))
     return walk_of(row, passive_plan_of(check_id, plan), waits)
 
 

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from apps.core.clock import from_ms
 from apps.core.templatetags.look import percent
-from apps.incidents.boards import Beat, Stretches
+from apps.incidents.list_views import Beat, Stretches
 from apps.incidents.words import STATES, STATUSES, span_words
 from apps.monitors.models import Check
 from apps.probes.reasons import MEANINGS

@@ -34,8 +34,8 @@ from apps.probes.contract import (
     OptionError,
     OptionField,
     Outcome,
+    ProbeContext,
     RawOptions,
-    Scene,
     notice_change,
     stored_fields,
 )
@@ -135,7 +135,7 @@ def _question_name(target: str) -> str:
         raise OptionError("target", f"is not a name: {error}") from error
 
 
-async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
+async def run(options: Options, deadline: float, context: ProbeContext) -> Outcome:
     started = asyncio.get_running_loop().time()
     question = dns.reversename.from_address(options.name) if literal(options.name) else dns.name.from_text(options.name)
     facts: Facts = {}
@@ -143,7 +143,7 @@ async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
     ttls: list[int] = []
     while True:
         try:
-            answer = await _asked(question, options, deadline, scene, facts)
+            answer = await _asked(question, options, deadline, context, facts)
         except NetError as error:
             return Outcome.failed(error, facts)
         refused = _wrong_rcode(answer, options, facts)
@@ -167,8 +167,8 @@ async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
     outcome = judge.first(
         refused,
         *_findings(options, facts),
-        *judge.failed(options.assertions, latency_ms, facts, scene.now_ms),
-        _changed(options, scene, facts),
+        *judge.failed(options.assertions, latency_ms, facts, context.now_ms),
+        _changed(options, context, facts),
         slow,
         facts=facts,
     )
@@ -179,20 +179,20 @@ async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
 
 
 async def _asked(
-    question: dns.name.Name, options: Options, deadline: float, scene: Scene, facts: Facts
+    question: dns.name.Name, options: Options, deadline: float, context: ProbeContext, facts: Facts
 ) -> dns.message.QueryMessage:
     """One answer, over TCP where it did not fit into a datagram. Raises NetError."""
     query = dns.message.make_query(question, options.record_type, use_edns=0, payload=EDNS_PAYLOAD, want_dnssec=options.dnssec)
     server = options.server
-    reply = await scene.network.dns.ask(query.to_wire(), server, deadline)
+    reply = await context.network.dns.ask(query.to_wire(), server, deadline)
     answer = read_answer(query, reply)
     if answer.rcode() in _NO_EDNS and not options.dnssec:  # a server from before RFC 6891
         query.use_edns(False)
-        reply = await scene.network.dns.ask(query.to_wire(), server, deadline)
+        reply = await context.network.dns.ask(query.to_wire(), server, deadline)
         answer = read_answer(query, reply)
     if answer.flags & dns.flags.TC and server.transport == "udp":
         try:
-            reply = await scene.network.dns.ask(query.to_wire(), replace(server, transport="tcp"), deadline)
+            reply = await context.network.dns.ask(query.to_wire(), replace(server, transport="tcp"), deadline)
         except NetError as error:
             raise NetError("dns_truncated", f"the answer was cut short, and over TCP: {error.message}") from error
         answer = read_answer(query, reply)
@@ -274,13 +274,13 @@ def _findings(options: Options, facts: Facts) -> list[Outcome | None]:
     ]
 
 
-def _changed(options: Options, scene: Scene, facts: Facts) -> Outcome | None:
+def _changed(options: Options, context: ProbeContext, facts: Facts) -> Outcome | None:
     """Records are a set: their order is nobody's."""
     answers = facts.get("answers")
     if not options.notice_change or not answers:
         return None
     facts["baseline"] = {"answers": answers}
-    before = scene.baseline.get("answers")
+    before = context.baseline.get("answers")
     if before in (None, answers[:_SHOWN]):
         return None
     return Outcome.because(Reason.DNS_CHANGED, f"[answers] ({', '.join(answers)[:500]}) == {', '.join(before)[:500]}", facts)

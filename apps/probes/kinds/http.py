@@ -18,7 +18,7 @@ from apps.probes import conditions, json_paths, judge, judging, oauth, redirects
 from apps.probes.body_text import decode_body
 from apps.probes.certificates import describe
 from apps.probes.conditions import Actual, Condition, Values
-from apps.probes.contract import Facts, Kind, OptionError, Outcome, Scene
+from apps.probes.contract import Facts, Kind, OptionError, Outcome, ProbeContext
 from apps.probes.http_options import FIELDS, Options, parse, propose
 from apps.probes.json_paths import Budget, BudgetExceededError
 from apps.probes.reasons import Reason
@@ -35,35 +35,37 @@ _SHOWN_WITH_BODY = frozenset(
 )
 
 
-async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
+async def run(options: Options, deadline: float, context: ProbeContext) -> Outcome:
     try:
-        request = await _signed(options, options.request, deadline, scene)
+        request = await _signed(options, options.request, deadline, context)
     except NetError as error:
         return Outcome.failed(error)  # the target was not looked at: nothing is turned
-    outcome = await _looked(options, request, deadline, scene)
+    outcome = await _looked(options, request, deadline, context)
     return judge.upside_down(outcome) if options.upside_down else outcome
 
 
-async def _looked(options: Options, request: Request, deadline: float, scene: Scene, *, is_renewed: bool = False) -> Outcome:
+async def _looked(
+    options: Options, request: Request, deadline: float, context: ProbeContext, *, is_renewed: bool = False
+) -> Outcome:
     started = asyncio.get_running_loop().time()
     hops: list[Facts] = []
     seen = {(request.method, request.url, request.cookies)}
     while True:
-        response = await scene.network.http.exchange(request, deadline)
+        response = await context.network.http.exchange(request, deadline)
         if response.error is not None:
-            said = await _second_look(options, request, response, deadline, scene)
+            said = await _second_look(options, request, response, deadline, context)
             return _failed(response, said or response.error, hops)
         is_refused = response.status == _UNAUTHORIZED and options.auth == "oauth2" and not hops
         if is_refused and not is_renewed and oauth.forget(_grant(options)):
             try:  # a token that was taken back before its end
-                anew = await _signed(options, options.request, deadline, scene)
+                anew = await _signed(options, options.request, deadline, context)
             except NetError as error:
                 return Outcome.failed(error)
-            return await _looked(options, anew, deadline, scene, is_renewed=True)
+            return await _looked(options, anew, deadline, context, is_renewed=True)
         location = response.location if response.status in redirects.CODES else ""
         if not location or options.max_redirects == 0:
             latency_ms = (asyncio.get_running_loop().time() - started) * 1000
-            return await _judged(options, response, hops, latency_ms, deadline, scene)
+            return await _judged(options, response, hops, latency_ms, deadline, context)
         hops.append({"url": response.url, "status": response.status, "address": response.address})
         if len(hops) > options.max_redirects:
             message = f"[redirects] ({len(hops)}) <= {options.max_redirects}"
@@ -81,14 +83,16 @@ async def _looked(options: Options, request: Request, deadline: float, scene: Sc
         seen.add((request.method, request.url, request.cookies))
 
 
-async def _second_look(options: Options, request: Request, response: Response, deadline: float, scene: Scene) -> NetError | None:
+async def _second_look(
+    options: Options, request: Request, response: Response, deadline: float, context: ProbeContext
+) -> NetError | None:
     """What a handshake that refuses nothing says of one that libcurl gave up without a word for it."""
     url = urlsplit(request.url)
     is_mute = response.error is not None and response.error.code in _MUTE and not response.status
     if not is_mute or url.scheme != "https" or request.proxy is not None or not response.address:
         return None
     until = min(deadline, asyncio.get_running_loop().time() + _SECOND_LOOK_S)
-    fault = await look_again(response.address, url.port or 443, url.hostname or "", options.tls, scene, until)
+    fault = await look_again(response.address, url.port or 443, url.hostname or "", options.tls, context, until)
     return fault if fault is not None and fault.code.startswith("tls_") else None
 
 
@@ -96,11 +100,11 @@ def _grant(options: Options) -> oauth.Grant:
     return options.token_url, options.username, options.password, options.scope
 
 
-async def _signed(options: Options, request: Request, deadline: float, scene: Scene) -> Request:
+async def _signed(options: Options, request: Request, deadline: float, context: ProbeContext) -> Request:
     """Raises NetError where no token can be had."""
     if options.auth != "oauth2":
         return request
-    token = await oauth.token(_grant(options), request, scene.network, deadline)
+    token = await oauth.token(_grant(options), request, context.network, deadline)
     return replace(request, headers=(*request.headers, ("Authorization", f"Bearer {token}")))
 
 
@@ -112,18 +116,18 @@ def _failed(response: Response, error: NetError, hops: list[Facts]) -> Outcome:
 
 
 async def _judged(
-    options: Options, response: Response, hops: list[Facts], latency_ms: float, deadline: float, scene: Scene
+    options: Options, response: Response, hops: list[Facts], latency_ms: float, deadline: float, context: ProbeContext
 ) -> Outcome:
     """The outcome of an answer; where the body is large or a path visits much, a thread judges it."""
     return await judging.run_bounded(
-        lambda budget: _judgement(options, response, hops, latency_ms, scene, budget),
+        lambda budget: _judgement(options, response, hops, latency_ms, context, budget),
         size=len(response.body),
         deadline=deadline,
     )
 
 
 def _judgement(
-    options: Options, response: Response, hops: list[Facts], latency_ms: float, scene: Scene, budget: Budget
+    options: Options, response: Response, hops: list[Facts], latency_ms: float, context: ProbeContext, budget: Budget
 ) -> Outcome:
     """Raises BudgetExceededError where a path visits more than the budget, unless that is the last word on it."""
     facts = _facts(response, hops)
@@ -140,10 +144,10 @@ def _judgement(
         judge.status(response.status, options.accepted_statuses, with_credentials=with_credentials, facts=facts),
         judge.keyword(text, options.keyword, len(response.body), facts),
         judge.forbidden(text, options.forbidden, len(response.body), facts),
-        *_failed_conditions(options, response, text, latency_ms, facts, scene, budget),
+        *_failed_conditions(options, response, text, latency_ms, facts, context, budget),
         judge.too_slow(latency_ms, options.down_ms, facts),
         _version(options, response, facts),
-        _ends_soon(options, facts, scene),
+        _ends_soon(options, facts, context),
         judge.slow(latency_ms, options.degraded_ms, facts),
         facts=facts,
     )
@@ -173,12 +177,12 @@ def _nameless(options: Options, facts: Facts) -> Outcome | None:
 
 
 def _failed_conditions(
-    options: Options, response: Response, text: str, latency_ms: float, facts: Facts, scene: Scene, budget: Budget
+    options: Options, response: Response, text: str, latency_ms: float, facts: Facts, context: ProbeContext, budget: Budget
 ) -> Iterator[Outcome]:
     if not options.assertions:
         return
     document = json_paths.parse_json(text) if _reads_json(options) else None
-    values = judge.asserted(facts, latency_ms, scene.now_ms) | {
+    values = judge.asserted(facts, latency_ms, context.now_ms) | {
         **response.phases_ms, "status": response.status, "body": text, "size": response.size, "url": response.url,
     }  # fmt: skip
 
@@ -204,8 +208,8 @@ def _version(options: Options, response: Response, facts: Facts) -> Outcome | No
     return Outcome.because(Reason.ASSERTION_FAILED, f"[http_version] ({response.http_version}) == 2", facts)
 
 
-def _ends_soon(options: Options, facts: Facts, scene: Scene) -> Outcome | None:
-    ends = options.tls.expiry(facts.get("certificate"), scene.now_ms)
+def _ends_soon(options: Options, facts: Facts, context: ProbeContext) -> Outcome | None:
+    ends = options.tls.expiry(facts.get("certificate"), context.now_ms)
     return ends and ends.seeing(facts)
 
 

@@ -15,7 +15,17 @@ from apps.net.errors import NetError
 from apps.net.icmp import LEAST_SIZE, Echoes
 from apps.net.resolver import Family
 from apps.probes import conditions, judge
-from apps.probes.contract import IP_VERSION, Facts, Kind, OptionError, OptionField, Outcome, RawOptions, Scene, stored_fields
+from apps.probes.contract import (
+    IP_VERSION,
+    Facts,
+    Kind,
+    OptionError,
+    OptionField,
+    Outcome,
+    ProbeContext,
+    RawOptions,
+    stored_fields,
+)
 from apps.probes.reasons import Reason
 from apps.probes.targets import authority_of, host_of
 
@@ -61,15 +71,15 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
     return options
 
 
-async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
+async def run(options: Options, deadline: float, context: ProbeContext) -> Outcome:
     try:
-        echoes = await scene.network.icmp.ping(
+        echoes = await context.network.icmp.ping(
             options.host, options.ip_version, deadline,
             count=options.count, interval_s=options.interval_ms / 1000, size=options.size, wait_s=options.wait_ms / 1000,
         )  # fmt: skip
     except NetError as error:
         return Outcome.failed(error)
-    return judged(options, facts_of(echoes), scene.now_ms)
+    return judged(options, facts_of(echoes), context.now_ms)
 
 
 def judged(options: Options, facts: Facts, now_ms: int) -> Outcome:

@@ -16,7 +16,17 @@ from apps.net.errors import NetError
 from apps.net.resolver import Family
 from apps.net.stream import Stream
 from apps.probes import conditions, judge, patterns
-from apps.probes.contract import IP_VERSION, Facts, Kind, OptionError, OptionField, Outcome, RawOptions, Scene, stored_fields
+from apps.probes.contract import (
+    IP_VERSION,
+    Facts,
+    Kind,
+    OptionError,
+    OptionField,
+    Outcome,
+    ProbeContext,
+    RawOptions,
+    stored_fields,
+)
 from apps.probes.dialogue import Lines, ehlo, ensure_drained, greet_smtp, starttls_smtp
 from apps.probes.reasons import Reason
 from apps.probes.targets import authority_of, endpoint
@@ -81,16 +91,16 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
     return options
 
 
-async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
+async def run(options: Options, deadline: float, context: ProbeContext) -> Outcome:
     started = asyncio.get_running_loop().time()
     try:
-        connection = await scene.network.tcp.dial(options.host, options.port, options.ip_version, deadline)
+        connection = await context.network.tcp.dial(options.host, options.port, options.ip_version, deadline)
     except NetError as error:
         return Outcome.failed(error)
     facts: Facts = connection.facts()
     stream = Stream(connection.sock, f"{connection.address}:{options.port}")
     try:
-        ends = await _talk(options, stream, deadline, scene, facts)
+        ends = await _talk(options, stream, deadline, context, facts)
         latency_ms = (asyncio.get_running_loop().time() - started) * 1000
         await _good_bye(stream, deadline)
     except NetError as error:
@@ -99,24 +109,24 @@ async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
         stream.close()
     return judge.first(
         _banner(facts["banner"], options.banner, facts),
-        *judge.failed(options.assertions, latency_ms, facts, scene.now_ms),
+        *judge.failed(options.assertions, latency_ms, facts, context.now_ms),
         ends,
         judge.slow(latency_ms, options.degraded_ms, facts),
         facts=facts,
     )
 
 
-async def _talk(options: Options, stream: Stream, deadline: float, scene: Scene, facts: Facts) -> Outcome | None:
+async def _talk(options: Options, stream: Stream, deadline: float, context: ProbeContext, facts: Facts) -> Outcome | None:
     """The whole conversation; raises NetError, tells what ends soon."""
     ends: Outcome | None = None
     if options.way == "tls":
-        _, ends = await secured(stream, options.host, options.tls, scene, deadline, facts)
+        _, ends = await secured(stream, options.host, options.tls, context, deadline, facts)
     lines = Lines(stream, deadline)
     facts["banner"], extensions = await greet_smtp(lines, options.ehlo_name)
     if options.way == "starttls":
         await starttls_smtp(lines, extensions)
         ensure_drained(lines)
-        _, ends = await secured(stream, options.host, options.tls, scene, deadline, facts)
+        _, ends = await secured(stream, options.host, options.tls, context, deadline, facts)
         extensions = await ehlo(lines, options.ehlo_name)
     facts["extensions"] = extensions[:50]
     if options.username:

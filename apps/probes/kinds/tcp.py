@@ -16,7 +16,17 @@ from apps.net.errors import NetError
 from apps.net.resolver import Family
 from apps.net.stream import Stream
 from apps.probes import conditions, judge, patterns
-from apps.probes.contract import IP_VERSION, Facts, Kind, OptionError, OptionField, Outcome, RawOptions, Scene, stored_fields
+from apps.probes.contract import (
+    IP_VERSION,
+    Facts,
+    Kind,
+    OptionError,
+    OptionField,
+    Outcome,
+    ProbeContext,
+    RawOptions,
+    stored_fields,
+)
 from apps.probes.targets import authority_of, endpoint
 from apps.probes.trust import TRUST_FIELDS, TrustOptions, secured
 
@@ -74,10 +84,10 @@ def _ensure_step(step: str) -> None:
         patterns.check("options.dialogue", rest)
 
 
-async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
+async def run(options: Options, deadline: float, context: ProbeContext) -> Outcome:
     started = asyncio.get_running_loop().time()
     try:
-        connection = await scene.network.tcp.dial(options.host, options.port, options.ip_version, deadline)
+        connection = await context.network.tcp.dial(options.host, options.port, options.ip_version, deadline)
     except NetError as error:
         return Outcome.failed(error)
     facts: Facts = connection.facts()
@@ -85,7 +95,7 @@ async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
     ends: Outcome | None = None
     try:
         if options.use_tls:
-            _, ends = await secured(stream, options.host, options.tls, scene, deadline, facts)
+            _, ends = await secured(stream, options.host, options.tls, context, deadline, facts)
         conversation = _Conversation(stream, deadline, facts)
         for step in options.dialogue:
             verb, _, rest = step.partition(" ")
@@ -94,14 +104,14 @@ async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
             elif verb == "expect":
                 await conversation.expect(rest)
             else:
-                _, ends = await secured(stream, options.host, options.tls, scene, deadline, facts)
+                _, ends = await secured(stream, options.host, options.tls, context, deadline, facts)
     except NetError as error:
         return Outcome.failed(error, facts)
     finally:
         stream.close()
     latency_ms = (asyncio.get_running_loop().time() - started) * 1000
     return judge.first(
-        *judge.failed(options.assertions, latency_ms, facts, scene.now_ms),
+        *judge.failed(options.assertions, latency_ms, facts, context.now_ms),
         ends,
         judge.slow(latency_ms, options.degraded_ms, facts),
         facts=facts,

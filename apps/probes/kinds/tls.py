@@ -22,8 +22,8 @@ from apps.probes.contract import (
     OptionError,
     OptionField,
     Outcome,
+    ProbeContext,
     RawOptions,
-    Scene,
     notice_change,
     stored_fields,
 )
@@ -77,11 +77,11 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
     return options
 
 
-async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
+async def run(options: Options, deadline: float, context: ProbeContext) -> Outcome:
     started = asyncio.get_running_loop().time()
     facts: Facts = {}
     try:
-        connection = await scene.network.tcp.dial(options.host, options.port, options.ip_version, deadline)
+        connection = await context.network.tcp.dial(options.host, options.port, options.ip_version, deadline)
     except NetError as error:
         return Outcome.failed(error)
     facts |= connection.facts()
@@ -90,7 +90,7 @@ async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
     try:
         if options.starttls:
             await STARTTLS[options.starttls](stream, deadline)
-        handshake, ends = await secured(stream, name, options.tls, scene, deadline, facts, least=options.min_protocol)
+        handshake, ends = await secured(stream, name, options.tls, context, deadline, facts, least=options.min_protocol)
         latency_ms = (asyncio.get_running_loop().time() - started) * 1000
         if handshake.asks_for_certificate and handshake.protocol == "TLSv1.3":
             await accepted(stream, deadline)
@@ -101,19 +101,19 @@ async def run(options: Options, deadline: float, scene: Scene) -> Outcome:
     certificate = facts["certificate"]
     return judge.first(
         judge.contains("certificate.issuer", certificate["issuer"] if certificate else "", options.issuer, facts),
-        _changed(options, certificate, scene, facts),
-        *judge.failed(options.assertions, latency_ms, facts, scene.now_ms),
+        _changed(options, certificate, context, facts),
+        *judge.failed(options.assertions, latency_ms, facts, context.now_ms),
         ends,
         judge.slow(latency_ms, options.degraded_ms, facts),
         facts=facts,
     )
 
 
-def _changed(options: Options, certificate: Facts | None, scene: Scene, facts: Facts) -> Outcome | None:
+def _changed(options: Options, certificate: Facts | None, context: ProbeContext, facts: Facts) -> Outcome | None:
     if not options.notice_change or not certificate:
         return None
     facts["baseline"] = {"fingerprint": certificate["fingerprint"]}
-    before = scene.baseline.get("fingerprint")
+    before = context.baseline.get("fingerprint")
     if before in (None, certificate["fingerprint"]):
         return None
     message = f"[certificate.fingerprint] ({certificate['fingerprint'][:16]}…) == {before[:16]}…"

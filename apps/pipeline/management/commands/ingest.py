@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from apps.pipeline.consumer import IngestConsumer
-from apps.probes.vitals import serve_as_told
+from apps.telemetry.health import serve_as_told
 
 
 class Command(BaseCommand):

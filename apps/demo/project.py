@@ -1,0 +1,207 @@
+"""The demo's organization: made, pointed at its target, removed."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection, transaction
+
+from apps.core.clock import to_ms
+from apps.demo.history import Past, acknowledge_some, seed_rollups, seed_runs, seed_states
+from apps.demo.plan import PARTS, Part, outages
+from apps.demo.servers import Places
+from apps.incidents.machine import State, next_slot
+from apps.incidents.models import CheckState
+from apps.incidents.rows import NEVER_MS, policy_of, write_state
+from apps.incidents.services import check_commands
+from apps.monitors.models import Check, Region
+from apps.monitors.regions import ensure_region
+from apps.monitors.schedule import phase_of
+from apps.monitors.selectors import ping_url
+from apps.monitors.services import CheckSpec, ensure_resource, judge_spec, next_revision_start
+from apps.net.errors import NetError
+from apps.net.icmp import opened
+from apps.notifications.models import Channel
+from apps.notifications.services.channels import change_channel, create_channel
+from apps.orgs.models import Membership, Organization, Project, Role, User
+from apps.probes.registry import PASSIVE
+from apps.results.models import Baseline, DayRollup, DaySum, HourRollup, LateHour, Ping, StateInterval
+from apps.results.partitions import drop_empty_days
+from apps.statuspages.services import ComponentSpec, change_page, ensure_page
+
+EMAIL = "demo@example.org"
+SLUG = "demo"
+DAYS = 90
+INTERVAL_S = 10
+_SILENT = "demo-silent"
+
+
+def demo_organization() -> Organization | None:
+    return Organization.objects.filter(is_demo=True).first()
+
+
+def make_demo(*, places: Places, now: datetime) -> Organization:
+    """Everything of the demo, with its past."""
+    start = now - timedelta(days=DAYS)
+    with transaction.atomic():
+        org = Organization.objects.create(name=f"Demo {secrets.token_hex(2)}", is_demo=True)
+        user = User.objects.filter(email=EMAIL).first() or User.objects.create_user(EMAIL, None, name="Dana")
+        Membership.objects.create(organization=org, user=user, role=Role.OWNER)
+        project = Project.objects.create(organization=org, name="Web shop")
+        ensure_region(slug="local", name="Local")
+        silent = ensure_region(slug=_SILENT, name="Demo, switched off")
+        Region.objects.filter(pk=silent.pk).update(is_enabled=False)
+        parts = [part for part in PARTS if part.kind != "icmp" or may_ping()]
+        checks = {part.path: _make_check(project, part, places, silent, start, now) for part in parts}
+        create_channel(project=project, name="Demo hook", kind="webhook", config={"url": f"{places.url}/hook"})
+    chance = random.Random(7)
+    pasts = [
+        Past(
+            checks[part.path],
+            part.base_ms,
+            outages(chance, number=part.trouble, start=to_ms(start), end=to_ms(now), kind=part.kind),
+        )
+        for part in parts
+    ]
+    ids = [past.check.pk for past in pasts]
+    seed_runs(pasts=pasts, start=start, until=now)
+    with transaction.atomic():
+        seed_states(pasts=pasts, start=start)
+    acknowledge_some(checks=ids, user=user, chance=chance)
+    seed_rollups(checks=ids, start=start, until=now)
+    _publish(project)
+    for part in parts:
+        if part.is_paused:
+            check_commands.pause_check(check_id=checks[part.path].pk, now=now)
+    return org
+
+
+def _make_check(project: Project, part: Part, places: Places, silent: Region, created_at: datetime, now: datetime) -> Check:
+    """As a service would have made it 90 days ago; its state begins now."""
+    spec = CheckSpec(
+        name=part.name,
+        kind=part.kind,
+        target=_target(part, places),
+        options=_options(part, places),
+        interval_s=_interval_s(part),
+        timeout_s=5,
+        degraded_ms=part.degraded_ms,
+        fail_after=part.fail_after,
+        regions=("local",),
+    )
+    fields = vars(judge_spec(spec)) | ({"region_ids": [silent.pk]} if part.is_silent else {})
+    check_id, since = uuid.uuid4(), next_revision_start(now=now)
+    check = Check.objects.create(
+        id=check_id,
+        organization_id=project.organization_id,
+        project=project,
+        resource=ensure_resource(project=project, name=part.resource),
+        since_ms=since,
+        phase_ms=phase_of(check_id, _interval_s(part) * 1000),
+        created_at=created_at,
+        **fields,
+    )
+    row = CheckState(check_row=check, since=to_ms(now))
+    if part.kind in PASSIVE:
+        write_state(row, State(due=NEVER_MS, slot=to_ms(now) - 1))
+    else:
+        first = next_slot(since - 1, policy_of(check))
+        write_state(row, State(due=first, slot=first - 1))
+    row.save(force_insert=True)
+    return check
+
+
+def may_ping() -> bool:
+    """Whether this machine lets us send ICMP; a demo that cannot would show nothing but that."""
+    try:
+        opened("127.0.0.1").close()
+    except NetError:
+        return False
+    return True
+
+
+def _interval_s(part: Part) -> int:
+    return 60 if part.kind in PASSIVE else INTERVAL_S
+
+
+def _target(part: Part, places: Places) -> str:
+    targets = {
+        "http": f"{places.url}{part.path}",
+        "tcp": places.url.partition("://")[2],
+        "icmp": "127.0.0.1",
+        "dns": "shop.example",
+        "smtp": f"127.0.0.1:{places.smtp}",
+        "tls": f"127.0.0.1:{places.tls}",
+        "heartbeat": "the demo itself, every half a minute",
+    }
+    return targets[part.kind]
+
+
+def _options(part: Part, places: Places) -> dict[str, Any]:
+    more = {"dns": {"nameserver": f"127.0.0.1:{places.dns}"}, "tls": {"ca": places.ca}}
+    return {**(part.options or {}), **more.get(part.kind, {})}
+
+
+def _publish(project: Project) -> None:
+    groups = {part.resource: part.group for part in PARTS if part.group}
+    shown = [
+        ComponentSpec(ensure_resource(project=project, name=part.resource), group=part.group)
+        for part in sorted(PARTS, key=lambda part: list(dict.fromkeys(groups.values())).index(part.group) if part.group else 9)
+        if part.group
+    ]
+    change_page(
+        page=ensure_page(project=project),
+        title="Web shop",
+        slug=SLUG,
+        description="Demo data: how a public page looks.",
+        is_published=True,
+        components=shown,
+    )
+
+
+def point_demo_at(*, organization: Organization, places: Places, now: datetime) -> None:
+    """The targets may listen elsewhere than last time, and one has a new certificate."""
+    wanted = {part.name: {"target": _target(part, places), "options": _options(part, places)} for part in PARTS}
+    for check in Check.objects.filter(organization=organization, deleted_at=None):
+        changes = wanted.get(check.name)
+        if changes is not None:
+            check_commands.edit_check(check_id=check.pk, changes=changes, resource=None, now=now)
+    for channel in Channel.objects.filter(organization=organization, deleted_at=None, kind="webhook", name="Demo hook"):
+        change_channel(
+            channel=channel, name=channel.name, config={**channel.config, "url": f"{places.url}/hook"}, is_enabled=True
+        )
+
+
+def demo_ping_url(organization: Organization) -> str | None:
+    """Where the demo's own job reports."""
+    check = Check.objects.filter(organization=organization, kind="heartbeat", deleted_at=None).first()
+    return None if check is None else ping_url(check)
+
+
+def new_password() -> str:
+    """Made anew at every start: a password that everybody knows would be a hole."""
+    password = secrets.token_urlsafe(9)
+    user = User.objects.get(email=EMAIL)
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    return password
+
+
+def remove_demo() -> int:
+    """All of it: rows, runs, the past's empty partitions. Returns how many checks there were."""
+    ids = list(Check.objects.filter(organization__is_demo=True).values_list("pk", flat=True))
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = '300s'")
+        Organization.objects.filter(is_demo=True).delete()
+        User.objects.filter(email=EMAIL, memberships=None).delete()
+        Region.objects.filter(slug=_SILENT).delete()
+        for model in (StateInterval, DaySum, HourRollup, DayRollup, LateHour, Ping, Baseline):
+            model.objects.filter(check_id__in=ids).delete()
+        cursor.execute("DELETE FROM check_runs WHERE check_id = ANY (%s)", [ids])
+        cursor.execute("DELETE FROM results_packedruns WHERE check_id = ANY (%s)", [ids])
+    drop_empty_days()
+    return len(ids)

@@ -1,0 +1,163 @@
+"""Writes the machine's events of one check: intervals, incidents, the outbox. Inside the caller's transaction and lock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from apps.core.clock import from_ms, to_ms
+from apps.core.wake import wake
+from apps.incidents.machine import Event, Level, MarkDown, Notice, Opened, Put, Resolved, State, Unmark, Worsened
+from apps.incidents.models import CheckState, Incident, IncidentEvent, Severity
+from apps.incidents.payloads import event_payload
+from apps.incidents.reasons import Why
+from apps.incidents.rows import write_state
+from apps.monitors.models import Check
+from apps.probes.reasons import MEANINGS, Reason
+from apps.results.models import HEALTHS
+from apps.results.selectors import down_ms
+from apps.results.services import NewInterval, paint_intervals, put_intervals, unpaint_intervals
+
+_SEVERITY = {Level.WARN: Severity.WARN, Level.DOWN: Severity.DOWN}
+EXPAND_TASK = "pipeline.expand"
+WhyAt = Callable[[int], Why | None]
+"""The reason that the votes of a slot give."""
+
+
+def only_time_passed(events: Sequence[Event]) -> bool:
+    """Whether no incident is touched and nothing is told: such changes of many checks are written together."""
+    return all(isinstance(event, Put) for event in events)
+
+
+def new_intervals(*, row: CheckState, events: Sequence[Event]) -> list[NewInterval]:
+    """The intervals that begin with these events; a health that goes on begins none. Sets the row's last healths."""
+    begun = []
+    for event in events:
+        if isinstance(event, Put):
+            health = (HEALTHS.index(event.own), HEALTHS.index(event.shown))
+            if health != (row.own, row.shown):
+                begun.append(NewInterval(row.check_row_id, event.slot, event.own, event.shown))
+                row.own, row.shown = health
+    return begun
+
+
+def write_events(*, row: CheckState, check: Check, events: Sequence[Event], why_at: WhyAt, now: datetime) -> None:
+    """Everything that the events say; the row's own columns are set, and saved by the caller."""
+    told, slot = Level(row.told), row.slot
+    for event in events:
+        match event:
+            case Put():
+                slot = event.slot
+                put_intervals(new_intervals(row=row, events=[event]))
+            case MarkDown(start):
+                paint_intervals(check_id=check.id, start=start)
+                row.shown = HEALTHS.index("down") if row.own else row.own
+            case Unmark(start):
+                unpaint_intervals(check_id=check.id, start=start)
+                row.shown = row.own
+            case Opened(started, level):
+                _open(check, started, level, why_at(slot))
+            case Worsened():
+                _escalate(check, why_at(slot))
+            case Resolved(_, resolved):
+                resolve_open(check=check, at=from_ms(resolved), resolution="", settled_until=resolved)
+            case Notice(level):
+                _tell(row, check, told, level, now)
+                told = level
+
+
+def turned_at(events: Sequence[Event], after: State) -> int:
+    """From when a status that these events brought has held."""
+    turns = [event.start for event in events if isinstance(event, (MarkDown, Unmark))]
+    return turns[-1] if turns else after.slot
+
+
+def note_state(*, row: CheckState, after: State, why: Why | None, since: int) -> None:
+    """The new state onto the row, with the words for it; a status that is new has held `since` then."""
+    before = row.status
+    write_state(row, after)
+    if after.status == "up":
+        row.reason = row.message = ""
+    elif why is not None:
+        row.reason, row.message = why
+    if after.status != before:
+        row.since = since
+
+
+def open_incident_of(check: Check) -> Incident | None:
+    """The machine's open incident of a check: at most one, by constraint."""
+    incidents = Incident.objects.filter(check_row=check, source=Incident.Source.MACHINE)
+    return incidents.exclude(status=Incident.Status.RESOLVED).first()
+
+
+def _open(check: Check, started: int, level: Level, why: Why | None) -> None:
+    code, message = why or ("", "")
+    words = MEANINGS[Reason(code)].words if code else "Failing"
+    Incident.objects.create(
+        organization_id=check.organization_id,
+        project_id=check.project_id,
+        check_row=check,
+        title=f"{check.name}: {words[0].lower()}{words[1:]}",
+        severity=_SEVERITY[level],
+        started_at=from_ms(started),
+        reason=code,
+        message=message,
+    )
+
+
+def _escalate(check: Check, why: Why | None) -> None:
+    incident = open_incident_of(check)
+    if incident is None:
+        raise LookupError(f"check {check.id} escalates an incident that is not open")
+    incident.severity = Severity.DOWN
+    if why is not None:
+        incident.reason, incident.message = why
+    incident.save(update_fields=["severity", "reason", "message"])
+
+
+def resolve_open(*, check: Check, at: datetime, resolution: str, settled_until: int) -> Incident | None:
+    """End the machine's open incident, its downtime counted from the intervals as far as they are settled."""
+    incident = open_incident_of(check)
+    if incident is None:
+        return None
+    incident.status = Incident.Status.RESOLVED
+    incident.resolved_at = max(at, incident.started_at)
+    incident.resolution = resolution
+    span = (to_ms(incident.started_at), min(to_ms(incident.resolved_at), settled_until))
+    incident.downtime_ms = down_ms(check_id=check.id, start=span[0], end=span[1])
+    incident.save(update_fields=["status", "resolved_at", "resolution", "downtime_ms"])
+    return incident
+
+
+def _tell(row: CheckState, check: Check, told: Level, level: Level, now: datetime) -> None:
+    if level == Level.GOOD:
+        incident, kind = row.told_incident, IncidentEvent.Kind.RESOLVED
+    else:
+        incident = open_incident_of(check)
+        is_same = incident is not None and row.told_incident_id == incident.pk
+        kind = IncidentEvent.Kind.WORSENED if told == Level.WARN and is_same else IncidentEvent.Kind.OPENED
+    if incident is None:
+        raise LookupError(f"check {check.id} is to tell of an incident that is not there")
+    if level > Level.GOOD and row.told_incident is not None and row.told_incident_id != incident.pk:
+        # It ended in silence, and another began: who heard of it must hear of its end.
+        row.told_incident.refresh_from_db()
+        add_event(row=row, check=check, incident=row.told_incident, kind=IncidentEvent.Kind.RESOLVED, now=now)
+    if level == Level.GOOD:
+        incident.refresh_from_db()
+    add_event(row=row, check=check, incident=incident, kind=kind, now=now)
+    row.told_incident = None if level == Level.GOOD else incident
+
+
+def add_event(*, row: CheckState, check: Check, incident: Incident, kind: IncidentEvent.Kind, now: datetime) -> None:
+    """Into the outbox, with the check's next number."""
+    row.event_seq += 1
+    IncidentEvent.objects.create(
+        organization_id=check.organization_id,
+        check_row=check,
+        incident=incident,
+        seq=row.event_seq,
+        kind=kind,
+        payload=event_payload(check=check, incident=incident),
+        created_at=now,
+    )
+    wake(EXPAND_TASK)

@@ -1,0 +1,198 @@
+"""Acts of people on checks that touch their state: each locks the state row first, then the dispatch cursor."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from apps.core.clock import to_ms
+from apps.core.wake import wake
+from apps.incidents.extras import kept, new_extra, open_extra
+from apps.incidents.heartbeat_machine import HeartbeatState, deadline, edited, resumed
+from apps.incidents.machine import Event, Level, Put, State, truncate
+from apps.incidents.models import CheckState, IncidentEvent
+from apps.incidents.rows import NEVER_MS, policy_of, state_of, write_state
+from apps.incidents.services.apply_events import add_event, new_intervals, resolve_open, write_events
+from apps.monitors import services as monitors
+from apps.monitors.models import Check, Resource
+from apps.orgs.models import Project
+from apps.probes.registry import KINDS, PASSIVE
+from apps.results.services import put_intervals
+
+DISPATCH_TASK = "pipeline.dispatch_extra"
+
+
+class StateForbidsError(Exception):
+    """The check's state does not allow this act. `code` is for programs."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@transaction.atomic
+def create_check(*, project: Project, spec: monitors.CheckSpec, resource: Resource | None, now: datetime) -> Check:
+    """The check, its state row and its first extra slot; a passive one waits for its first signal. Raises FieldError."""
+    fields = monitors.judge_spec(spec)
+    home = resource or monitors.ensure_resource(project=project, name=spec.name)
+    since = monitors.next_revision_start(now=now)
+    check = monitors.create_check(project=project, resource=home, fields=fields, since_ms=since, now=now)
+    slot = to_ms(now)
+    row = CheckState(check_row=check, since=slot)
+    if KINDS[check.kind].is_passive:
+        write_state(row, State(due=NEVER_MS, slot=slot - 1))
+        row.wait = HeartbeatState().stored()
+        row.save(force_insert=True)
+        return check
+    write_state(row, State(due=slot, slot=slot - 1))
+    row.extras = [slot]
+    row.save(force_insert=True)
+    _send_extra(check, slot)
+    return check
+
+
+@transaction.atomic
+def edit_check(*, check_id: uuid.UUID, changes: Mapping[str, Any], resource: Resource | None, now: datetime) -> Check:
+    """Fields of a spec over what is there, merged under the lock. Raises FieldError.
+
+    A new name or resource is written and no more; anything that the probe or the machine reads begins a revision.
+    """
+    row, check = _locked(check_id)
+    spec = monitors.changed_spec(check, changes)
+    is_alike = (spec.kind in PASSIVE) == (check.kind in PASSIVE)
+    fields = monitors.judge_spec(spec, kept_region_ids=check.region_ids if is_alike else None)
+    changed = monitors.change_check(check=check, fields=fields)
+    if resource is not None and resource.pk != check.resource_id:
+        check.resource = resource
+        check.save(update_fields=["resource"])
+    read = set(monitors.PROBED) - ({"target"} if check.kind in PASSIVE and is_alike else set())  # a note, that nobody reads
+    if set(changed) & read:
+        is_new_target = bool(set(changed) & set(monitors.RETARGETED))
+        _begin(row, check, now, with_extra=not check.is_paused, is_new_target=is_new_target)
+    return check
+
+
+@transaction.atomic
+def pause_check(*, check_id: uuid.UUID, now: datetime) -> Check:
+    """No more runs; what is not settled is unknown. Pausing a paused check changes nothing."""
+    row, check = _locked(check_id)
+    if not check.is_paused:
+        monitors.begin_pause(check=check, now=now)
+        _begin(row, check, now, with_extra=False)
+    return check
+
+
+@transaction.atomic
+def resume_check(*, check_id: uuid.UUID, now: datetime) -> Check:
+    row, check = _locked(check_id)
+    if check.is_paused:
+        monitors.end_pause(check=check, now=now)
+        _begin(row, check, now, with_extra=True, is_resumed=True)
+    return check
+
+
+@transaction.atomic
+def delete_check(*, check_id: uuid.UUID, now: datetime) -> None:
+    """The check is gone for everybody; an open incident resolves with `check_deleted`, and those who heard of it are told."""
+    row, check = _locked(check_id)
+    if check.is_paused:
+        monitors.end_pause(check=check, now=now)
+    check.deleted_at = now
+    _begin(row, check, now, with_extra=False)
+    resolve_open(check=check, at=now, resolution="check_deleted", settled_until=row.due)
+    if row.told > Level.GOOD and row.told_incident is not None:
+        row.told_incident.refresh_from_db()
+        add_event(row=row, check=check, incident=row.told_incident, kind=IncidentEvent.Kind.RESOLVED, now=now)
+    row.level, row.opened, row.told, row.told_incident = int(Level.GOOD), None, int(Level.GOOD), None
+    row.save()
+
+
+@transaction.atomic
+def run_now(*, check_id: uuid.UUID, now: datetime) -> int:
+    """The slot of an extra run; pressed again while it is open, the same. Raises StateForbidsError for a paused check."""
+    row, check = _locked(check_id)
+    if check.is_paused:
+        raise StateForbidsError("paused", "The check is paused: resume it to run it.")
+    if KINDS[check.kind].is_passive:
+        raise StateForbidsError("passive", "This check waits to be pinged: there is nothing to run.")
+    state, policy, now_ms = state_of(row), policy_of(check), to_ms(now)
+    slot = open_extra(state, policy, row.extras, now_ms)
+    if slot is not None:
+        return slot
+    slot = new_extra(state, policy, row.extras, now_ms)
+    row.extras = kept(row.extras, slot)
+    row.save(update_fields=["extras"])
+    _send_extra(check, slot)
+    return slot
+
+
+@transaction.atomic
+def resolve_while_paused(*, check_id: uuid.UUID, now: datetime) -> None:
+    """A person ends the machine's incident of a paused check. Raises StateForbidsError while it is being looked at."""
+    row, check = _locked(check_id)
+    if not check.is_paused:
+        raise StateForbidsError("still_failing", "The check still fails: acknowledge the incident, or pause the check first.")
+    told = row.told_incident
+    resolve_open(check=check, at=now, resolution="person", settled_until=row.due)
+    if row.told > Level.GOOD and told is not None:
+        told.refresh_from_db()
+        add_event(row=row, check=check, incident=told, kind=IncidentEvent.Kind.RESOLVED, now=now)
+    state = state_of(row)
+    write_state(row, State(due=state.due, slot=state.slot, counted=state.counted, status=state.status))
+    row.told_incident = None
+    row.save()
+
+
+def _locked(check_id: uuid.UUID) -> tuple[CheckState, Check]:
+    row = CheckState.objects.select_for_update().get(check_row_id=check_id)
+    check = Check.objects.select_related("organization", "project", "resource").get(pk=check_id)
+    if check.deleted_at is not None:
+        raise Check.DoesNotExist
+    return row, check
+
+
+def _begin(
+    row: CheckState, check: Check, now: datetime, *, with_extra: bool, is_new_target: bool = False, is_resumed: bool = False
+) -> None:
+    """Cut, raise the revision, and give the new one its first slot or, of a passive kind, its deadline."""
+    since = monitors.next_revision_start(now=now)
+    monitors.begin_revision(check=check, since_ms=since)
+    # Two: a ping that looked at the state before us must find another slot there, whenever `now` was read.
+    at = max(to_ms(now), row.slot + (2 if check.kind in PASSIVE else 1))
+    state, events = truncate(state_of(row), at, is_new_target=is_new_target)
+    _write_cut(row, check, state, events, now)
+    row.deadline = None
+    if check.kind in PASSIVE:
+        _wait_again(row, check, at, is_active=with_extra, is_resumed=is_resumed)
+    elif with_extra:
+        row.extras = kept(row.extras, at)
+        _send_extra(check, at)
+    row.save()
+
+
+def _wait_again(row: CheckState, check: Check, at: int, *, is_active: bool, is_resumed: bool) -> None:
+    """A passive check after the cut: what it waits for, and until when; one that fails stays so until it is heard."""
+    options = KINDS[check.kind].parse(check.target, check.options)
+    if row.wait is None:  # it was looked at until now, and what was seen then says nothing any more
+        put_intervals(new_intervals(row=row, events=[Put(at, NEVER_MS, "unknown", "unknown")]))
+    before = HeartbeatState.read(row.wait) if row.wait else HeartbeatState()
+    wait = resumed(before, at) if is_resumed else edited(before, options, check.interval_ms, at)
+    due = deadline(wait, options, check.interval_ms) if is_active else None
+    row.wait = wait.stored()
+    row.deadline = due.at if due else None
+    row.due = row.deadline or (NEVER_MS if is_active else row.due)
+    if row.level == Level.GOOD:
+        row.status, row.since = "pending", at
+
+
+def _write_cut(row: CheckState, check: Check, state: State, events: Sequence[Event], now: datetime) -> None:
+    write_events(row=row, check=check, events=events, why_at=lambda _slot: None, now=now)
+    write_state(row, state)
+
+
+def _send_extra(check: Check, slot: int) -> None:
+    wake(DISPATCH_TASK, check=str(check.id), revision=check.revision, slot=slot)

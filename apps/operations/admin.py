@@ -1,0 +1,44 @@
+"""What only the layer that touches every app can do for operators: the doctor, and dead letters back to work."""
+
+from __future__ import annotations
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+
+from apps.core.admin import OperatorsSite
+from apps.operations.doctor import findings
+from apps.operations.figures import figures
+from apps.operations.requeue import requeue
+from apps.results.admin import DeadLetterAdmin
+from apps.results.models import DeadLetter
+
+
+def doctor(request: HttpRequest) -> HttpResponse:
+    """What holds the installation up, and its figures."""
+    seen = figures(now=timezone.now())
+    context = {**admin.site.each_context(request), "title": "Doctor", "seen": seen, "findings": findings(seen)}
+    return render(request, "admin/doctor.html", context)
+
+
+if isinstance(admin.site, OperatorsSite):
+    admin.site.register_view("doctor", "Doctor", doctor)
+
+
+@admin.register(DeadLetter)
+class RequeuingAdmin(DeadLetterAdmin):
+    actions = ["put_back", "purge"]
+
+    @admin.action(description="Delete them: they are lost", permissions=["view"])
+    def purge(self, request: HttpRequest, chosen: QuerySet[DeadLetter]) -> None:
+        self.message_user(request, f"{chosen.delete()[0]} were deleted.", messages.INFO)
+
+    @admin.action(description="Work on them again", permissions=["view"])
+    def put_back(self, request: HttpRequest, chosen: QuerySet[DeadLetter]) -> None:
+        now = timezone.now()
+        done = sum(requeue(letter=letter, now=now) for letter in chosen)
+        self.message_user(
+            request, f"{done} of {len(chosen)} were worked on; the others stay, or came back with a new error.", messages.INFO
+        )

@@ -1,0 +1,86 @@
+"""Whether the loops of a process still turn, served over HTTP where GORUPTIME_HEALTH_PORT is set.
+
+`/healthz` is 200 while every loop that was named has turned lately, else 503; `/metrics` is Prometheus' text format.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+
+class Loops:
+    """When each named loop of this process last turned."""
+
+    def __init__(self) -> None:
+        self._turned: dict[str, tuple[float, float]] = {}
+
+    def turned(self, name: str, *, within_s: float) -> None:
+        """It turns; the next time is due within so long."""
+        self._turned[name] = (time.monotonic(), within_s)
+
+    def late(self) -> list[str]:
+        now = time.monotonic()
+        return [name for name, (at, within_s) in self._turned.items() if now - at > within_s]
+
+    def ages(self) -> Mapping[str, float]:
+        now = time.monotonic()
+        return {name: round(now - at, 1) for name, (at, _) in self._turned.items()}
+
+
+LOOPS = Loops()
+
+
+def address(environment: Mapping[str, str]) -> tuple[str, int] | None:
+    """Where a process of this environment is to tell of itself. Raises ValueError.
+
+    Not among Django's settings: the processes of one machine may share those, but not a port.
+    """
+    port = int(environment.get("GORUPTIME_HEALTH_PORT") or 0)
+    return (environment.get("GORUPTIME_HEALTH_HOST") or "127.0.0.1", port) if port else None
+
+
+def serve_as_told() -> None:
+    """Answer where this process's environment says. Raises ValueError, and OSError where the port is taken."""
+    where = address(os.environ)
+    if where is not None:
+        serve(*where)
+
+
+def serve(host: str, port: int) -> ThreadingHTTPServer:
+    """Answer from a thread of its own. Raises OSError where the port is taken."""
+
+    class Answer(BaseHTTPRequestHandler):
+        timeout = 5
+
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            if path == "/healthz":
+                late = LOOPS.late()
+                body = json.dumps({"status": "stuck" if late else "ok", "late": late, "turned_s_ago": LOOPS.ages()}).encode()
+                self._answer(503 if late else 200, "application/json", body)
+            elif path == "/metrics":
+                self._answer(200, CONTENT_TYPE_LATEST, generate_latest())
+            else:
+                self._answer(404, "text/plain", b"/healthz and /metrics\n")
+
+        def _answer(self, status: int, kind: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_arguments: object) -> None:
+            """Scrapes are no news."""
+
+    server = ThreadingHTTPServer((host, port), Answer)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+    return server
