@@ -18,10 +18,11 @@ from apps.incidents.project_summary import ProjectSummary, wrong_checks, wrong_r
 from apps.incidents.rows import policy_of
 from apps.incidents.selectors import ShownState, open_pauses, rank_now, shown_state, status_now
 from apps.incidents.words import worst
-from apps.monitors.models import Check, Resource
+from apps.monitors.models import Check, Region, Resource
 from apps.orgs.models import Project
 from apps.probes.reasons import MEANINGS, Reason
 from apps.results import latency
+from apps.results.failing_regions import failing_regions
 from apps.results.latency import Percentiles
 from apps.results.selectors import SeenRun, recent_runs
 from apps.results.uptime import Span, add_up, worst_in, worst_of
@@ -122,6 +123,16 @@ class CheckLine:
     beats: list[Beat]
     uptime: float | None
     latency: Percentiles | None
+    fails_from: Sequence[str] = ()
+    """Regions that see it down while it counts as up or degraded."""
+
+
+def regions_that_fail(runs: Sequence[SeenRun], check: Check, slugs: Mapping[int, str]) -> list[str]:
+    """The slugs of the regions from which a check of several fails now; none where all of them agree."""
+    if len(check.region_ids) == 1:
+        return []
+    failing = failing_regions(runs, region_ids=check.region_ids, interval_ms=check.interval_ms)
+    return [slugs[region] for region in failing if region in slugs] if len(failing) < len(check.region_ids) else []
 
 
 def check_lines(*, check_ids: Sequence[uuid.UUID], beat_count: int, now: datetime) -> list[CheckLine]:
@@ -133,6 +144,7 @@ def check_lines(*, check_ids: Sequence[uuid.UUID], beat_count: int, now: datetim
     runs = recent_runs(wanted=looked_back(checks), count=(beat_count + 1) * widest, now_ms=to_ms(now))
     spans = histories(checks=checks, start=now - DAY, end=now)
     points = latency.summary(check_ids=ids, start=to_ms(now - DAY), end=to_ms(now))
+    slugs = dict(Region.objects.values_list("id", "slug")) if widest > 1 else {}
     return [
         CheckLine(
             check=check,
@@ -140,6 +152,7 @@ def check_lines(*, check_ids: Sequence[uuid.UUID], beat_count: int, now: datetim
             beats=beats_of(runs[check.id], check, count=beat_count, now=now),
             uptime=uptime_of(spans[check.id], check=check, start=now - DAY, end=now).ratio,
             latency=points.get(check.id),
+            fails_from=regions_that_fail(runs[check.id], check, slugs),
         )
         for check in checks
     ]

@@ -93,6 +93,13 @@ def _telling(seen: Figures) -> Iterator[Finding]:
     if (seen.oldest_delivery_s or 0) > _LATE_S:
         words = f"{seen.due_deliveries} deliveries are due, the oldest for {seen.oldest_delivery_s:.0f} s."
         yield Finding("bad", words, "Start another worker with -Q notify, or look at the channel that holds them.")
+    if seen.failed_by_ourselves:
+        words = f"{seen.failed_by_ourselves} deliveries of the last hour failed in our own code."
+        yield Finding("bad", words, "Read the log of the worker of the queue notify: it has the traceback.")
+    for region in seen.regions:
+        if region.faults:
+            words = f"{region.faults} runs of region {region.slug} failed in our own code since its workers started."
+            yield Finding("bad", words, "Read the log of the region's worker: it has the traceback.")
     if seen.dead_letters:
         counts = ", ".join(f"{count} of {origin}" for origin, count in sorted(seen.dead_letters.items()))
         age = f", the oldest {seen.oldest_letter_s / 3600:.0f} h old" if seen.oldest_letter_s else ""

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -19,8 +19,9 @@ from apps.incidents.models import IncidentEvent
 from apps.monitors.models import DispatchCursor, Region
 from apps.monitors.selectors import liveness_of, living_workers
 from apps.notifications.models import Delivery
-from apps.notifications.services.deliveries import claimable
+from apps.notifications.services.deliveries import OUR_FAULT, claimable
 from apps.probes import wire
+from apps.probes.wire import OUR_FAULTS
 from apps.results.models import DeadLetter
 from apps.results.partitions import day_of, partition_names
 from apps.results.rollups import done_until
@@ -44,6 +45,8 @@ class RegionFigures:
     lag_ms: int
     """Of its worker that lags most."""
     offset_ms: int
+    faults: int = 0
+    """Runs that failed by an exception of ours, since its workers started."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ class Figures:
     partition_days_ahead: int
     oldest_partition_days: int
     rolled_up_behind_s: float | None
+    failed_by_ourselves: int = 0
+    """Deliveries given up or tried again within the last hour because our own code raised."""
 
 
 def figures(*, now: datetime) -> Figures:
@@ -92,6 +97,7 @@ def figures(*, now: datetime) -> Figures:
         partition_days_ahead=sum(day > today for day in days),
         oldest_partition_days=(today - min(days, default=today)) // 86_400_000,
         rolled_up_behind_s=(now_ms - rolled) / 1000 if rolled else None,
+        failed_by_ourselves=Delivery.objects.filter(created_at__gt=now - timedelta(hours=1), error__startswith=OUR_FAULT).count(),
     )
 
 
@@ -105,6 +111,7 @@ def _region(region: Region, waiting: int | None, now_ms: int) -> RegionFigures:
         waiting=waiting,
         drops_lately=any((worker["dropped_at_ms"] or 0) > now_ms - _RECENT_MS for worker in workers),
         lag_ms=max((worker["lag_ms"] for worker in workers), default=0),
+        faults=sum(worker["dropped"].get(OUR_FAULTS, 0) for worker in workers),
         offset_ms=max((worker["offset_ms"] for worker in workers), key=abs, default=0),
     )
 

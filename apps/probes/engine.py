@@ -278,6 +278,8 @@ class Engine:
         if job.trial is not None:
             self._sender.add(wire.encode_trial_answer(job.trial, run))
             return
+        if outcome.message == runner.OUR_FAULT:
+            self.dropped[wire.OUR_FAULTS] += 1
         is_news = self._verdicts.get(job.check) != outcome.verdict
         if is_news:
             self._remember(job.check, outcome.verdict)

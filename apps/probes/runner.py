@@ -17,6 +17,7 @@ from apps.probes.registry import KINDS
 from apps.probes.wire import Job
 
 log = logging.getLogger(__name__)
+OUR_FAULT = "the probe failed; the worker's log tells why"
 _BACKSTOP_S = 0.5
 _PAUSE_S, _LONGEST_PAUSE_S = 0.5, 5.0
 """The first pause before a further attempt, at the most, and the longest."""
@@ -138,4 +139,4 @@ async def _attempt(job: Job, network: Network, now_ms: int, deadline: float) -> 
         return Outcome.because(Reason.INTERNAL, f"this worker has no kind {job.kind!r}")
     except Exception:  # whatever a probe does, the other jobs of the batch go on
         log.exception("check %s: the probe failed", job.check)
-        return Outcome.because(Reason.INTERNAL, "the probe failed; the worker's log tells why")
+        return Outcome.because(Reason.INTERNAL, OUR_FAULT)

@@ -38,6 +38,7 @@ def test_a_healthy_installation_has_no_finding() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        ({"failed_by_ourselves": 3}, "3 deliveries of the last hour failed in our own code"),
         ({"dispatch_behind_s": None}, "No slot was ever sent"),
         ({"dispatch_behind_s": 40}, "beat does not run"),
         ({"dispatch_behind_s": 40, "queues": {**WELL.queues, "tick": 9}}, "the worker of the queue tick"),

@@ -22,6 +22,7 @@ from apps.api.strict import StrictCharField, StrictIntegerField, StrictSerialize
 from apps.api.throttling import ensure_within
 from apps.core.clock import from_ms, to_ms
 from apps.incidents.history import looked_back
+from apps.incidents.list_views import regions_that_fail
 from apps.incidents.models import CheckState
 from apps.incidents.payloads import timestamp
 from apps.incidents.selectors import open_pauses, shown_state
@@ -31,7 +32,7 @@ from apps.monitors.selectors import checks_of, ping_url
 from apps.monitors.services import CheckSpec, judge_spec, masked_options, rotate_ping_secret
 from apps.orgs.models import Project, Role
 from apps.results.models import Trial
-from apps.results.selectors import last_runs
+from apps.results.selectors import last_runs, recent_runs
 from apps.results.trials import TRIALS, is_over, start_trial
 
 
@@ -71,6 +72,9 @@ class CheckSerializer(serializers.Serializer[Any]):
     since = serializers.DateTimeField()
     reason = ReasonSerializer(allow_null=True)
     last_run = LastRunSerializer(allow_null=True)
+    failing_regions = serializers.ListField(
+        child=serializers.CharField(), help_text="Those that see it down while others do not, whatever they decide together."
+    )
     ping_url = serializers.CharField(allow_null=True, help_text="Where a heartbeat's job reports; null below member.")
     created_at = serializers.DateTimeField()
 
@@ -110,6 +114,9 @@ def _shown(checks: Sequence[Check], now: datetime, *, caller: Caller) -> list[di
     pauses = open_pauses(checks)
     runs = last_runs(wanted=looked_back(checks), now_ms=to_ms(now))
     slugs = dict(Region.objects.values_list("id", "slug"))
+    several = [check for check in checks if len(check.region_ids) > 1]
+    rounds = max((len(check.region_ids) for check in several), default=0) * 2
+    recent = recent_runs(wanted=looked_back(several), count=rounds, now_ms=to_ms(now)) if several else {}
     shown = []
     for check in checks:
         state = shown_state(check=check, row=states[check.id], pause=pauses.get(check.id), now=now)
@@ -143,6 +150,7 @@ def _shown(checks: Sequence[Check], now: datetime, *, caller: Caller) -> list[di
                     "verdict": last.verdict,
                     "latency_ms": last.duration_ms,
                 },
+                "failing_regions": regions_that_fail(recent.get(check.id, []), check, slugs),
                 "ping_url": ping_url(check) if may_ping else None,
                 "created_at": timestamp(check.created_at),
             }

@@ -20,7 +20,7 @@ from apps.dashboard.heartbeats import beat_of
 from apps.dashboard.lists import Chip, address, chips, is_uuid, of_query, ordered, paged, search_of, whole
 from apps.dashboard.shell import is_current, nothing_new, show
 from apps.incidents.history import histories, looked_back, uptime_of
-from apps.incidents.list_views import beats_of, check_lines, checks_of
+from apps.incidents.list_views import beats_of, check_lines, checks_of, regions_that_fail
 from apps.incidents.models import Incident
 from apps.incidents.project_summary import summarize_project
 from apps.incidents.selectors import open_pauses, shown_state
@@ -165,6 +165,7 @@ def check(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "state": state,
         "regions": [slugs[region] for region in found.region_ids if region in slugs],
         "slugs": slugs,
+        "fails_from": regions_that_fail(runs, found, slugs),
         "beats": beats_of(runs, found, count=_BEATS, now=now),
         "spans": {
             name: uptime_of(spans, check=found, start=now - timedelta(days=days), end=now) for name, days in _SPANS.items()

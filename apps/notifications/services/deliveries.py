@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 DELIVER_TASK = "pipeline.deliver"
 MAX_ATTEMPTS = 12
+OUR_FAULT = "our own code failed"
+"""How the error of a delivery begins that no receiver is to blame for."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 4.0, 3_600.0
 SENDERS_PER_CHANNEL = 2
 """A receiver that hangs must not hold every sender."""
@@ -113,7 +115,7 @@ def deliver(*, delivery_id: uuid.UUID, now: datetime) -> Delivery.Status | None:
         failure: SendError | None = error
     except Exception as error:
         log.exception("delivery %s failed in our own code", delivery.id)
-        failure = SendError(f"{error!r}")
+        failure = SendError(f"{OUR_FAULT}: {error!r}")
     else:
         failure = None
     ended = now + timedelta(seconds=time.monotonic() - began)  # a send may take its whole timeout

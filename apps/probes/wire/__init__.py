@@ -29,6 +29,7 @@ from apps.probes.wire.jobs import (
 )
 from apps.probes.wire.keys import key_id, new_region_key, seal, unseal
 from apps.probes.wire.reports import (
+    OUR_FAULTS,
     Heartbeat,
     Standstill,
     encode_report,
@@ -47,6 +48,7 @@ __all__ = [
     "MAX_BODY",
     "MAX_JOBS",
     "MAX_RUNS",
+    "OUR_FAULTS",
     "RESULTS_VERSION",
     "TASK",
     "Body",

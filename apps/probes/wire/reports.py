@@ -14,6 +14,8 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 _Small = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 _Offset = Annotated[int, msgspec.Meta(gt=-(2**53), lt=2**53)]
 _MAX_NAMES = 20
+OUR_FAULTS = "fault"
+"""Among what a worker counts as dropped: runs that failed by an exception of ours."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True, tag="heartbeat", tag_field="type"):
