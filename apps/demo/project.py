@@ -24,7 +24,7 @@ from apps.monitors.schedule import phase_of
 from apps.monitors.selectors import ping_url
 from apps.monitors.services import CheckSpec, ensure_resource, judge_spec, next_revision_start
 from apps.net.errors import NetError
-from apps.net.icmp import opened
+from apps.net.icmp import open_icmp_socket
 from apps.notifications.models import Channel
 from apps.notifications.services.channels import change_channel, create_channel
 from apps.orgs.models import Membership, Organization, Project, Role, User
@@ -118,7 +118,7 @@ def _make_check(project: Project, part: Part, places: Places, silent: Region, cr
 def may_ping() -> bool:
     """Whether this machine lets us send ICMP; a demo that cannot would show nothing but that."""
     try:
-        opened("127.0.0.1").close()
+        open_icmp_socket("127.0.0.1").close()
     except NetError:
         return False
     return True

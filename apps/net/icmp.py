@@ -1,7 +1,8 @@
 """Echo requests (RFC 792, RFC 4443) to one address, and what came back.
 
-By datagram sockets where the machine lets its groups have them (`net.ipv4.ping_group_range`), else by raw ones, which need a
-privilege. Linux hands errors of routers to a connected socket that asked for them.
+icmplib carries packets and sockets: datagram sockets where the machine lets its groups have them (`net.ipv4.ping_group_range`),
+else raw ones, which need a privilege. Ours is what is around it: the guard, errors of routers by Linux' error queue, deadlines,
+and that a reply is known by a token that nobody can guess: icmplib knows replies by number, which a stranger's may have.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import contextlib
 import errno
 import os
 import socket
-import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from icmplib import ICMPRequest, ICMPSocketError, ICMPv4Socket, ICMPv6Socket, SocketPermissionError
+from icmplib.sockets import ICMPSocket
 
 from apps.net.errors import NetError
 from apps.net.failures import connect_failure
@@ -80,7 +83,8 @@ class Pinger:
                 raise NetError("blocked_address", f"{host} leads to {REFUSED}")
         dns_ms = (loop.time() - started) * 1000
         address, flight = addresses[0], _Flight()
-        with contextlib.closing(opened(address)) as sock:
+        with contextlib.closing(open_icmp_socket(address)) as icmp:
+            sock = icmp.sock
             _connect(sock, address)
             listening = loop.create_task(_listen(sock, flight))
             try:
@@ -88,7 +92,7 @@ class Pinger:
                     begin = loop.time()
                     if begin >= until:
                         break
-                    _send(sock, address, number, size, flight)
+                    _send(icmp, address, number, size, flight)
                     if number + 1 < count:
                         await asyncio.sleep(min(interval_s, until - begin))
                     else:
@@ -102,26 +106,31 @@ class Pinger:
         return Echoes(address, dns_ms, late)
 
 
-def opened(address: str, make: Callable[..., socket.socket] = socket.socket) -> socket.socket:
-    """Raises NetError `internal` where this machine lets us send none."""
-    family, protocol = (socket.AF_INET6, socket.IPPROTO_ICMPV6) if ":" in address else (socket.AF_INET, socket.IPPROTO_ICMP)
-    for shape in (socket.SOCK_DGRAM, socket.SOCK_RAW):
+def open_icmp_socket(address: str) -> ICMPSocket:
+    """Not blocking, its errors told by the kernel. Raises NetError `internal` where this machine lets us send none."""
+    kind = ICMPv6Socket if ":" in address else ICMPv4Socket
+    for is_privileged in (False, True):
         try:
-            sock = make(family, shape, protocol)
-        except PermissionError:
+            icmp = kind(privileged=is_privileged)
+        except SocketPermissionError:
             continue
-        except OSError as error:
-            raise connect_failure(error.errno or 0, address) from error
-        sock.setblocking(False)
+        except ICMPSocketError as error:
+            raise connect_failure(_number_of(error), address) from error
+        icmp.sock.setblocking(False)
         if ":" in address:
-            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
+            icmp.sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
         else:
-            sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
-        return sock
+            icmp.sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+        return icmp
     raise NetError(
         "internal",
         "this probe worker may not send ICMP: let net.ipv4.ping_group_range hold its group, or give it CAP_NET_RAW",
     )
+
+
+def _number_of(error: ICMPSocketError) -> int:
+    """icmplib keeps the errno of what it met in the context alone."""
+    return (error.__context__.errno or 0) if isinstance(error.__context__, OSError) else 0
 
 
 def _connect(sock: socket.socket, address: str) -> None:
@@ -131,32 +140,17 @@ def _connect(sock: socket.socket, address: str) -> None:
         raise _refused(error, address) from error
 
 
-def _send(sock: socket.socket, address: str, number: int, size: int, flight: _Flight) -> None:
+def _send(icmp: ICMPSocket, address: str, number: int, size: int, flight: _Flight) -> None:
     token = os.urandom(_TOKEN_BYTES)
     flight.tokens[token] = number
     flight.sent_at.append(asyncio.get_running_loop().time())
     flight.rtts_ms.append(None)
+    request = ICMPRequest(address, os.getpid() & 0xFFFF, number, payload=token.ljust(size, b"\x55"))
     try:
-        sock.send(_request(token, number, size, is_v6=":" in address))
-    except OSError as error:  # a full queue loses a packet; the rest is told if nothing comes back
-        flight.refuse(error)
-
-
-def _request(token: bytes, number: int, size: int, *, is_v6: bool) -> bytes:
-    kind, payload = (128 if is_v6 else 8), token.ljust(size, b"\x55")
-    header = struct.pack("!BBHHH", kind, 0, 0, os.getpid() & 0xFFFF, number)
-    if is_v6:  # the kernel sums, for it knows the addresses
-        return header + payload
-    return struct.pack("!BBHHH", kind, 0, checksum(header + payload), os.getpid() & 0xFFFF, number) + payload
-
-
-def checksum(data: bytes) -> int:
-    """RFC 1071."""
-    padded = data + b"\x00" * (len(data) % 2)
-    total: int = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
+        icmp.send(request)
+    except ICMPSocketError as error:  # a full queue loses a packet; the rest is told if nothing comes back
+        cause = error.__context__
+        flight.refuse(cause if isinstance(cause, OSError) else OSError(errno.EACCES, str(error)))
 
 
 async def _listen(sock: socket.socket, flight: _Flight) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from apps.net.errors import NetError
 from apps.net.guard import AddressPolicy
-from apps.net.icmp import Echoes, checksum, opened, token_of
+from apps.net.icmp import Echoes, open_icmp_socket, token_of
 from apps.net.network import Network
 from apps.probes import runner
 from apps.probes.contract import OptionError, Outcome
@@ -57,12 +57,14 @@ def test_the_loopback_answers_or_the_worker_says_what_it_lacks() -> None:
     assert facts["jitter"] >= 0
 
 
-def test_without_any_permission_it_is_internal() -> None:
-    def refused(*_args: object) -> Any:
-        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+@pytest.mark.parametrize(("number", "words"), [(errno.EPERM, "CAP_NET_RAW"), (errno.EMFILE, "Too many open files")])
+def test_without_permission_or_sockets_it_is_internal(monkeypatch: pytest.MonkeyPatch, number: int, words: str) -> None:
+    def refused(*_args: object, **_options: object) -> Any:
+        raise OSError(number, os.strerror(number))
 
-    with pytest.raises(NetError, match="CAP_NET_RAW") as caught:
-        opened("127.0.0.1", refused)
+    monkeypatch.setattr("icmplib.sockets.socket.socket", refused)
+    with pytest.raises(NetError, match=words) as caught:
+        open_icmp_socket("127.0.0.1")
     assert caught.value.code == "internal"
 
 
@@ -110,9 +112,31 @@ def test_packets_are_told_apart() -> None:
     assert token_of(b"", is_raw=True) == b""
 
 
-def test_the_checksum_is_that_of_rfc_1071() -> None:
-    assert checksum(bytes.fromhex("0001f203f4f5f6f7")) == 0x220D
-    assert checksum(b"\x01") == 0xFEFF
+def test_a_stranger_s_reply_of_the_same_number_is_not_ours() -> None:
+    """What icmplib knows of a reply is its id and sequence number; on a raw socket those of others come, too."""
+    from icmplib import ICMPv4Socket
+
+    ours, strangers = b"abcdefgh", b"ABCDEFGH"
+    packets = [b"\x45" + bytes(19) + struct.pack("!BBHHH", 0, 0, 0, 7, 1) + token for token in (ours, strangers)]
+    parse_reply = ICMPv4Socket._parse_reply
+    seen = [parse_reply(_Raw(), packet, "192.0.2.1", 0.0) for packet in packets]
+    assert [(reply.id, reply.sequence) for reply in seen] == [(7, 1), (7, 1)]
+    assert [token_of(packet, is_raw=True) for packet in packets] == [ours, strangers]
+
+
+class _Raw:
+    """As much of icmplib's socket as reading a packet needs."""
+
+    from icmplib import ICMPv4Socket as _kind
+
+    _privileged = True
+    _IP_VERSION = _kind._IP_VERSION
+    _ICMP_HEADER_OFFSET = _kind._ICMP_HEADER_OFFSET
+    _ICMP_HEADER_REAL_OFFSET = _kind._ICMP_HEADER_REAL_OFFSET
+    _ICMP_CHECKSUM_OFFSET = _kind._ICMP_CHECKSUM_OFFSET
+    _ICMP_ID_OFFSET = _kind._ICMP_ID_OFFSET
+    _ICMP_PAYLOAD_OFFSET = _kind._ICMP_PAYLOAD_OFFSET
+    _ICMP_ECHO_REPLY = _kind._ICMP_ECHO_REPLY
 
 
 @pytest.mark.parametrize(
