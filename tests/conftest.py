@@ -16,6 +16,7 @@ from django.test import Client
 from apps.core.clock import to_ms
 from apps.monitors.models import Region
 from apps.monitors.regions import ensure_region
+from apps.orgs.actors import SYSTEM
 from apps.orgs.models import Membership, Organization, Project, Role, User
 from apps.orgs.services import create_api_key
 from apps.results.partitions import ensure_partitions
@@ -112,11 +113,11 @@ class Api:
 @pytest.fixture
 def api(cast: Cast) -> Api:
     """With a member's key of Acme's project."""
-    _, key = create_api_key(project=cast.project, name="tests", role=Role.ADMIN)
+    _, key = create_api_key(actor=SYSTEM, now=NOW, project=cast.project, name="tests", role=Role.ADMIN)
     return Api(**{"X-API-Key": key})
 
 
 @pytest.fixture
 def stranger(cast: Cast) -> Api:
-    _, key = create_api_key(project=cast.others_project, name="tests", role=Role.ADMIN)
+    _, key = create_api_key(actor=SYSTEM, now=NOW, project=cast.others_project, name="tests", role=Role.ADMIN)
     return Api(**{"X-API-Key": key})

@@ -7,6 +7,7 @@ from typing import cast
 
 from rest_framework.request import Request
 
+from apps.orgs.actors import Actor, key_actor, user_actor
 from apps.orgs.models import ApiKey, Organization, Project, Role, User
 
 
@@ -18,6 +19,15 @@ class Caller:
     """The one project that the caller's key is for; None for a member's session."""
     user: User | None = None
     key: ApiKey | None = None
+
+
+def actor_of(request: Request) -> Actor:
+    """Who acts, for the audit log."""
+    caller = caller_of(request)
+    if caller.key is not None:
+        return key_actor(caller.key, request.META)
+    assert caller.user is not None
+    return user_actor(caller.user, request.META)
 
 
 def caller_of(request: Request) -> Caller:

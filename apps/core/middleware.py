@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import uuid
 from collections.abc import Callable
 
 from django.core.exceptions import BadRequest
@@ -13,10 +15,26 @@ from apps.core.envelope import error_body
 Handler = Callable[[HttpRequest], HttpResponse]
 
 MAX_BODY_BYTES = 1_000_000
+_REQUEST_ID = re.compile(r"[\w.-]{8,40}", re.ASCII)
 _DRAINED_BYTES = 16_000_000
 _POLICY = (
     "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'self'; form-action 'self'; object-src 'none'"
 )
+
+
+class RequestId:
+    """Names each request in the audit log and for whoever asks what came of it; a proxy's own name is kept."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        given = request.headers.get("X-Request-Id", "")
+        name = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        request.META["goruptime.request_id"] = name
+        response = self._get_response(request)
+        response.headers["X-Request-Id"] = name
+        return response
 
 
 class RefuseNul:

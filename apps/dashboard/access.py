@@ -22,6 +22,7 @@ from django_htmx.middleware import HtmxDetails
 
 from apps.incidents.models import Incident
 from apps.monitors.models import Check, Resource
+from apps.orgs.actors import Actor, user_actor
 from apps.orgs.models import Organization, Project, Role, User
 from apps.orgs.selectors import find_member
 
@@ -95,6 +96,7 @@ class ProjectContext:
     user: User
     project: Project
     role: Role
+    actor: Actor
 
     @property
     def organization(self) -> Organization:
@@ -138,7 +140,7 @@ def _enter(request: HttpRequest, project: Project | None, need: Role) -> Project
     member = find_member(user=user, organization_id=project.organization_id) if project else None
     if project is None or member is None:
         raise Http404
-    place = ProjectContext(user, project, Role(member.role))
+    place = ProjectContext(user, project, Role(member.role), user_actor(user, request.META))
     if not place.role.covers(need):
         raise PermissionDenied
     if request.session.get("project") != str(project.pk):

@@ -27,6 +27,7 @@ from apps.net.errors import NetError
 from apps.net.icmp import open_icmp_socket
 from apps.notifications.models import Channel
 from apps.notifications.services.channels import change_channel, create_channel
+from apps.orgs.actors import SYSTEM
 from apps.orgs.models import Membership, Organization, Project, Role, User
 from apps.probes.registry import PASSIVE
 from apps.results.models import Baseline, DayRollup, DaySum, HourRollup, LateHour, Ping, StateInterval
@@ -57,7 +58,9 @@ def make_demo(*, places: Places, now: datetime) -> Organization:
         Region.objects.filter(pk=silent.pk).update(is_enabled=False)
         parts = [part for part in PARTS if part.kind != "icmp" or may_ping()]
         checks = {part.path: _make_check(project, part, places, silent, start, now) for part in parts}
-        create_channel(project=project, name="Demo hook", kind="webhook", config={"url": f"{places.url}/hook"})
+        create_channel(
+            actor=SYSTEM, now=now, project=project, name="Demo hook", kind="webhook", config={"url": f"{places.url}/hook"}
+        )
     chance = random.Random(7)
     pasts = [
         Past(
@@ -73,10 +76,10 @@ def make_demo(*, places: Places, now: datetime) -> Organization:
         seed_states(pasts=pasts, start=start)
     acknowledge_some(checks=ids, user=user, chance=chance)
     seed_rollups(checks=ids, start=start, until=now)
-    _publish(project)
+    _publish(project, now)
     for part in parts:
         if part.is_paused:
-            check_commands.pause_check(check_id=checks[part.path].pk, now=now)
+            check_commands.pause_check(actor=SYSTEM, check_id=checks[part.path].pk, now=now)
     return org
 
 
@@ -146,7 +149,7 @@ def _options(part: Part, places: Places) -> dict[str, Any]:
     return {**(part.options or {}), **more.get(part.kind, {})}
 
 
-def _publish(project: Project) -> None:
+def _publish(project: Project, now: datetime) -> None:
     groups = {part.resource: part.group for part in PARTS if part.group}
     shown = [
         ComponentSpec(ensure_resource(project=project, name=part.resource), group=part.group)
@@ -154,7 +157,9 @@ def _publish(project: Project) -> None:
         if part.group
     ]
     change_page(
-        page=ensure_page(project=project),
+        actor=SYSTEM,
+        now=now,
+        page=ensure_page(actor=SYSTEM, now=now, project=project),
         title="Web shop",
         slug=SLUG,
         description="Demo data: how a public page looks.",
@@ -169,10 +174,15 @@ def point_demo_at(*, organization: Organization, places: Places, now: datetime) 
     for check in Check.objects.filter(organization=organization, deleted_at=None):
         changes = wanted.get(check.name)
         if changes is not None:
-            check_commands.edit_check(check_id=check.pk, changes=changes, resource=None, now=now)
+            check_commands.edit_check(actor=SYSTEM, check_id=check.pk, changes=changes, resource=None, now=now)
     for channel in Channel.objects.filter(organization=organization, deleted_at=None, kind="webhook", name="Demo hook"):
         change_channel(
-            channel=channel, name=channel.name, config={**channel.config, "url": f"{places.url}/hook"}, is_enabled=True
+            actor=SYSTEM,
+            now=now,
+            channel=channel,
+            name=channel.name,
+            config={**channel.config, "url": f"{places.url}/hook"},
+            is_enabled=True,
         )
 
 

@@ -14,12 +14,14 @@ from django.views.decorators.csrf import csrf_exempt
 from apps.core.throttle import Limit, may_try
 from apps.core.web_server.requests import Answer
 from apps.incidents.services.check_commands import create_check
+from apps.incidents.services.heartbeat_walk import Ping
 from apps.incidents.services.pings import MethodRefusedError, receive_ping, receive_steady_pings
 from apps.ingress.ping_requests import BadPingError, PingRequest, read_ping
 from apps.monitors.errors import FieldError
 from apps.monitors.models import Check
 from apps.monitors.selectors import heartbeat_named
 from apps.monitors.services import CheckSpec
+from apps.orgs.actors import ping_actor
 from apps.orgs.models import Project
 from apps.results.pings import BODY_BYTES
 
@@ -89,21 +91,22 @@ def _received(request: PingRequest) -> Answer:
         if address is None and request.may_create:
             if not may_try(_NEW_HEARTBEATS, request.key):
                 raise _TooManyError
-            address, is_new = _created(request.key, request.slug), True
+            address, is_new = _created(request.key, request.slug, request.ping), True
     if address is None:
         raise Check.DoesNotExist
     receive_ping(address=address, ping=request.ping, clock=timezone.now)
     return plain_answer("Created", 201) if is_new else plain_answer("OK", 200)
 
 
-def _created(key: str, slug: str) -> uuid.UUID | None:
+def _created(key: str, slug: str, ping: Ping) -> uuid.UUID | None:
     """A new heartbeat of that slug, or the one that another ping made at the same moment."""
     project = Project.objects.select_related("organization").filter(ping_key=key).first()
     if project is None:
         return None
     spec = CheckSpec(name=slug, kind="heartbeat", target="", options={**_CREATED, "slug": slug}, interval_s=_CREATED_INTERVAL_S)
+    actor = ping_actor(project.pk, address=ping.address, user_agent=ping.agent)
     try:
-        return create_check(project=project, spec=spec, resource=None, now=timezone.now()).pk
+        return create_check(actor=actor, project=project, spec=spec, resource=None, now=timezone.now()).pk
     except FieldError:
         return heartbeat_named(ping_key=key, slug=slug)
 

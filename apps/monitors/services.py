@@ -31,6 +31,8 @@ from apps.monitors.models import (
 from apps.monitors.regions import ensure_core_region
 from apps.monitors.schedule import due_span, phase_of
 from apps.net.guard import AddressPolicy, literal
+from apps.orgs.actors import Actor
+from apps.orgs.audit import record_act
 from apps.orgs.models import Project
 from apps.probes.contract import Kind, OptionError
 from apps.probes.registry import KINDS
@@ -239,6 +241,12 @@ def masked_options(check: Check) -> dict[str, Any]:
     return {**check.options, **secret}
 
 
+def audited_fields(check: Check) -> dict[str, Any]:
+    """What the audit log keeps of a check; secrets are masked."""
+    plain = {name: getattr(check, name) for name in _PLAIN}
+    return {**plain, "region_ids": list(check.region_ids), "resource": str(check.resource_id), "options": masked_options(check)}
+
+
 def create_check(*, project: Project, resource: Resource, fields: CheckFields, since_ms: int, now: datetime) -> Check:
     """Raises FieldError."""
     check_id = uuid.uuid4()
@@ -282,10 +290,15 @@ def change_check(*, check: Check, fields: CheckFields) -> tuple[str, ...]:
     return changed
 
 
-def rotate_ping_secret(*, check: Check) -> Check:
+@transaction.atomic
+def rotate_ping_secret(*, actor: Actor, check: Check, now: datetime) -> Check:
     """A new ping address; the old one is not known any more."""
     check.ping_secret = uuid.uuid4()
     check.save(update_fields=["ping_secret"])
+    record_act(
+        actor=actor, action="check.ping_secret_rotated", organization_id=check.organization_id, project_id=check.project_id,
+        subject=check, now=now,
+    )  # fmt: skip
     return check
 
 
@@ -311,22 +324,33 @@ def ensure_resource(*, project: Project, name: str) -> Resource:
     return Resource.objects.get_or_create(project=project, name=name, defaults=defaults)[0]
 
 
-def create_resource(*, project: Project, name: str) -> Resource:
+@transaction.atomic
+def create_resource(*, actor: Actor, project: Project, name: str, now: datetime) -> Resource:
     """Raises FieldError when the project has one of that name."""
     defaults = {"organization_id": project.organization_id}
     resource, is_new = Resource.objects.get_or_create(project=project, name=name, defaults=defaults)
     if not is_new:
         raise FieldError("name", "a resource of this name exists already")
+    _record_resource(actor, "resource.created", resource, now)
     return resource
 
 
-def rename_resource(*, resource: Resource, name: str) -> Resource:
+@transaction.atomic
+def rename_resource(*, actor: Actor, resource: Resource, name: str, now: datetime) -> Resource:
     """Raises FieldError when the project has another one of that name."""
     if Resource.objects.filter(project_id=resource.project_id, name=name).exclude(pk=resource.pk).exists():
         raise FieldError("name", "a resource of this name exists already")
-    resource.name = name
+    before, resource.name = resource.name, name
     resource.save(update_fields=["name"])
+    _record_resource(actor, "resource.renamed", resource, now, before={"name": before}, after={"name": name})
     return resource
+
+
+def _record_resource(actor: Actor, action: str, resource: Resource, now: datetime, **sides: Mapping[str, Any]) -> None:
+    record_act(
+        actor=actor, action=action, organization_id=resource.organization_id, project_id=resource.project_id, subject=resource,
+        now=now, **sides,
+    )  # fmt: skip
 
 
 # --- the dispatch cursor

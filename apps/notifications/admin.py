@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import cast
+
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -8,6 +10,8 @@ from django.utils import timezone
 from apps.core.admin import ReadOnlyAdmin
 from apps.notifications.models import Channel, Delivery
 from apps.notifications.services.deliveries import resend
+from apps.orgs.actors import user_actor
+from apps.orgs.models import User
 
 
 @admin.register(Channel)
@@ -30,6 +34,6 @@ class DeliveryAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Send again those that were given up", permissions=["view"])
     def send_again(self, request: HttpRequest, chosen: QuerySet[Delivery]) -> None:
-        now = timezone.now()
-        sent = sum(resend(delivery_id=pk, now=now) for pk in chosen.values_list("pk", flat=True))
+        now, actor = timezone.now(), user_actor(cast(User, request.user), request.META)
+        sent = sum(resend(actor=actor, delivery_id=pk, now=now) for pk in chosen.values_list("pk", flat=True))
         self.message_user(request, f"{sent} are sent again; the others were not given up.", messages.SUCCESS)

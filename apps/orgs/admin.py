@@ -6,7 +6,7 @@ from django.contrib.auth.models import Group
 from django.http import HttpRequest
 
 from apps.core.admin import ReadOnlyAdmin
-from apps.orgs.models import ApiKey, Membership, Organization, Project, User
+from apps.orgs.models import ApiKey, AuditEntry, Membership, Organization, Project, User
 
 admin.site.unregister(Group)  # roles are of memberships
 
@@ -69,6 +69,14 @@ class MembershipAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_select_related = ["user", "organization"]
     search_fields = ["user__email", "organization__name"]
     autocomplete_fields = ["user", "organization"]
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnlyAdmin):
+    list_display = ["created_at", "actor_name", "action", "subject_name", "address"]
+    list_filter = ["actor_kind", "action"]
+    search_fields = ["actor_name", "subject_name", "subject_id", "organization_id", "request_id"]
+    date_hierarchy = "created_at"
 
 
 @admin.register(ApiKey)

@@ -143,3 +143,31 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+
+class AuditEntry(models.Model):
+    """Who did what, when and from where. No foreign keys: it outlives what it tells of. Never changed, never deleted by hand."""
+
+    id = models.BigAutoField(primary_key=True)
+    organization_id = models.UUIDField()
+    project_id = models.UUIDField(null=True)
+    actor_kind = models.CharField(max_length=10)
+    actor_id = models.UUIDField(null=True)
+    actor_name = models.CharField(max_length=300)
+    action = models.CharField(max_length=40)
+    subject_id = models.CharField(max_length=40)
+    subject_name = models.CharField(max_length=300)
+    before = models.JSONField(null=True)
+    after = models.JSONField(null=True)
+    """Of a change what differs; secrets are masked."""
+    address = models.CharField(max_length=45, blank=True)
+    user_agent = models.CharField(max_length=200, blank=True)
+    request_id = models.CharField(max_length=40, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "audit entries"
+        indexes = [models.Index(fields=["organization_id", "-created_at"], name="auditentry_newest")]  # the log, newest first
+
+    def __str__(self) -> str:
+        return f"{self.actor_name}: {self.action} {self.subject_name}"

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection, transaction
 
+from apps.orgs.actors import SYSTEM, Actor
+from apps.orgs.audit import changes_of, record_act
 from apps.orgs.emails import normalized_email
 from apps.orgs.models import ApiKey, Membership, Organization, Project, Role, User
 from apps.orgs.selectors import digest_of, is_set_up
@@ -31,7 +35,7 @@ class SetUpError(Exception):
 
 
 @transaction.atomic
-def set_up(*, email: str, password: str, organization: str, project: str) -> tuple[User, Project]:
+def set_up(*, email: str, password: str, organization: str, project: str, now: datetime) -> tuple[User, Project]:
     """The first account: owner of a new organization, and operator of the installation. Raises SetUpError, NameTakenError.
 
     Two visitors at the same moment make one account.
@@ -47,34 +51,52 @@ def set_up(*, email: str, password: str, organization: str, project: str) -> tup
     user = User.objects.create_superuser(email, password)
     org = Organization.objects.create(name=organization)
     Membership.objects.create(organization=org, user=user, role=Role.OWNER)
-    return user, Project.objects.create(organization=org, name=project)
+    home = Project.objects.create(organization=org, name=project)
+    _record_project(Actor("user", user.pk, user.email), "organization.set_up", home, now)
+    return user, home
 
 
-def create_project(*, organization: Organization, name: str, retention_days: int = 90) -> Project:
+@transaction.atomic
+def create_project(*, actor: Actor, organization: Organization, name: str, now: datetime, retention_days: int = 90) -> Project:
     """Raises NameTakenError."""
     project, is_new = Project.objects.get_or_create(
         organization=organization, name=name, defaults={"retention_days": retention_days}
     )
     if not is_new:
         raise NameTakenError(f"A project {name!r} exists already.")
+    _record_project(actor, "project.created", project, now)
     return project
 
 
 @transaction.atomic
-def change_project(*, project: Project, name: str, retention_days: int) -> Project:
+def change_project(*, actor: Actor, project: Project, name: str, retention_days: int, now: datetime) -> Project:
     """Raises NameTakenError. The days are within their bounds: the caller has judged them."""
     if Project.objects.filter(organization_id=project.organization_id, name=name).exclude(pk=project.pk).exists():
         raise NameTakenError(f"A project {name!r} exists already.")
+    before = {"name": project.name, "retention_days": project.retention_days}
     project.name, project.retention_days = name, retention_days
     project.save(update_fields=["name", "retention_days"])
+    differs = changes_of(before, {"name": name, "retention_days": retention_days})
+    if differs[1]:
+        _record_project(actor, "project.changed", project, now, before=differs[0], after=differs[1])
     return project
 
 
+def _record_project(actor: Actor, action: str, project: Project, now: datetime, **sides: Mapping[str, Any]) -> None:
+    record_act(
+        actor=actor, action=action, organization_id=project.organization_id, project_id=project.pk, subject=project, now=now,
+        **sides,
+    )  # fmt: skip
+
+
+@transaction.atomic
 def create_api_key(
     *,
+    actor: Actor,
     project: Project,
     name: str,
     role: Role,
+    now: datetime,
     maker_role: Role = Role.OWNER,
     expires_at: datetime | None = None,
     is_script: bool = False,
@@ -93,14 +115,23 @@ def create_api_key(
         expires_at=expires_at,
         is_script=is_script,
     )
+    _record_key(actor, "api_key.created", row, now, after={"role": role})
     return row, key
 
 
-def revoke_api_key(*, key: ApiKey, now: datetime, revoker_role: Role = Role.OWNER) -> None:
+@transaction.atomic
+def revoke_api_key(*, actor: Actor, key: ApiKey, now: datetime, revoker_role: Role = Role.OWNER) -> None:
     """Raises KeyRankError: who could not make the key does not take it away."""
     if not revoker_role.covers(Role(key.role)):
         raise KeyRankError("role", "The key can do more than you: somebody with its role revokes it.")
-    ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now)
+    if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now):
+        _record_key(actor, "api_key.revoked", key, now)
+
+
+def _record_key(actor: Actor, action: str, key: ApiKey, now: datetime, **sides: Mapping[str, Any]) -> None:
+    record_act(
+        actor=actor, action=action, organization_id=key.organization_id, project_id=key.project_id, subject=key, now=now, **sides
+    )
 
 
 def note_use(*, key: ApiKey, now: datetime) -> None:
@@ -127,5 +158,5 @@ def bootstrap(*, email: str, password: str, organization: str, project: str, now
     Membership.objects.update_or_create(organization=org, user=user, defaults={"role": Role.OWNER})
     home, _ = Project.objects.get_or_create(organization=org, name=project)
     ApiKey.objects.filter(project=home, is_script=True, revoked_at=None).update(revoked_at=now)
-    _, key = create_api_key(project=home, name="script", role=Role.ADMIN, is_script=True)
+    _, key = create_api_key(actor=SYSTEM, project=home, name="script", role=Role.ADMIN, now=now, is_script=True)
     return user, home, key

@@ -6,11 +6,15 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from django.db import transaction
+
 from apps.core.throttle import Limit
 from apps.core.wake import wake
 from apps.monitors.errors import FieldError
 from apps.monitors.models import Region
 from apps.monitors.services import CheckFields
+from apps.orgs.actors import Actor
+from apps.orgs.audit import record_act
 from apps.orgs.models import Project
 from apps.probes.registry import PASSIVE
 from apps.probes.wire import Run
@@ -24,7 +28,8 @@ PATIENCE_S = 5
 """Beyond its timeout, a region that has not answered will not."""
 
 
-def start_trial(*, project: Project, fields: CheckFields, now: datetime) -> Trial:
+@transaction.atomic
+def start_trial(*, actor: Actor, project: Project, fields: CheckFields, now: datetime) -> Trial:
     if fields.kind in PASSIVE:
         raise FieldError("kind", "waits to be pinged: there is nothing to try")
     options = {**fields.options, **(fields.secrets or {})}
@@ -40,6 +45,9 @@ def start_trial(*, project: Project, fields: CheckFields, now: datetime) -> Tria
         retries=fields.retries,
         region_ids=fields.region_ids,
         created_at=now,
+    )
+    record_act(
+        actor=actor, action="check.tried", organization_id=project.organization_id, project_id=project.pk, subject=trial, now=now
     )
     wake(DISPATCH_TASK, trial=str(trial.id))
     return trial

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from django.core.cache import cache
 from django.db import transaction
@@ -11,6 +13,8 @@ from django.utils.text import slugify
 from redis.exceptions import RedisError
 
 from apps.monitors.models import Resource
+from apps.orgs.actors import Actor
+from apps.orgs.audit import changes_of, record_act
 from apps.orgs.models import Project
 from apps.statuspages.models import Component, StatusPage
 
@@ -26,7 +30,8 @@ class ComponentSpec:
     group: str = ""
 
 
-def ensure_page(*, project: Project) -> StatusPage:
+@transaction.atomic
+def ensure_page(*, actor: Actor, project: Project, now: datetime) -> StatusPage:
     """The project's page; a new one is private and shows nothing yet."""
     page = StatusPage.objects.filter(project=project).first()
     if page is not None:
@@ -37,14 +42,26 @@ def ensure_page(*, project: Project) -> StatusPage:
         number += 1
         slug = f"{wanted}-{number}"
     defaults = {"organization_id": project.organization_id, "slug": slug, "title": project.name}
-    return StatusPage.objects.get_or_create(project=project, defaults=defaults)[0]
+    page, is_new = StatusPage.objects.get_or_create(project=project, defaults=defaults)
+    if is_new:
+        _record(actor, "status_page.created", page, now)
+    return page
 
 
 @transaction.atomic
 def change_page(
-    *, page: StatusPage, title: str, slug: str, description: str, is_published: bool, components: Sequence[ComponentSpec]
+    *,
+    actor: Actor,
+    page: StatusPage,
+    title: str,
+    slug: str,
+    description: str,
+    is_published: bool,
+    components: Sequence[ComponentSpec],
+    now: datetime,
 ) -> StatusPage:
     """Everything of a page at once; components stand in the order given. Raises SlugTakenError."""
+    was = _audited(page)
     if StatusPage.objects.filter(slug=slug).exclude(pk=page.pk).exists():
         raise SlugTakenError("Another page has this address.")
     before = page.slug
@@ -60,7 +77,24 @@ def change_page(
         ]
     )
     transaction.on_commit(lambda: forget(before, slug))
+    page = StatusPage.objects.get(pk=page.pk)
+    differs = changes_of(was, _audited(page))
+    if differs[1]:
+        _record(actor, "status_page.changed", page, now, before=differs[0], after=differs[1])
     return page
+
+
+def _audited(page: StatusPage) -> dict[str, Any]:
+    components = [[str(row.resource_id), row.name, row.group] for row in page.components.order_by("position", "pk")]
+    fields = {name: getattr(page, name) for name in ("title", "slug", "description", "is_published")}
+    return {**fields, "components": components}
+
+
+def _record(actor: Actor, action: str, page: StatusPage, now: datetime, **sides: Mapping[str, Any]) -> None:
+    record_act(
+        actor=actor, action=action, organization_id=page.organization_id, project_id=page.project_id, subject=page, now=now,
+        **sides,
+    )  # fmt: skip
 
 
 def cache_key(slug: str, form: str) -> str:

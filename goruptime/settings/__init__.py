@@ -121,6 +121,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.gzip.GZipMiddleware",  # pads its answers by chance, against BREACH
     "apps.core.middleware.PolicyHeaders",
+    "apps.core.middleware.RequestId",
     "apps.core.middleware.RefuseNul",
     "apps.core.middleware.BodyLimit",
     "django.contrib.sessions.middleware.SessionMiddleware",

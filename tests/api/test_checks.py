@@ -12,6 +12,7 @@ from apps.incidents.models import CheckState
 from apps.monitors.models import Check, Resource
 from apps.monitors.services import MASK
 from apps.net.guard import AddressPolicy
+from apps.orgs.actors import SYSTEM
 from apps.orgs.models import ApiKey, Role
 from apps.orgs.services import create_api_key
 from tests.conftest import NOW, Api, Cast
@@ -95,13 +96,13 @@ def test_bad_input_names_its_field_and_leaves_nothing(api: Api, change: dict[str
     ids=["cut", "empty", "null", "list", "text", "nan", "surrogate", "bytes", "deep", "10 MB"],
 )
 def test_a_body_that_is_none(cast: Cast, raw: bytes, status: int, code: str) -> None:
-    key = create_api_key(project=cast.project, name="t", role=Role.ADMIN)[1]
+    key = create_api_key(actor=SYSTEM, now=NOW, project=cast.project, name="t", role=Role.ADMIN)[1]
     response = Client().post("/api/v1/checks/", raw, content_type="application/json", headers={"X-API-Key": key})
     assert (response.status_code, response.json()["error"]["code"]) == (status, code)
 
 
 def test_other_errors_have_the_envelope_too(api: Api, cast: Cast) -> None:
-    key = create_api_key(project=cast.project, name="t", role=Role.ADMIN)[1]
+    key = create_api_key(actor=SYSTEM, now=NOW, project=cast.project, name="t", role=Role.ADMIN)[1]
     as_form = Client().post("/api/v1/checks/", {"name": "x"}, headers={"X-API-Key": key})
     answers = [
         (api("PUT", "checks/", {}), 405),
@@ -259,13 +260,13 @@ def test_a_list_costs_the_same_for_one_and_for_many(api: Api, cast: Cast, django
 
 def test_a_key_that_ended_is_nobody(cast: Cast) -> None:
     for change in ({"expires_at": NOW}, {"revoked_at": NOW}):
-        row, key = create_api_key(project=cast.project, name="t", role=Role.ADMIN)
+        row, key = create_api_key(actor=SYSTEM, now=NOW, project=cast.project, name="t", role=Role.ADMIN)
         ApiKey.objects.filter(pk=row.pk).update(**change)
         assert Api(**{"X-API-Key": key})("GET", "checks/").status_code == 401
 
 
 def test_a_key_makes_no_stronger_key(cast: Cast) -> None:
-    key = create_api_key(project=cast.project, name="t", role=Role.ADMIN)[1]
+    key = create_api_key(actor=SYSTEM, now=NOW, project=cast.project, name="t", role=Role.ADMIN)[1]
     assert Api(**{"X-API-Key": key})("POST", "api-keys/", {"name": "x", "role": "owner"}).status_code == 400
 
 

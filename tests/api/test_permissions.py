@@ -13,6 +13,7 @@ from apps.incidents.models import Incident
 from apps.incidents.services.check_commands import create_check
 from apps.monitors.services import CheckSpec, judge_spec
 from apps.notifications.services.channels import create_channel, send_test
+from apps.orgs.actors import SYSTEM
 from apps.orgs.models import Role
 from apps.orgs.services import create_api_key
 from apps.results.trials import start_trial
@@ -127,9 +128,9 @@ def test_every_route_and_method_has_a_row() -> None:
 @pytest.fixture
 def actors(cast: Cast) -> dict[str, Api]:
     def with_role(role: Role) -> Api:
-        return Api(**{"X-API-Key": create_api_key(project=cast.project, name=role, role=role)[1]})
+        return Api(**{"X-API-Key": create_api_key(actor=SYSTEM, now=NOW, project=cast.project, name=role, role=role)[1]})
 
-    theirs = create_api_key(project=cast.others_project, name="theirs", role=Role.ADMIN)[1]
+    theirs = create_api_key(actor=SYSTEM, now=NOW, project=cast.others_project, name="theirs", role=Role.ADMIN)[1]
     return {
         "nobody": Api(),
         "stranger": Api(**{"X-API-Key": theirs}),
@@ -144,26 +145,28 @@ def actors(cast: Cast) -> dict[str, Api]:
 def test_who_gets_what(cast: Cast, actors: dict[str, Api], actor: str, method: str, name: str) -> None:
     world = World(cast)
     world.vote(world.first, eu="down")
-    channel = create_channel(project=cast.project, name="ops", kind="webhook", config={"url": "http://127.0.0.1:1/"})
+    channel = create_channel(
+        actor=SYSTEM, now=NOW, project=cast.project, name="ops", kind="webhook", config={"url": "http://127.0.0.1:1/"}
+    )
     spec = CheckSpec(name="t", kind="tcp", target="127.0.0.1:1", options={})
-    trial = start_trial(project=cast.project, fields=judge_spec(spec), now=NOW)
+    trial = start_trial(actor=SYSTEM, project=cast.project, fields=judge_spec(spec), now=NOW)
     objects = {
         "project": cast.project.pk,
         "resource": world.check.resource_id,
-        "api-key": create_api_key(project=cast.project, name="k", role=Role.VIEWER)[0].pk,
+        "api-key": create_api_key(actor=SYSTEM, now=NOW, project=cast.project, name="k", role=Role.VIEWER)[0].pk,
         "check": world.check.pk,
         "incident": Incident.objects.get().pk,
         "channel": channel.pk,
         "check-trial": trial.pk,
-        "status-page": ensure_page(project=cast.project).pk,
-        "delivery": send_test(channel=channel, now=NOW).pk,
+        "status-page": ensure_page(actor=SYSTEM, now=NOW, project=cast.project).pk,
+        "delivery": send_test(actor=SYSTEM, channel=channel, now=NOW).pk,
     }
     route = next(route for found, route, _ in routes() if found == name)
     noun = name.partition("-")[0] if name not in objects else name
     path = "/" + route.replace("<uuid:pk>", str(objects.get(noun, "")))
     if noun == "ping":
         beat = CheckSpec("beat", "heartbeat", "", {"slug": "beat"})
-        pk = create_check(project=cast.project, spec=beat, resource=None, now=NOW).pk
+        pk = create_check(actor=SYSTEM, project=cast.project, spec=beat, resource=None, now=NOW).pk
         path = f"/ping/{pk}"
     body = BODIES.get(name) if method == "POST" else {} if method == "PATCH" else None
     client = actors[actor]

@@ -16,6 +16,7 @@ from apps.incidents.services.check_commands import create_check
 from apps.monitors.models import Check
 from apps.monitors.services import MASK, CheckSpec
 from apps.notifications.models import Channel
+from apps.orgs.actors import SYSTEM
 from apps.orgs.models import Role
 from apps.orgs.services import create_api_key
 from tests.conftest import NOW, Api, Cast
@@ -25,7 +26,7 @@ HOOK = "https://hooks.example/services/T0/B0/verysecret"
 
 
 def with_role(cast: Cast, role: Role) -> Api:
-    return Api(**{"X-API-Key": create_api_key(project=cast.project, name=role, role=role)[1]})
+    return Api(**{"X-API-Key": create_api_key(actor=SYSTEM, now=NOW, project=cast.project, name=role, role=role)[1]})
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_the_address_of_a_webhook_is_whole_for_admins_alone(cast: Cast, api: Api
 
 
 def test_an_owners_key_is_made_and_revoked_by_owners_alone(cast: Cast) -> None:
-    owners = create_api_key(project=cast.project, name="owner", role=Role.OWNER)[0]
+    owners = create_api_key(actor=SYSTEM, now=NOW, project=cast.project, name="owner", role=Role.OWNER)[0]
     admin, owner = with_role(cast, Role.ADMIN), with_role(cast, Role.OWNER)
     assert admin("DELETE", f"api-keys/{owners.pk}/").status_code == 403
     assert admin("POST", "api-keys/", {"name": "x", "role": "owner"}).json()["error"]["details"].keys() == {"role"}
@@ -115,7 +116,9 @@ def test_an_address_of_the_admin_with_a_nul_is_refused(cast: Cast) -> None:
 
 
 def test_a_byte_order_mark_before_a_body_is_as_if_it_were_not_there(cast: Cast) -> None:
-    client = Client(headers={"X-API-Key": create_api_key(project=cast.project, name="k", role=Role.MEMBER)[1]})
+    client = Client(
+        headers={"X-API-Key": create_api_key(actor=SYSTEM, now=NOW, project=cast.project, name="k", role=Role.MEMBER)[1]}
+    )
     body = b"\xef\xbb\xbf" + json.dumps({"name": "a"}).encode()
     assert client.post("/api/v1/resources/", body, content_type="application/json").status_code == 201
 
@@ -165,4 +168,4 @@ def test_nonsense_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture, cast:
 
 def test_a_heartbeats_note_is_no_address(cast: Cast) -> None:
     spec = CheckSpec("beat", "heartbeat", "10.0.0.1", {})
-    assert create_check(project=cast.project, spec=spec, resource=None, now=NOW).target == "10.0.0.1"
+    assert create_check(actor=SYSTEM, project=cast.project, spec=spec, resource=None, now=NOW).target == "10.0.0.1"

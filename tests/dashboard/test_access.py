@@ -16,6 +16,7 @@ from apps.incidents.services.incident_commands import open_incident
 from apps.monitors.services import CheckSpec, judge_spec
 from apps.notifications.models import ChannelAddress
 from apps.notifications.services.channels import create_channel
+from apps.orgs.actors import SYSTEM
 from apps.orgs.models import Membership, Role, User
 from apps.orgs.services import create_api_key
 from apps.results.trials import start_trial
@@ -118,12 +119,14 @@ def addresses(cast: Cast) -> dict[str, dict[str, Any]]:
     """What stands in the addresses of pages, by the first word of their name or by the name itself."""
     world = World(cast)
     world.vote(world.first, eu="down")
-    channel = create_channel(project=cast.project, name="ops", kind="webhook", config={"url": "http://127.0.0.1:1/"})
+    channel = create_channel(
+        actor=SYSTEM, now=NOW, project=cast.project, name="ops", kind="webhook", config={"url": "http://127.0.0.1:1/"}
+    )
     spec = CheckSpec(name="t", kind="tcp", target="127.0.0.1:1", options={})
-    trial = start_trial(project=cast.project, fields=judge_spec(spec), now=NOW)
-    page = ensure_page(project=cast.project)
-    change_page(page=page, title="Web", slug="web", description="", is_published=True, components=[])
-    by_hand = open_incident(project=cast.project, title="Seen", severity="down", message="", now=NOW)  # type: ignore[arg-type]
+    trial = start_trial(actor=SYSTEM, project=cast.project, fields=judge_spec(spec), now=NOW)
+    page = ensure_page(actor=SYSTEM, now=NOW, project=cast.project)
+    change_page(actor=SYSTEM, now=NOW, page=page, title="Web", slug="web", description="", is_published=True, components=[])
+    by_hand = open_incident(actor=SYSTEM, project=cast.project, title="Seen", severity="down", message="", now=NOW)  # type: ignore[arg-type]
     people = {
         "uidb64": urlsafe_base64_encode(force_bytes(cast.alice.pk)),
         "token": default_token_generator.make_token(cast.alice),
@@ -135,7 +138,7 @@ def addresses(cast: Cast) -> dict[str, dict[str, Any]]:
         "channel": {"pk": channel.pk, "kind": "webhook"},
         "resource": {"pk": world.check.resource_id},
         "trial": {"pk": trial.pk},
-        "key": {"pk": create_api_key(project=cast.project, name="k", role=Role.VIEWER)[0].pk},
+        "key": {"pk": create_api_key(actor=SYSTEM, now=NOW, project=cast.project, name="k", role=Role.VIEWER)[0].pk},
         "status": {"slug": "web"},
         "password": people,
         "confirm": {"token": ChannelAddress.objects.create(organization=cast.organization, address="a@b.c", token="t").token},

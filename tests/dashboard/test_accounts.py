@@ -13,7 +13,7 @@ from django.test import Client
 from apps.orgs.models import Membership, Organization, Project, User
 from apps.orgs.password_reset import send_password_reset
 from apps.orgs.services import set_up
-from tests.conftest import Cast
+from tests.conftest import NOW, Cast
 
 NOT_KEPT = "max-age=0, no-cache, no-store, must-revalidate, private"
 
@@ -38,7 +38,7 @@ def test_the_demo_does_not_take_the_first_account(db: None) -> None:
     demo = Organization.objects.create(name="Demo", is_demo=True)
     Membership.objects.create(organization=demo, user=User.objects.create_user("demo@example.org", "x" * 12), role="owner")
     assert Client().get("/").headers["Location"] == "/welcome/"
-    set_up(email="me@example.org", password="correct horse", organization="Mine", project="Web")
+    set_up(email="me@example.org", password="correct horse", organization="Mine", project="Web", now=NOW)
     assert Client().get("/").headers["Location"] == "/sign-in/"
 
 

@@ -12,6 +12,7 @@ from apps.incidents.models import Incident
 from apps.incidents.services import check_commands, incident_commands
 from apps.monitors.models import Check, DispatchCursor
 from apps.monitors.services import advance_cursor
+from apps.orgs.actors import SYSTEM
 from tests.conftest import NOW, NOW_MS, Cast
 from tests.incidents.test_evaluate import status, uptime
 from tests.incidents.world import World
@@ -36,11 +37,11 @@ def test_an_edit_of_what_is_probed_cuts_and_a_new_name_does_not(cast: Cast) -> N
     world = World(cast)
     world.vote(world.first, eu="up")
     next_one = world.slots(1)[0]
-    check_commands.edit_check(check_id=world.check.id, changes={"name": "renamed"}, resource=None, now=world.moment)
+    check_commands.edit_check(actor=SYSTEM, check_id=world.check.id, changes={"name": "renamed"}, resource=None, now=world.moment)
     world.check.refresh_from_db()
     assert (world.check.name, world.check.revision) == ("renamed", 1)
     later = from_ms(world.slots(3)[2] + 3_000)
-    check_commands.edit_check(check_id=world.check.id, changes={"timeout_s": 4}, resource=None, now=later)
+    check_commands.edit_check(actor=SYSTEM, check_id=world.check.id, changes={"timeout_s": 4}, resource=None, now=later)
     row = world.row()
     assert Check.objects.get(pk=world.check.pk).revision == 2
     assert (row.due, row.slot, row.extras[-1]) == (to_ms(later), to_ms(later) - 1, to_ms(later))
@@ -51,7 +52,7 @@ def test_an_edit_of_what_is_probed_cuts_and_a_new_name_does_not(cast: Cast) -> N
 def test_a_new_target_clears_unconfirmed_streaks(cast: Cast, change: dict[str, object], expected: str) -> None:
     world = World(cast, fail_after=2)
     world.vote(world.first, eu="down")
-    check_commands.edit_check(check_id=world.check.id, changes=change, resource=None, now=world.moment)
+    check_commands.edit_check(actor=SYSTEM, check_id=world.check.id, changes=change, resource=None, now=world.moment)
     world.check.refresh_from_db()
     world.revision = 2
     world.vote(world.row().due, eu="down")
@@ -64,11 +65,11 @@ def test_a_pause_is_paused_time_and_keeps_the_incident(cast: Cast) -> None:
     world.vote(world.first, eu="up")
     world.vote(slots[0], eu="down")
     paused_at = slots[0] + 4_000
-    check_commands.pause_check(check_id=world.check.id, now=from_ms(paused_at))
+    check_commands.pause_check(actor=SYSTEM, check_id=world.check.id, now=from_ms(paused_at))
     assert status(world, paused_at + 500_000) == "paused"
     assert world.incidents()[0].status == "open"
     resumed_at = paused_at + 60_000
-    check_commands.resume_check(check_id=world.check.id, now=from_ms(resumed_at))
+    check_commands.resume_check(actor=SYSTEM, check_id=world.check.id, now=from_ms(resumed_at))
     world.check.refresh_from_db()
     world.revision = 3
     world.vote(resumed_at, eu="up")
@@ -81,7 +82,7 @@ def test_a_pause_is_paused_time_and_keeps_the_incident(cast: Cast) -> None:
 def test_pausing_twice_is_pausing_once(cast: Cast) -> None:
     world = World(cast)
     for seconds in (1, 2):
-        check_commands.pause_check(check_id=world.check.id, now=NOW + timedelta(seconds=seconds))
+        check_commands.pause_check(actor=SYSTEM, check_id=world.check.id, now=NOW + timedelta(seconds=seconds))
     assert Check.objects.get(pk=world.check.pk).revision == 2
     assert world.check.pauses.count() == 1
 
@@ -89,21 +90,21 @@ def test_pausing_twice_is_pausing_once(cast: Cast) -> None:
 def test_deleting_in_an_outage_resolves_and_tells_once(cast: Cast) -> None:
     world = World(cast)
     world.vote(world.first, eu="down")
-    check_commands.delete_check(check_id=world.check.id, now=world.moment)
+    check_commands.delete_check(actor=SYSTEM, check_id=world.check.id, now=world.moment)
     (incident,) = world.incidents()
     assert (incident.status, incident.resolution) == ("resolved", "check_deleted")
     assert world.events() == ["incident.opened", "incident.resolved"]
     with pytest.raises(Check.DoesNotExist):
-        check_commands.delete_check(check_id=world.check.id, now=world.moment)
+        check_commands.delete_check(actor=SYSTEM, check_id=world.check.id, now=world.moment)
 
 
 def test_run_now_pressed_again_answers_with_the_same_slot(cast: Cast) -> None:
     world = World(cast)
     world.vote(world.first, eu="up")
     at = from_ms(world.first + 6_000)
-    slot = check_commands.run_now(check_id=world.check.id, now=at)
-    assert check_commands.run_now(check_id=world.check.id, now=at + timedelta(seconds=2)) == slot
-    assert check_commands.run_now(check_id=world.check.id, now=at + timedelta(seconds=60)) > slot
+    slot = check_commands.run_now(actor=SYSTEM, check_id=world.check.id, now=at)
+    assert check_commands.run_now(actor=SYSTEM, check_id=world.check.id, now=at + timedelta(seconds=2)) == slot
+    assert check_commands.run_now(actor=SYSTEM, check_id=world.check.id, now=at + timedelta(seconds=60)) > slot
     assert len(world.row().extras) == 3
 
 
@@ -112,7 +113,7 @@ def test_an_extra_run_steps_between_two_regular_ones(cast: Cast) -> None:
     first, second = world.slots(2)
     world.vote(world.first, eu="up")
     world.vote(first, eu="up")
-    slot = check_commands.run_now(check_id=world.check.id, now=from_ms(first + 6_000))
+    slot = check_commands.run_now(actor=SYSTEM, check_id=world.check.id, now=from_ms(first + 6_000))
     world.vote(slot, eu="down")
     world.vote(second, eu="up")
     (incident,) = world.incidents()
@@ -121,9 +122,9 @@ def test_an_extra_run_steps_between_two_regular_ones(cast: Cast) -> None:
 
 def test_a_paused_check_is_not_run(cast: Cast) -> None:
     world = World(cast)
-    check_commands.pause_check(check_id=world.check.id, now=NOW)
+    check_commands.pause_check(actor=SYSTEM, check_id=world.check.id, now=NOW)
     with pytest.raises(check_commands.StateForbidsError):
-        check_commands.run_now(check_id=world.check.id, now=NOW)
+        check_commands.run_now(actor=SYSTEM, check_id=world.check.id, now=NOW)
 
 
 def test_a_person_cannot_resolve_what_still_fails_but_may_while_paused(cast: Cast) -> None:
@@ -131,9 +132,9 @@ def test_a_person_cannot_resolve_what_still_fails_but_may_while_paused(cast: Cas
     world.vote(world.first, eu="down")
     (incident,) = world.incidents()
     with pytest.raises(check_commands.StateForbidsError, match="still fails"):
-        incident_commands.resolve_incident(incident=incident, now=world.moment)
-    check_commands.pause_check(check_id=world.check.id, now=world.moment)
-    resolved = incident_commands.resolve_incident(incident=incident, now=world.moment)
+        incident_commands.resolve_incident(actor=SYSTEM, incident=incident, now=world.moment)
+    check_commands.pause_check(actor=SYSTEM, check_id=world.check.id, now=world.moment)
+    resolved = incident_commands.resolve_incident(actor=SYSTEM, incident=incident, now=world.moment)
     assert (resolved.status, resolved.resolution) == ("resolved", "person")
     assert world.events() == ["incident.opened", "incident.resolved"]
     assert world.row().level == 0
@@ -142,12 +143,12 @@ def test_a_person_cannot_resolve_what_still_fails_but_may_while_paused(cast: Cas
 def test_an_acknowledged_incident_still_resolves_by_recovery(cast: Cast) -> None:
     world = World(cast)
     world.vote(world.first, eu="down")
-    incident_commands.acknowledge_incident(incident=world.incidents()[0], user=cast.alice, now=world.moment)
+    incident_commands.acknowledge_incident(actor=SYSTEM, incident=world.incidents()[0], user=cast.alice, now=world.moment)
     world.vote(world.slots(1)[0], eu="up")
     (incident,) = world.incidents()
     assert (incident.status, incident.acknowledged_by) == ("resolved", cast.alice)
     with pytest.raises(check_commands.StateForbidsError):
-        incident_commands.acknowledge_incident(incident=incident, user=cast.alice, now=world.moment)
+        incident_commands.acknowledge_incident(actor=SYSTEM, incident=incident, user=cast.alice, now=world.moment)
 
 
 def test_what_opened_in_a_pause_of_messages_is_told_by_its_own_incident(cast: Cast) -> None:

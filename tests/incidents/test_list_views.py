@@ -18,6 +18,7 @@ from apps.incidents.services.incident_commands import acknowledge_incident, add_
 from apps.incidents.timeline import moments
 from apps.incidents.words import RANKS
 from apps.monitors.models import Check
+from apps.orgs.actors import SYSTEM
 from apps.results.uptime import Span, add_up, cells, worst_in, worst_of
 from tests.conftest import NOW, NOW_MS, Cast
 from tests.incidents.world import World
@@ -35,7 +36,7 @@ def test_the_databases_status_is_the_one_that_is_shown(cast: Cast) -> None:
     for world, verdict in zip(worlds, ("up", "down", "degraded", "unknown", None), strict=True):
         if verdict:
             world.vote(world.first, eu=verdict)
-    check_commands.pause_check(check_id=worlds[0].check.pk, now=NOW)
+    check_commands.pause_check(actor=SYSTEM, check_id=worlds[0].check.pk, now=NOW)
     World(cast, name="other")
     for after_s in (0, 1, 9, 11, 16, 18, 30, 100):
         now, told = from_ms(NOW_MS + after_s * 1_000), []
@@ -57,7 +58,7 @@ def test_a_summary_counts_and_its_version_turns_with_every_result(cast: Cast, wo
     after = summarize_project(project=cast.project, now=world.moment)
     assert (after.counts, after.open_incidents, after.worst) == ({"down": 1}, 1, "down")
     assert after.version != before.version
-    acknowledge_incident(incident=Incident.objects.get(), user=cast.alice, now=world.moment)
+    acknowledge_incident(actor=SYSTEM, incident=Incident.objects.get(), user=cast.alice, now=world.moment)
     assert summarize_project(project=cast.project, now=world.moment).version != after.version
     assert summarize_project(project=cast.others_project, now=NOW).total == 0
 
@@ -89,7 +90,7 @@ def test_resources_stand_worst_first_then_by_name_on_whichever_page(cast: Cast) 
     assert listed(cast, worlds["a"]) == [worlds[name].check.resource_id for name in "abcdef"], "all wait alike"
     for name, verdict in (("f", "up"), ("e", "down"), ("d", "degraded"), ("c", "down"), ("b", "up")):
         worlds[name].vote(worlds[name].first, eu=verdict)
-    check_commands.pause_check(check_id=worlds["b"].check.pk, now=worlds["b"].moment)
+    check_commands.pause_check(actor=SYSTEM, check_id=worlds["b"].check.pk, now=worlds["b"].moment)
     whole = [worlds[name].check.resource_id for name in "cedabf"]
     for start in range(7):
         for stop in range(start, 8):
@@ -127,9 +128,14 @@ def test_a_timeline_tells_what_happened_in_order(cast: Cast, world: World) -> No
     again, later = world.slots(2)
     world.vote(again, eu="down")
     incident = Incident.objects.get()
-    acknowledge_incident(incident=incident, user=cast.alice, now=world.moment)
+    acknowledge_incident(actor=SYSTEM, incident=incident, user=cast.alice, now=world.moment)
     add_update(
-        incident=incident, author=cast.alice, text="It is the disk", is_public=False, now=world.moment + timedelta(seconds=1)
+        actor=SYSTEM,
+        incident=incident,
+        author=cast.alice,
+        text="It is the disk",
+        is_public=False,
+        now=world.moment + timedelta(seconds=1),
     )
     world.vote(later, eu="up")
     told = moments(incident=Incident.objects.get())

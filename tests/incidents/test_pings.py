@@ -19,6 +19,7 @@ from apps.monitors.errors import FieldError
 from apps.monitors.models import Check, Region
 from apps.monitors.regions import ensure_core_region, ensure_region, hear_core
 from apps.monitors.services import CheckSpec
+from apps.orgs.actors import SYSTEM
 from apps.results.models import CheckRun, DeadLetter
 from apps.results.models import Ping as KeptPing
 from apps.results.pings import KEPT
@@ -35,7 +36,7 @@ class Job:
     def __init__(self, cast: Cast, **given: Any) -> None:
         options = {"grace_s": 10, **given.pop("options", {})}
         spec = CheckSpec(**{"name": "backup", "kind": "heartbeat", "target": "", "options": options, **given})
-        self.check = check_commands.create_check(project=cast.project, spec=spec, resource=None, now=NOW)
+        self.check = check_commands.create_check(actor=SYSTEM, project=cast.project, spec=spec, resource=None, now=NOW)
 
     def say(self, after_ms: int, signal: Signal = Signal.SUCCESS, **more: Any) -> None:
         ping = Ping(signal, "POST", "tests", "127.0.0.1", **more)
@@ -172,11 +173,11 @@ def test_a_long_backlog_of_deadlines_is_bounded(cast: Cast) -> None:
 def test_a_pause_forgets_what_was_waited_for_and_keeps_what_is_heard(cast: Cast) -> None:
     job = Job(cast)
     job.say(S)
-    check_commands.pause_check(check_id=job.check.pk, now=from_ms(NOW_MS + 5 * S))
+    check_commands.pause_check(actor=SYSTEM, check_id=job.check.pk, now=from_ms(NOW_MS + 5 * S))
     job.sweep(500 * S)
     job.say(501 * S)
     assert (job.runs(), KeptPing.objects.filter(check_id=job.check.pk).count()) == ([(S, 1, None)], 2)
-    check_commands.resume_check(check_id=job.check.pk, now=from_ms(NOW_MS + 600 * S))
+    check_commands.resume_check(actor=SYSTEM, check_id=job.check.pk, now=from_ms(NOW_MS + 600 * S))
     assert (job.status(600 * S), job.row().deadline) == ("pending", NOW_MS + 670 * S)
     job.sweep(671 * S)
     assert job.incidents() == [("heartbeat_missed", 670 * S, None)]
@@ -185,16 +186,20 @@ def test_a_pause_forgets_what_was_waited_for_and_keeps_what_is_heard(cast: Cast)
 def test_an_edit_counts_from_the_last_signal_unless_that_is_over(cast: Cast) -> None:
     job = Job(cast)
     job.say(S)
-    check_commands.edit_check(check_id=job.check.pk, changes={"interval_s": 600}, resource=None, now=from_ms(NOW_MS + 20 * S))
+    check_commands.edit_check(
+        actor=SYSTEM, check_id=job.check.pk, changes={"interval_s": 600}, resource=None, now=from_ms(NOW_MS + 20 * S)
+    )
     assert (job.row().deadline, job.status(30 * S)) == (NOW_MS + 611 * S, "pending")
-    check_commands.edit_check(check_id=job.check.pk, changes={"interval_s": 5}, resource=None, now=from_ms(NOW_MS + 200 * S))
+    check_commands.edit_check(
+        actor=SYSTEM, check_id=job.check.pk, changes={"interval_s": 5}, resource=None, now=from_ms(NOW_MS + 200 * S)
+    )
     assert job.row().deadline == NOW_MS + 215 * S
 
 
 def test_deleting_it_in_an_outage_resolves(cast: Cast) -> None:
     job = Job(cast)
     job.say(S, Signal.FAIL)
-    check_commands.delete_check(check_id=job.check.pk, now=from_ms(NOW_MS + 5 * S))
+    check_commands.delete_check(actor=SYSTEM, check_id=job.check.pk, now=from_ms(NOW_MS + 5 * S))
     assert job.incidents()[0][2] == 5 * S
     with pytest.raises(Check.DoesNotExist):
         job.say(6 * S)
@@ -203,18 +208,22 @@ def test_deleting_it_in_an_outage_resolves(cast: Cast) -> None:
 
 def test_it_has_nothing_to_run_or_to_try(cast: Cast) -> None:
     with pytest.raises(check_commands.StateForbidsError, match="waits to be pinged"):
-        check_commands.run_now(check_id=Job(cast).check.pk, now=NOW)
+        check_commands.run_now(actor=SYSTEM, check_id=Job(cast).check.pk, now=NOW)
 
 
 def test_it_becomes_a_probe_and_a_probe_becomes_it(cast: Cast) -> None:
     job = Job(cast)
     job.say(S)
     to_http = {"kind": "http", "target": "http://127.0.0.1:1/"}
-    check = check_commands.edit_check(check_id=job.check.pk, changes=to_http, resource=None, now=from_ms(NOW_MS + 2 * S))
+    check = check_commands.edit_check(
+        actor=SYSTEM, check_id=job.check.pk, changes=to_http, resource=None, now=from_ms(NOW_MS + 2 * S)
+    )
     regions = sorted(region.pk for region in cast.regions.values())
     assert (sorted(check.region_ids), job.row().deadline, job.row().extras) == (regions, None, [NOW_MS + 2 * S])
     back = {"kind": "heartbeat", "target": ""}
-    check = check_commands.edit_check(check_id=job.check.pk, changes=back, resource=None, now=from_ms(NOW_MS + 3 * S))
+    check = check_commands.edit_check(
+        actor=SYSTEM, check_id=job.check.pk, changes=back, resource=None, now=from_ms(NOW_MS + 3 * S)
+    )
     assert check.region_ids == [ensure_core_region().pk]
     job.say(4 * S)
     assert job.status(4 * S) == "up"
@@ -239,8 +248,7 @@ def test_the_core_is_no_region_for_workers(cast: Cast) -> None:
     with pytest.raises(FieldError, match="heartbeats"):
         ensure_region(slug="core")
     with pytest.raises(FieldError, match="not an enabled region"):
-        check_commands.create_check(
-            project=cast.project, resource=None, now=NOW,
+        check_commands.create_check(actor=SYSTEM, project=cast.project, resource=None, now=NOW,
             spec=CheckSpec("site", "http", "http://127.0.0.1:1/", {}, regions=("core",)),
         )  # fmt: skip
 
@@ -280,9 +288,9 @@ def test_the_core_is_given_time_to_be_heard_before_anybody_is_blamed(cast: Cast)
 def test_a_ping_during_a_pause_counts_for_nobody_and_harms_nobody(cast: Cast) -> None:
     job = Job(cast)
     job.say(S)
-    check_commands.pause_check(check_id=job.check.pk, now=from_ms(NOW_MS + 5 * S))
+    check_commands.pause_check(actor=SYSTEM, check_id=job.check.pk, now=from_ms(NOW_MS + 5 * S))
     job.say(30 * S)
-    check_commands.resume_check(check_id=job.check.pk, now=from_ms(NOW_MS + 40 * S))
+    check_commands.resume_check(actor=SYSTEM, check_id=job.check.pk, now=from_ms(NOW_MS + 40 * S))
     assert job.row().deadline == NOW_MS + 110 * S
 
 
@@ -290,9 +298,13 @@ def test_a_note_is_no_edit_and_a_run_on_its_way_is_not_missed(cast: Cast) -> Non
     job = Job(cast, options={"max_runtime_s": 600})
     job.say(S)
     job.say(50 * S, Signal.START)
-    check_commands.edit_check(check_id=job.check.pk, changes={"target": "restic"}, resource=None, now=from_ms(NOW_MS + 55 * S))
+    check_commands.edit_check(
+        actor=SYSTEM, check_id=job.check.pk, changes={"target": "restic"}, resource=None, now=from_ms(NOW_MS + 55 * S)
+    )
     assert (Check.objects.get(pk=job.check.pk).revision, job.row().deadline) == (1, NOW_MS + 650 * S)
-    check_commands.edit_check(check_id=job.check.pk, changes={"fail_after": 2}, resource=None, now=from_ms(NOW_MS + 60 * S))
+    check_commands.edit_check(
+        actor=SYSTEM, check_id=job.check.pk, changes={"fail_after": 2}, resource=None, now=from_ms(NOW_MS + 60 * S)
+    )
     assert job.row().deadline == NOW_MS + 130 * S
 
 
@@ -300,7 +312,9 @@ def test_what_a_probe_saw_ends_where_it_becomes_a_heartbeat(cast: Cast) -> None:
     world = World(cast)
     world.vote(world.first, eu="up")
     later = from_ms(NOW_MS + 3 * S)
-    check_commands.edit_check(check_id=world.check.pk, changes={"kind": "heartbeat", "target": ""}, resource=None, now=later)
+    check_commands.edit_check(
+        actor=SYSTEM, check_id=world.check.pk, changes={"kind": "heartbeat", "target": ""}, resource=None, now=later
+    )
     check = Check.objects.select_related("state").get(pk=world.check.pk)
     sums = uptime(check=check, start=NOW, end=from_ms(NOW_MS + 100 * S))
     assert 0 < sums.up <= 3 * S  # at the most until its next slot, which nobody answered
@@ -315,7 +329,9 @@ def test_an_edit_in_the_same_millisecond_sends_a_steady_ping_the_long_way(cast: 
 
     def edited_meanwhile(addresses: Any) -> Any:
         rows = seen(addresses)
-        check_commands.edit_check(check_id=job.check.pk, changes={"fail_after": 3}, resource=None, now=from_ms(NOW_MS + S))
+        check_commands.edit_check(
+            actor=SYSTEM, check_id=job.check.pk, changes={"fail_after": 3}, resource=None, now=from_ms(NOW_MS + S)
+        )
         return rows
 
     monkeypatch.setattr(pings, "_read_unlocked", edited_meanwhile)

@@ -12,6 +12,7 @@ from apps.incidents.services.evaluate import evaluate_checks
 from apps.monitors.models import Check
 from apps.monitors.schedule import phase_of
 from apps.monitors.services import CheckSpec
+from apps.orgs.actors import SYSTEM
 from apps.probes.reasons import Reason, Verdict
 from apps.probes.wire import Run
 from apps.results.services import RecordedRun, record_runs
@@ -29,7 +30,7 @@ class World:
         given = {"name": "site", "kind": "http", "target": "http://127.0.0.1:1/", "options": {}, "interval_s": 10, "timeout_s": 5}
         self.now = NOW_MS
         self.check: Check = check_commands.create_check(
-            project=cast.project, spec=CheckSpec(**{"regions": ("eu",), **given, **spec}), resource=None, now=NOW
+            actor=SYSTEM, project=cast.project, spec=CheckSpec(**{"regions": ("eu",), **given, **spec}), resource=None, now=NOW
         )
         self.first = self.row().due
         self.revision = 1

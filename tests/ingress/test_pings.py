@@ -14,6 +14,7 @@ from apps.incidents.models import CheckState
 from apps.incidents.services.check_commands import create_check
 from apps.monitors.models import Check
 from apps.monitors.services import CheckSpec
+from apps.orgs.actors import SYSTEM
 from apps.orgs.models import Organization, Project
 from apps.results.models import Ping
 from tests.conftest import NOW, Api, Cast
@@ -136,7 +137,7 @@ def test_a_client_of_healthchecks_io_works_unchanged(live_server: LiveServer) ->
     """The package `healthchecks-decorator` from PyPI: start, end with words, and failure, over a socket."""
     project = Project.objects.create(organization=Organization.objects.create(name="Acme"), name="Web")
     spec = CheckSpec("nightly", "heartbeat", "", {})
-    pk = create_check(project=project, spec=spec, resource=None, now=NOW).pk
+    pk = create_check(actor=SYSTEM, project=project, spec=spec, resource=None, now=NOW).pk
 
     @healthcheck(url=f"{live_server.url}/ping/{pk}", send_start=True, send_diagnostics=True)
     def job(*, fails: bool) -> dict[str, int]:

@@ -24,6 +24,7 @@ from apps.notifications.services.addresses import confirm_address, send_confirma
 from apps.notifications.services.channels import create_channel, send_test
 from apps.notifications.services.deliveries import deliver
 from apps.notifications.words import body, subject
+from apps.orgs.actors import SYSTEM
 from tests.conftest import NOW, Cast
 
 PAYLOAD: dict[str, Any] = {
@@ -210,27 +211,29 @@ def test_user_name_and_password_of_an_address_are_sent(receiver: Any) -> None:
 def test_nothing_but_one_mail_goes_to_an_address_whose_owner_did_not_agree(cast: Cast) -> None:
     """Of a member's own address nobody needs to be asked."""
     config = {"to": ["stranger@elsewhere.example", "Alice@example.org"]}
-    channel = create_channel(project=cast.project, name="Buy now", kind="email", config=config)
-    create_channel(project=cast.project, name="Buy more", kind="email", config=config)
+    channel = create_channel(actor=SYSTEM, now=NOW, project=cast.project, name="Buy now", kind="email", config=config)
+    create_channel(actor=SYSTEM, now=NOW, project=cast.project, name="Buy more", kind="email", config=config)
     (row,) = ChannelAddress.objects.all()
     assert [send_confirmation(address_id=row.pk, now=NOW) for _ in range(3)] == [True, False, False]
     (asked,) = mail.outbox
     assert (asked.to, "Buy" in f"{asked.subject}{asked.body}") == (["stranger@elsewhere.example"], False)
-    deliver(delivery_id=send_test(channel=channel, now=NOW).id, now=NOW)
+    deliver(delivery_id=send_test(actor=SYSTEM, channel=channel, now=NOW).id, now=NOW)
     assert mail.outbox[1].to == ["Alice@example.org"]
     link = str(asked.body).split("http://127.0.0.1:8000")[2].split()[0]
     assert Client().get(link).status_code == 200
-    deliver(delivery_id=send_test(channel=channel, now=NOW).id, now=NOW)
+    deliver(delivery_id=send_test(actor=SYSTEM, channel=channel, now=NOW).id, now=NOW)
     assert mail.outbox[2].to == ["Alice@example.org"]  # to open the link is not to agree: programs open every link
     assert b"Confirmed" in Client().post(link).content
-    deliver(delivery_id=send_test(channel=channel, now=NOW).id, now=NOW)
+    deliver(delivery_id=send_test(actor=SYSTEM, channel=channel, now=NOW).id, now=NOW)
     assert mail.outbox[3].to == config["to"]
     assert confirm_address(token="of nobody", now=NOW) is None
 
 
 def test_where_nobody_agreed_a_message_says_why_it_was_not_sent(cast: Cast) -> None:
-    channel = create_channel(project=cast.project, name="x", kind="email", config={"to": ["stranger@elsewhere.example"]})
-    delivery = send_test(channel=channel, now=NOW)
+    channel = create_channel(
+        actor=SYSTEM, now=NOW, project=cast.project, name="x", kind="email", config={"to": ["stranger@elsewhere.example"]}
+    )
+    delivery = send_test(actor=SYSTEM, channel=channel, now=NOW)
     assert deliver(delivery_id=delivery.id, now=NOW) == Delivery.Status.DEAD
     assert "is confirmed" in Delivery.objects.get(pk=delivery.pk).error
 
@@ -238,8 +241,10 @@ def test_where_nobody_agreed_a_message_says_why_it_was_not_sent(cast: Cast) -> N
 def test_mails_of_a_project_are_limited_and_none_is_lost(cast: Cast, settings: Any) -> None:
     cache.clear()
     settings.MAILS_PER_MINUTE = 3
-    channel = create_channel(project=cast.project, name="x", kind="email", config={"to": ["alice@example.org"]})
-    deliveries = [send_test(channel=channel, now=NOW) for _ in range(5)]
+    channel = create_channel(
+        actor=SYSTEM, now=NOW, project=cast.project, name="x", kind="email", config={"to": ["alice@example.org"]}
+    )
+    deliveries = [send_test(actor=SYSTEM, channel=channel, now=NOW) for _ in range(5)]
     outcomes = [deliver(delivery_id=delivery.id, now=NOW) for delivery in deliveries]
     assert (outcomes.count(Delivery.Status.SENT), outcomes.count(Delivery.Status.PENDING)) == (3, 2)
     assert set(Delivery.objects.filter(status="pending").values_list("attempts", flat=True)) == {0}

@@ -16,6 +16,7 @@ from apps.notifications.services import deliveries
 from apps.notifications.services.channels import create_channel, delete_channel, send_test
 from apps.notifications.services.deliveries import claim, deliver, waiting_deliveries
 from apps.notifications.services.outbox import expand_waiting
+from apps.orgs.actors import SYSTEM
 from tests.conftest import NOW, Cast
 from tests.incidents.world import World
 
@@ -41,7 +42,7 @@ def line(monkeypatch: pytest.MonkeyPatch) -> Wire:
 
 
 def channel(cast: Cast) -> Channel:
-    return create_channel(project=cast.project, name="ops", kind="wire", config={})
+    return create_channel(actor=SYSTEM, now=NOW, project=cast.project, name="ops", kind="wire", config={})
 
 
 def deliver_all(now: Any, rounds: int = 5) -> None:
@@ -98,7 +99,7 @@ def test_who_never_got_the_opening_hears_no_resolve(cast: Cast, line: Wire) -> N
 
 
 def test_one_sender_at_a_time_until_its_lease_ends(cast: Cast, line: Wire) -> None:
-    delivery = send_test(channel=channel(cast), now=NOW)
+    delivery = send_test(actor=SYSTEM, channel=channel(cast), now=NOW)
     assert claim(delivery_id=delivery.id, now=NOW) is not None
     assert claim(delivery_id=delivery.id, now=NOW + timedelta(seconds=30)) is None
     again = claim(delivery_id=delivery.id, now=NOW + timedelta(seconds=61))
@@ -107,7 +108,7 @@ def test_one_sender_at_a_time_until_its_lease_ends(cast: Cast, line: Wire) -> No
 
 
 def test_a_sender_whose_lease_ended_marks_nothing(cast: Cast, line: Wire) -> None:
-    delivery = send_test(channel=channel(cast), now=NOW)
+    delivery = send_test(actor=SYSTEM, channel=channel(cast), now=NOW)
     first = claim(delivery_id=delivery.id, now=NOW)
     second = claim(delivery_id=delivery.id, now=NOW + timedelta(seconds=61))
     assert first is not None
@@ -118,7 +119,7 @@ def test_a_sender_whose_lease_ended_marks_nothing(cast: Cast, line: Wire) -> Non
 
 
 def test_it_gives_up_after_its_last_attempt_with_the_reason(cast: Cast, line: Wire) -> None:
-    delivery = send_test(channel=channel(cast), now=NOW)
+    delivery = send_test(actor=SYSTEM, channel=channel(cast), now=NOW)
     line.trouble = SendError("no answer")
     for hour in range(deliveries.MAX_ATTEMPTS + 3):
         deliver(delivery_id=delivery.id, now=NOW + timedelta(hours=2 * hour))
@@ -127,7 +128,7 @@ def test_it_gives_up_after_its_last_attempt_with_the_reason(cast: Cast, line: Wi
 
 
 def test_a_receiver_that_asks_for_patience_gets_it(cast: Cast, line: Wire) -> None:
-    delivery = send_test(channel=channel(cast), now=NOW)
+    delivery = send_test(actor=SYSTEM, channel=channel(cast), now=NOW)
     line.trouble = SendError("busy", retry_after_s=900)
     deliver(delivery_id=delivery.id, now=NOW)
     delivery.refresh_from_db()
@@ -150,7 +151,7 @@ def test_a_channel_that_never_heard_of_the_opening_hears_no_resolve(cast: Cast, 
 
 
 def test_channels_of_other_projects_and_disabled_ones_hear_nothing(cast: Cast, line: Wire) -> None:
-    create_channel(project=cast.others_project, name="theirs", kind="wire", config={})
+    create_channel(actor=SYSTEM, now=NOW, project=cast.others_project, name="theirs", kind="wire", config={})
     off = channel(cast)
     Channel.objects.filter(pk=off.pk).update(is_enabled=False)
     world = World(cast)
@@ -162,13 +163,13 @@ def test_channels_of_other_projects_and_disabled_ones_hear_nothing(cast: Cast, l
 
 def test_a_receiver_that_hangs_does_not_hold_every_sender(cast: Cast, line: Wire) -> None:
     slow = channel(cast)
-    waiting = [send_test(channel=slow, now=NOW) for _ in range(4)]
+    waiting = [send_test(actor=SYSTEM, channel=slow, now=NOW) for _ in range(4)]
     claims = [claim(delivery_id=delivery.id, now=NOW) for delivery in waiting]
     assert sum(claim is not None for claim in claims) == deliveries.SENDERS_PER_CHANNEL
 
 
 def test_the_sweep_tells_of_a_delivery_once_in_a_while(cast: Cast, line: Wire) -> None:
-    delivery = send_test(channel=channel(cast), now=NOW)
+    delivery = send_test(actor=SYSTEM, channel=channel(cast), now=NOW)
     assert waiting_deliveries(now=NOW) == [delivery.id]
     assert waiting_deliveries(now=NOW + timedelta(seconds=2)) == []
     assert waiting_deliveries(now=NOW + timedelta(seconds=8)) == [delivery.id]
@@ -176,7 +177,7 @@ def test_the_sweep_tells_of_a_delivery_once_in_a_while(cast: Cast, line: Wire) -
 
 def test_deleting_a_channel_ends_what_waits(cast: Cast, line: Wire) -> None:
     gone = channel(cast)
-    delivery = send_test(channel=gone, now=NOW)
-    delete_channel(channel=gone, now=NOW)
+    delivery = send_test(actor=SYSTEM, channel=gone, now=NOW)
+    delete_channel(actor=SYSTEM, channel=gone, now=NOW)
     delivery.refresh_from_db()
     assert (delivery.status, delivery.error) == ("dead", "the channel was deleted")

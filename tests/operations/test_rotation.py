@@ -14,6 +14,7 @@ from apps.core.rotation import encrypted_fields
 from apps.incidents.services import check_commands
 from apps.monitors.models import Check, Region
 from apps.monitors.services import CheckSpec
+from apps.orgs.actors import SYSTEM
 from tests.conftest import NOW, Cast
 
 
@@ -30,7 +31,7 @@ def raw() -> bytes:
 @pytest.fixture
 def secret(cast: Cast) -> dict[str, object]:
     spec = CheckSpec("site", "http", "http://127.0.0.1:1/", {"headers": {"Authorization": "Bearer x"}})
-    check_commands.create_check(project=cast.project, spec=spec, resource=None, now=NOW)
+    check_commands.create_check(actor=SYSTEM, project=cast.project, spec=spec, resource=None, now=NOW)
     return {"headers": {"Authorization": "Bearer x"}}
 
 

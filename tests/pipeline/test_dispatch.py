@@ -11,6 +11,7 @@ from apps.incidents.services import check_commands
 from apps.monitors.models import Check, Region
 from apps.monitors.selectors import due_checks, due_now
 from apps.monitors.services import CheckSpec
+from apps.orgs.actors import SYSTEM
 from apps.pipeline import dispatch
 from apps.pipeline.ingest import Memory, ingest
 from apps.probes import wire
@@ -64,7 +65,9 @@ def check(cast: Cast, **changes: Any) -> Check:
         "interval_s": 10,
         "timeout_s": 5,
     }
-    return check_commands.create_check(project=cast.project, spec=CheckSpec(**{**given, **changes}), resource=None, now=NOW)
+    return check_commands.create_check(
+        actor=SYSTEM, project=cast.project, spec=CheckSpec(**{**given, **changes}), resource=None, now=NOW
+    )
 
 
 def test_every_slot_is_sent_once_to_every_region(cast: Cast, sent: list[tuple[str, dict[str, Any]]]) -> None:
@@ -99,7 +102,7 @@ def test_a_gap_is_not_made_up_for(cast: Cast, sent: list[tuple[str, dict[str, An
 def test_regions_not_heard_from_and_paused_checks_get_nothing(cast: Cast, sent: list[tuple[str, dict[str, Any]]]) -> None:
     Region.objects.filter(slug="us").update(heard_at_ms=NOW_MS - 901_000)
     row = check(cast)
-    check_commands.pause_check(check_id=row.id, now=NOW)
+    check_commands.pause_check(actor=SYSTEM, check_id=row.id, now=NOW)
     for second in range(15):
         dispatch.send_due(now=NOW + timedelta(seconds=second))
     assert {queue for queue, _ in sent} == {"probe.eu"}
@@ -155,7 +158,9 @@ def test_a_job_carries_what_its_region_saw_last(cast: Cast, sent: list[tuple[str
     came(NOW_MS - 10_000, "a")
     came(NOW_MS - 20_000, "older")
     assert carried() == {"probe.eu": {"answers": ["a"]}, "probe.us": None}
-    check_commands.edit_check(check_id=row.id, changes={"target": "f.test"}, resource=None, now=NOW + timedelta(seconds=1))
+    check_commands.edit_check(
+        actor=SYSTEM, check_id=row.id, changes={"target": "f.test"}, resource=None, now=NOW + timedelta(seconds=1)
+    )
     assert carried() == {"probe.eu": None, "probe.us": None}
 
 

@@ -17,6 +17,7 @@ from apps.incidents.services import check_commands
 from apps.monitors.models import Check, Region
 from apps.monitors.selectors import liveness_of
 from apps.monitors.services import CheckSpec
+from apps.orgs.actors import SYSTEM
 from apps.pipeline.ingest import Memory, ingest
 from apps.probes import wire
 from apps.results.models import CheckRun, DeadLetter
@@ -28,7 +29,9 @@ def make_checks(cast: Cast, count: int, *regions: str) -> list[Check]:
     spec = CheckSpec(
         name="c", kind="http", target="http://127.0.0.1:1/", options={}, interval_s=10, timeout_s=5, regions=regions or ("eu",)
     )
-    return [check_commands.create_check(project=cast.project, spec=spec, resource=None, now=NOW) for _ in range(count)]
+    return [
+        check_commands.create_check(actor=SYSTEM, project=cast.project, spec=spec, resource=None, now=NOW) for _ in range(count)
+    ]
 
 
 def row(check: Check, verdict: str = "up", /, **changes: Any) -> dict[str, Any]:
@@ -237,6 +240,8 @@ def test_a_certificate_is_a_row_of_its_own(cast: Cast) -> None:
 
 def test_an_extra_region_does_not_count_when_it_was_taken_off(cast: Cast) -> None:
     (check,) = make_checks(cast, 1, "eu", "us")
-    check_commands.edit_check(check_id=check.id, changes={"regions": ("eu",)}, resource=None, now=from_ms(NOW_MS + 1))
+    check_commands.edit_check(
+        actor=SYSTEM, check_id=check.id, changes={"regions": ("eu",)}, resource=None, now=from_ms(NOW_MS + 1)
+    )
     take(message(cast.regions["us"], [row(check, "down", revision=2, slot=NOW_MS + 1)]))
     assert Incident.objects.count() == 0

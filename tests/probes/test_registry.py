@@ -15,6 +15,7 @@ from apps.incidents.services.check_commands import create_check
 from apps.monitors.services import CheckSpec
 from apps.net.guard import AddressPolicy
 from apps.net.network import Network
+from apps.orgs.actors import SYSTEM
 from apps.probes import docs_generator, runner
 from apps.probes.contract import Kind, OptionError, OptionField, Outcome, ProbeContext, RawOptions, stored_fields
 from apps.probes.reasons import MEANINGS, Reason, Verdict
@@ -127,7 +128,7 @@ def test_a_module_and_a_line_add_a_kind(monkeypatch: pytest.MonkeyPatch, cast: C
             "details"
         ]
     )
-    create_check(project=cast.project, spec=CheckSpec("p", "parrot", "p", {}), resource=None, now=NOW)
+    create_check(actor=SYSTEM, project=cast.project, spec=CheckSpec("p", "parrot", "p", {}), resource=None, now=NOW)
 
     async def main() -> Any:
         network = Network(AddressPolicy())

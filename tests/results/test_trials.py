@@ -8,6 +8,7 @@ import pytest
 
 from apps.core.clock import to_ms
 from apps.monitors.services import CheckSpec, judge_spec
+from apps.orgs.actors import SYSTEM
 from apps.orgs.models import Role
 from apps.orgs.services import create_api_key
 from apps.pipeline.ingest import Memory, ingest
@@ -28,7 +29,7 @@ def trial(cast: Cast) -> Trial:
         options={"headers": {"Authorization": "Bearer x"}},
         regions=("eu", "us"),
     )
-    return start_trial(project=cast.project, fields=judge_spec(spec), now=NOW)
+    return start_trial(actor=SYSTEM, project=cast.project, fields=judge_spec(spec), now=NOW)
 
 
 def answer(cast: Cast, trial: Trial, region: str = "eu", **changes: Any) -> None:
@@ -42,7 +43,7 @@ def test_it_is_sent_once_it_is_committed(
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True):
         spec = CheckSpec(name="t", kind="tcp", target="127.0.0.1:1", options={})
-        trial = start_trial(project=cast.project, fields=judge_spec(spec), now=NOW)
+        trial = start_trial(actor=SYSTEM, project=cast.project, fields=judge_spec(spec), now=NOW)
     assert woken == [("pipeline.dispatch_trial", {"trial": str(trial.id)})]
 
 
@@ -99,6 +100,6 @@ def test_the_api_starts_one_and_tells_what_came(cast: Cast, api: Api) -> None:
 
 
 def test_a_viewers_key_starts_none(cast: Cast) -> None:
-    _, key = create_api_key(project=cast.project, name="v", role=Role.VIEWER)
+    _, key = create_api_key(actor=SYSTEM, now=NOW, project=cast.project, name="v", role=Role.VIEWER)
     body = {"name": "t", "kind": "tcp", "target": "127.0.0.1:1"}
     assert Api(**{"X-API-Key": key})("POST", "checks/trial/", body).status_code == 403

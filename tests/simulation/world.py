@@ -29,6 +29,7 @@ from apps.notifications.models import Delivery
 from apps.notifications.registry import CHANNEL_KINDS
 from apps.notifications.services import deliveries, outbox
 from apps.notifications.services.channels import create_channel as create_notification_channel
+from apps.orgs.actors import SYSTEM
 from apps.pipeline import dispatch
 from apps.pipeline.ingest import Memory, ingest
 from apps.probes import wire
@@ -99,7 +100,9 @@ class World:
         monkeypatch.setattr(dispatch, "current_app", _Broker(self))
         monkeypatch.setitem(CHANNEL_KINDS, "webhook", replace(CHANNEL_KINDS["webhook"], send=self._receive))
         config = {"url": "http://127.0.0.1:9/", "secret": "0123456789abcdef"}
-        create_notification_channel(project=cast.project, name="ops", kind="webhook", config=config)
+        create_notification_channel(
+            actor=SYSTEM, now=from_ms(NOW_MS), project=cast.project, name="ops", kind="webhook", config=config
+        )
         self.sites = [self._site(cast, index, slugs) for index in range(fate.between(1, 2))]
 
     def _site(self, cast: Cast, index: int, slugs: list[str]) -> Site:
@@ -109,7 +112,7 @@ class World:
             regions=tuple(slugs), quorum=fate.random.choice([None, None, len(slugs)]),
             fail_after=fate.between(1, 2), recover_after=fate.between(1, 2),
         )  # fmt: skip
-        check = check_commands.create_check(project=cast.project, spec=spec, resource=None, now=from_ms(self.now))
+        check = check_commands.create_check(actor=SYSTEM, project=cast.project, spec=spec, resource=None, now=from_ms(self.now))
         outages, at = [], self.now + fate.between(0, 30) * 1000
         while at < self.calm_from:
             length = fate.between(2, 30) * 1000

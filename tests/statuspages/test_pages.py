@@ -10,6 +10,7 @@ from django.test import Client
 from apps.core.timed_postgres.patience import connected
 from apps.incidents.models import Incident
 from apps.incidents.services.incident_commands import add_update
+from apps.orgs.actors import SYSTEM
 from apps.orgs.models import Project
 from apps.statuspages import views
 from apps.statuspages.models import StatusPage
@@ -26,10 +27,10 @@ def world(cast: Cast) -> World:
 
 
 def publish(world: World, **changes: Any) -> StatusPage:
-    page = ensure_page(project=world.cast.project)
+    page = ensure_page(actor=SYSTEM, now=NOW, project=world.cast.project)
     values: dict[str, Any] = {"title": "Acme", "slug": "acme", "description": "", "is_published": True}
     components = [ComponentSpec(world.check.resource, "Checkout", "Shop")]
-    return change_page(page=page, components=components, **{**values, **changes})
+    return change_page(actor=SYSTEM, now=NOW, page=page, components=components, **{**values, **changes})
 
 
 def test_a_page_is_private_until_it_is_published(world: World, django_capture_on_commit_callbacks: Any) -> None:
@@ -47,8 +48,8 @@ def test_it_says_what_is_down_and_nothing_of_targets_or_reasons(world: World, mo
     page = publish(world)
     world.vote(world.first, eu="down")
     incident = Incident.objects.get()
-    add_update(incident=incident, author=world.cast.alice, text="Internal words", is_public=False, now=world.moment)
-    add_update(incident=incident, author=world.cast.alice, text="We are on it", is_public=True, now=world.moment)
+    add_update(actor=SYSTEM, incident=incident, author=world.cast.alice, text="Internal words", is_public=False, now=world.moment)
+    add_update(actor=SYSTEM, incident=incident, author=world.cast.alice, text="We are on it", is_public=True, now=world.moment)
     view = view_of(page=page, now=world.moment)
     assert (view.status, view.sentence) == ("down", "Checkout is down")
     monkeypatch.setattr("django.utils.timezone.now", lambda: world.moment)
@@ -143,22 +144,22 @@ def test_a_page_is_asked_of_the_database_once_in_a_while(world: World, django_as
 
 
 def test_the_queries_do_not_grow_with_the_components(cast: Cast, django_assert_num_queries: Any) -> None:
-    page = ensure_page(project=cast.project)
+    page = ensure_page(actor=SYSTEM, now=NOW, project=cast.project)
     worlds = [World(cast, name=f"c{n}") for n in range(8)]
     for count in (1, 8):
         specs = [ComponentSpec(world.check.resource) for world in worlds[:count]]
-        change_page(page=page, title="A", slug="a", description="", is_published=True, components=specs)
+        change_page(actor=SYSTEM, now=NOW, page=page, title="A", slug="a", description="", is_published=True, components=specs)
         with django_assert_num_queries(6):
             view_of(page=page, now=worlds[0].moment)
 
 
 def test_two_pages_do_not_share_an_address(cast: Cast, world: World) -> None:
     publish(world)
-    theirs = ensure_page(project=cast.others_project)
+    theirs = ensure_page(actor=SYSTEM, now=NOW, project=cast.others_project)
     with pytest.raises(SlugTakenError):
-        change_page(page=theirs, title="x", slug="acme", description="", is_published=True, components=[])
+        change_page(actor=SYSTEM, now=NOW, page=theirs, title="x", slug="acme", description="", is_published=True, components=[])
     twin = Project.objects.create(organization=cast.organization, name="acme")
-    assert ensure_page(project=twin).slug != ensure_page(project=cast.project).slug
+    assert ensure_page(actor=SYSTEM, now=NOW, project=twin).slug != ensure_page(actor=SYSTEM, now=NOW, project=cast.project).slug
 
 
 def test_the_api_makes_changes_and_refuses_others_resources(cast: Cast, world: World, api: Api, stranger: Api) -> None:

@@ -16,7 +16,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.api.caller import Caller, caller_of
+from apps.api.caller import Caller, actor_of, caller_of
 from apps.api.scope import get_or_404, mine, project_named, uuid_parameter
 from apps.api.strict import StrictCharField, StrictIntegerField, StrictSerializer
 from apps.api.throttling import ensure_within
@@ -203,7 +203,7 @@ class CheckList(GenericAPIView[Check]):
         resource = _resource(project, values.get("resource"))
         now = timezone.now()
         spec = CheckSpec(**{"options": {}, "target": "", **chosen(values)})
-        check = check_commands.create_check(project=project, spec=spec, resource=resource, now=now)
+        check = check_commands.create_check(actor=actor_of(self.request), project=project, spec=spec, resource=resource, now=now)
         return Response(_shown([check], now, caller=caller_of(request))[0], status=status.HTTP_201_CREATED)
 
 
@@ -234,25 +234,31 @@ class CheckDetail(OneCheck):
         if values.get("project", check.project_id) != check.project_id:
             raise ValidationError({"project": ["A check stays in its project."]})
         resource = _resource(check.project, values.get("resource"))
-        changed = check_commands.edit_check(check_id=pk, changes=chosen(values), resource=resource, now=timezone.now())
+        changed = check_commands.edit_check(
+            actor=actor_of(self.request), check_id=pk, changes=chosen(values), resource=resource, now=timezone.now()
+        )
         return self.answer(changed)
 
     @extend_schema(responses={204: None})
     def delete(self, _request: Request, pk: uuid.UUID) -> Response:
-        check_commands.delete_check(check_id=self.check(pk).id, now=timezone.now())
+        check_commands.delete_check(actor=actor_of(self.request), check_id=self.check(pk).id, now=timezone.now())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 class CheckPause(OneCheck):
     @extend_schema(request=None)
     def post(self, _request: Request, pk: uuid.UUID) -> Response:
-        return self.answer(check_commands.pause_check(check_id=self.check(pk).id, now=timezone.now()))
+        return self.answer(
+            check_commands.pause_check(actor=actor_of(self.request), check_id=self.check(pk).id, now=timezone.now())
+        )
 
 
 class CheckResume(OneCheck):
     @extend_schema(request=None)
     def post(self, _request: Request, pk: uuid.UUID) -> Response:
-        return self.answer(check_commands.resume_check(check_id=self.check(pk).id, now=timezone.now()))
+        return self.answer(
+            check_commands.resume_check(actor=actor_of(self.request), check_id=self.check(pk).id, now=timezone.now())
+        )
 
 
 class CheckRotatePingUrl(OneCheck):
@@ -262,7 +268,7 @@ class CheckRotatePingUrl(OneCheck):
         check = self.check(pk)
         if ping_url(check) is None:
             raise ValidationError({"kind": ["Only a heartbeat has a ping address."]})
-        return self.answer(rotate_ping_secret(check=check))
+        return self.answer(rotate_ping_secret(actor=actor_of(self.request), now=timezone.now(), check=check))
 
 
 class RunNowSerializer(serializers.Serializer[Any]):
@@ -272,7 +278,7 @@ class RunNowSerializer(serializers.Serializer[Any]):
 class CheckRunNow(OneCheck):
     @extend_schema(request=None, responses={202: RunNowSerializer})
     def post(self, _request: Request, pk: uuid.UUID) -> Response:
-        slot = check_commands.run_now(check_id=self.check(pk).id, now=timezone.now())
+        slot = check_commands.run_now(actor=actor_of(self.request), check_id=self.check(pk).id, now=timezone.now())
         return Response({"slot": timestamp(from_ms(slot))}, status=status.HTTP_202_ACCEPTED)
 
 
@@ -306,7 +312,10 @@ class CheckTrial(GenericAPIView[Trial]):
         ensure_within(TRIALS, project)
         now = timezone.now()
         trial = start_trial(
-            project=project, fields=judge_spec(CheckSpec(**{"options": {}, "target": "", **chosen(values)})), now=now
+            actor=actor_of(self.request),
+            project=project,
+            fields=judge_spec(CheckSpec(**{"options": {}, "target": "", **chosen(values)})),
+            now=now,
         )
         return Response(_trial(trial, now), status=status.HTTP_202_ACCEPTED)
 

@@ -14,7 +14,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.api.caller import caller_of
+from apps.api.caller import actor_of, caller_of
 from apps.api.pagination import CreatedCursor, StartedCursor
 from apps.api.scope import get_or_404, project_named, uuid_parameter
 from apps.api.strict import StrictCharField, StrictSerializer
@@ -106,6 +106,7 @@ class IncidentList(GenericAPIView[Incident]):
         given.is_valid(raise_exception=True)
         values = given.validated_data
         incident = open_incident(
+            actor=actor_of(self.request),
             project=project_named(request, values.get("project")),
             title=values["title"],
             severity=Severity(values["severity"]),
@@ -133,7 +134,7 @@ class IncidentAck(IncidentDetail):
     @extend_schema(request=None)
     def post(self, request: Request, pk: uuid.UUID) -> Response:
         user = caller_of(request).user
-        incident = acknowledge_incident(incident=self.incident(pk), user=user, now=timezone.now())
+        incident = acknowledge_incident(actor=actor_of(self.request), incident=self.incident(pk), user=user, now=timezone.now())
         return Response(IncidentSerializer(incident).data)
 
 
@@ -142,7 +143,11 @@ class IncidentResolve(IncidentDetail):
 
     @extend_schema(request=None)
     def post(self, _request: Request, pk: uuid.UUID) -> Response:
-        return Response(IncidentSerializer(resolve_incident(incident=self.incident(pk), now=timezone.now())).data)
+        return Response(
+            IncidentSerializer(
+                resolve_incident(actor=actor_of(self.request), incident=self.incident(pk), now=timezone.now())
+            ).data
+        )
 
 
 class IncidentUpdateSerializer(serializers.ModelSerializer[IncidentUpdate]):
@@ -175,6 +180,7 @@ class IncidentUpdates(IncidentDetail):
         given.is_valid(raise_exception=True)
         values = given.validated_data
         update = add_update(
+            actor=actor_of(self.request),
             incident=incident,
             author=caller_of(request).user,
             text=values["text"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any, ClassVar
 
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.exceptions import ValidationError
@@ -12,7 +13,7 @@ from rest_framework.generics import GenericAPIView, ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.api.caller import caller_of
+from apps.api.caller import actor_of, caller_of
 from apps.api.scope import get_or_404, mine, project_named
 from apps.api.strict import StrictCharField, StrictModelSerializer, StrictSerializer
 from apps.monitors.models import Resource
@@ -55,7 +56,9 @@ class StatusPageList(ListAPIView[StatusPage]):
         """The project's page: private and empty when it is new, else as it is."""
         given = NewStatusPageSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        page = ensure_page(project=project_named(request, given.validated_data.get("project")))
+        page = ensure_page(
+            actor=actor_of(self.request), now=timezone.now(), project=project_named(request, given.validated_data.get("project"))
+        )
         return Response(StatusPageSerializer(page).data, status=status.HTTP_201_CREATED)
 
 
@@ -78,7 +81,9 @@ class StatusPageDetail(GenericAPIView[StatusPage]):
         values = {name: sent.get(name, getattr(page, name)) for name in ("title", "slug", "description", "is_published")}
         components = sent.get("sorted_components")
         try:
-            change_page(page=page, components=_components(page, components), **values)
+            change_page(
+                actor=actor_of(self.request), now=timezone.now(), page=page, components=_components(page, components), **values
+            )
         except SlugTakenError as error:
             raise ValidationError({"slug": [str(error)]}) from error
         return Response(StatusPageSerializer(self.page(pk)).data)

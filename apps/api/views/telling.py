@@ -15,7 +15,7 @@ from rest_framework.generics import GenericAPIView, ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.api.caller import caller_of
+from apps.api.caller import actor_of, caller_of
 from apps.api.scope import get_or_404, mine, project_named, uuid_parameter
 from apps.api.strict import StrictModelSerializer
 from apps.api.throttling import ensure_within
@@ -67,6 +67,8 @@ class ChannelList(ListAPIView[Channel]):
         given.is_valid(raise_exception=True)
         values = given.validated_data
         channel = create_channel(
+            actor=actor_of(self.request),
+            now=timezone.now(),
             project=project_named(request, values.get("project_id")),
             name=values["name"],
             kind=values["kind"],
@@ -95,6 +97,8 @@ class ChannelDetail(GenericAPIView[Channel]):
             raise ValidationError({"kind": ["A channel keeps its kind: make another one."]})
         config = unmasked_config(CHANNEL_KINDS[channel.kind], values.get("config", {}), channel.config)
         changed = change_channel(
+            actor=actor_of(self.request),
+            now=timezone.now(),
             channel=channel,
             name=values.get("name", channel.name),
             config=config,
@@ -104,7 +108,7 @@ class ChannelDetail(GenericAPIView[Channel]):
 
     @extend_schema(responses={204: None})
     def delete(self, _request: Request, pk: uuid.UUID) -> Response:
-        delete_channel(channel=self.channel(pk), now=timezone.now())
+        delete_channel(actor=actor_of(self.request), channel=self.channel(pk), now=timezone.now())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -134,7 +138,7 @@ class ChannelTest(ChannelDetail):
         """A message `channel.test`, sent like every other; its delivery tells what came of it."""
         channel = self.channel(pk)
         ensure_within(CHANNEL_TESTS, channel.project)
-        delivery = send_test(channel=channel, now=timezone.now())
+        delivery = send_test(actor=actor_of(self.request), channel=channel, now=timezone.now())
         return Response(DeliverySerializer(delivery).data, status=status.HTTP_202_ACCEPTED)
 
 

@@ -18,7 +18,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.api.caller import caller_of
+from apps.api.caller import actor_of, caller_of
 from apps.api.scope import get_or_404, mine, project_named
 from apps.api.strict import StrictCharField, StrictIntegerField, StrictModelSerializer, StrictSerializer
 from apps.core.throttle import WINDOW_S
@@ -56,7 +56,9 @@ class ProjectList(ListAPIView[Project]):
         caller = caller_of(request)
         if caller.project is not None:
             raise PermissionDenied("An API key belongs to one project and makes no other.")
-        project = create_project(organization=caller.organization, **given.validated_data)
+        project = create_project(
+            actor=actor_of(self.request), now=timezone.now(), organization=caller.organization, **given.validated_data
+        )
         return Response(ProjectSerializer(project).data, status=status.HTTP_201_CREATED)
 
 
@@ -78,7 +80,9 @@ class ProjectDetail(GenericAPIView[Project]):
         given = ProjectSerializer(project, data=request.data, partial=True)
         given.is_valid(raise_exception=True)
         values = {"name": project.name, "retention_days": project.retention_days, **given.validated_data}
-        return Response(ProjectSerializer(change_project(project=project, **values)).data)
+        return Response(
+            ProjectSerializer(change_project(actor=actor_of(self.request), now=timezone.now(), project=project, **values)).data
+        )
 
 
 class ResourceSerializer(StrictModelSerializer):
@@ -101,7 +105,9 @@ class ResourceList(ListAPIView[Resource]):
         given = ResourceSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         project = project_named(request, given.validated_data.get("project_id"))
-        row = create_resource(project=project, name=given.validated_data["name"])
+        row = create_resource(
+            actor=actor_of(self.request), now=timezone.now(), project=project, name=given.validated_data["name"]
+        )
         return Response(ResourceSerializer(row).data, status=status.HTTP_201_CREATED)
 
 
@@ -120,7 +126,11 @@ class ResourceDetail(GenericAPIView[Resource]):
         given = ResourceSerializer(resource, data=request.data, partial=True)
         given.is_valid(raise_exception=True)
         name = given.validated_data.get("name", resource.name)
-        return Response(ResourceSerializer(rename_resource(resource=resource, name=name)).data)
+        return Response(
+            ResourceSerializer(
+                rename_resource(actor=actor_of(self.request), now=timezone.now(), resource=resource, name=name)
+            ).data
+        )
 
 
 class ApiKeySerializer(StrictModelSerializer):
@@ -158,7 +168,13 @@ class ApiKeyList(ListAPIView[ApiKey]):
             raise ValidationError({"expires_at": ["Must be in the future."]})
         project = project_named(request, values.get("project_id"))
         row, key = create_api_key(
-            project=project, name=values["name"], role=role, expires_at=expires_at, maker_role=caller_of(request).role
+            actor=actor_of(self.request),
+            now=timezone.now(),
+            project=project,
+            name=values["name"],
+            role=role,
+            expires_at=expires_at,
+            maker_role=caller_of(request).role,
         )
         return Response({**ApiKeySerializer(row).data, "key": key}, status=status.HTTP_201_CREATED)
 
@@ -176,7 +192,7 @@ class ApiKeyDetail(GenericAPIView[ApiKey]):
 
     @extend_schema(responses={204: None})
     def delete(self, _request: Request, pk: uuid.UUID) -> Response:
-        revoke_api_key(key=self._key(pk), now=timezone.now(), revoker_role=caller_of(_request).role)
+        revoke_api_key(actor=actor_of(self.request), key=self._key(pk), now=timezone.now(), revoker_role=caller_of(_request).role)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

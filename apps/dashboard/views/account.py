@@ -10,6 +10,7 @@ from django.contrib.auth.forms import PasswordResetForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
+from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
@@ -33,7 +34,7 @@ def welcome(request: HttpRequest) -> HttpResponse:
     form = WelcomeForm(posted(request))
     if request.method == "POST" and form.is_valid():
         try:
-            user, project = set_up(**form.cleaned_data)
+            user, project = set_up(**form.cleaned_data, now=timezone.now())
         except SetUpError:
             return redirect("sign-in")
         except NameTakenError as error:

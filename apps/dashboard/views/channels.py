@@ -53,7 +53,9 @@ def new_channel(request: HttpRequest, project: uuid.UUID, kind: str) -> HttpResp
     form = ChannelForm(kind=CHANNEL_KINDS[kind], data=posted(request), is_admin=place.may_manage)
     if request.method == "POST" and form.is_valid():
         try:
-            made = create_channel(project=place.project, name=form.cleaned_data["name"], kind=kind, config=form.config())
+            made = create_channel(
+                actor=place.actor, now=now, project=place.project, name=form.cleaned_data["name"], kind=kind, config=form.config()
+            )
         except ConfigError as error:
             form.note(error)
         else:
@@ -85,7 +87,12 @@ def edit_channel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         config = unmasked_config(kind, form.config(), channel.config)
         try:
             change_channel(
-                channel=channel, name=form.cleaned_data["name"], config=config, is_enabled=form.cleaned_data["is_enabled"]
+                actor=place.actor,
+                now=now,
+                channel=channel,
+                name=form.cleaned_data["name"],
+                config=config,
+                is_enabled=form.cleaned_data["is_enabled"],
             )
         except ConfigError as error:
             form.note(error)
@@ -103,7 +110,7 @@ def edit_channel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 def test_channel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     place, channel = _enter(request, pk)
     if may_try(CHANNEL_TESTS, str(place.project.pk)):
-        send_test(channel=channel, now=timezone.now())
+        send_test(actor=place.actor, channel=channel, now=timezone.now())
         messages.success(request, "A test is on its way. What came of it appears here.")
     else:
         messages.error(request, "Too many tests. Wait a minute.")
@@ -115,7 +122,7 @@ def remove_channel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     place, channel = _enter(request, pk)
     now = timezone.now()
     if request.method == "POST":
-        delete_channel(channel=channel, now=now)
+        delete_channel(actor=place.actor, channel=channel, now=now)
         messages.success(request, f"{channel.name} is deleted.")
         return redirect("channels-page", place.project.pk)
     context = {

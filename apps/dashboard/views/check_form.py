@@ -110,7 +110,7 @@ def _create(place: ProjectContext, form: CheckForm, proposals: dict[str, str], a
     try:
         with transaction.atomic():
             resource = ensure_resource(project=place.project, name=form.cleaned_data["resource_name"] or spec.name)
-            made = check_commands.create_check(project=place.project, spec=spec, resource=resource, now=now)
+            made = check_commands.create_check(actor=place.actor, project=place.project, spec=spec, resource=resource, now=now)
             for name in also:
                 if name in proposals and name != spec.kind:
                     title = f"{spec.name} {KINDS[name].title}"[:200]
@@ -122,7 +122,7 @@ def _create(place: ProjectContext, form: CheckForm, proposals: dict[str, str], a
                         interval_s=spec.interval_s,
                         regions=spec.regions,
                     )
-                    check_commands.create_check(project=place.project, spec=plain, resource=resource, now=now)
+                    check_commands.create_check(actor=place.actor, project=place.project, spec=plain, resource=resource, now=now)
     except FieldError as error:
         form.note(error)
         return None
@@ -134,7 +134,9 @@ def _change(place: ProjectContext, form: CheckForm, check: Check, now: datetime)
     try:
         with transaction.atomic():
             resource = ensure_resource(project=place.project, name=name) if name else None
-            check_commands.edit_check(check_id=check.pk, changes=form.changes(kept_regions=kept), resource=resource, now=now)
+            check_commands.edit_check(
+                actor=place.actor, check_id=check.pk, changes=form.changes(kept_regions=kept), resource=resource, now=now
+            )
     except FieldError as error:
         form.note(error)
         return False
@@ -161,7 +163,7 @@ def _test(request: HttpRequest, place: ProjectContext, form: CheckForm, check: C
         try:
             spec = changed_spec(check, form.changes(kept_regions=_enabled_of(check))) if check else form.spec()
             fields = judge_spec(spec, kept_region_ids=check.region_ids if check else None)
-            trial = start_trial(project=place.project, fields=fields, now=now)
+            trial = start_trial(actor=place.actor, project=place.project, fields=fields, now=now)
         except FieldError as error:
             form.note(error)
     context = trial_context(trial, now) if trial else {"refusals": _refusals(form)}

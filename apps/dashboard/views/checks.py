@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -28,6 +27,7 @@ from apps.incidents.services import check_commands
 from apps.incidents.words import RANKS, STATUSES
 from apps.monitors.models import Check, Region
 from apps.monitors.services import rotate_ping_secret
+from apps.orgs.actors import Actor
 from apps.orgs.models import Role
 from apps.probes.registry import KINDS, PASSIVE
 from apps.results import latency
@@ -35,6 +35,11 @@ from apps.results.models import VERDICTS, Certificate
 from apps.results.runs import Asked, run_page, runs_within
 from apps.results.selectors import last_facts, recent_runs, timed
 from apps.results.uptime import cells
+
+
+class _Command(Protocol):
+    def __call__(self, *, actor: Actor, check_id: uuid.UUID, now: datetime) -> object: ...
+
 
 _COLUMNS = {"status": "rank|Status", "name": "name|Name", "kind": "kind|Kind", "interval": "interval_s|Every"}
 _RUNS_SHOWN = 20
@@ -97,7 +102,7 @@ def checks(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     )  # fmt: skip
 
 
-_BULK: dict[str, tuple[Callable[..., Any], str]] = {
+_BULK: dict[str, tuple[_Command, str]] = {
     "pause": (check_commands.pause_check, "paused"),
     "resume": (check_commands.resume_check, "resumed"),
     "delete": (check_commands.delete_check, "deleted"),
@@ -120,7 +125,7 @@ def _bulk(request: HttpRequest, place: ProjectContext, now: datetime) -> HttpRes
         )
     service, word = _BULK[act]
     for check in chosen:
-        service(check_id=check.pk, now=now)
+        service(actor=place.actor, check_id=check.pk, now=now)
     messages.success(request, f"{len(chosen)} {'check' if len(chosen) == 1 else 'checks'} {word}.")
     return back
 
@@ -271,10 +276,10 @@ def check_latency(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 # --- acts
 
 
-def _act(request: HttpRequest, pk: uuid.UUID, service: Callable[..., Any], done: str) -> HttpResponse:
-    _, found = enter_check(request, pk, Role.MEMBER)
+def _act(request: HttpRequest, pk: uuid.UUID, service: _Command, done: str) -> HttpResponse:
+    place, found = enter_check(request, pk, Role.MEMBER)
     try:
-        service(check_id=found.pk, now=timezone.now())
+        service(actor=place.actor, check_id=found.pk, now=timezone.now())
     except check_commands.StateForbidsError as error:
         messages.error(request, str(error))
     else:
@@ -284,9 +289,9 @@ def _act(request: HttpRequest, pk: uuid.UUID, service: Callable[..., Any], done:
 
 @page("POST")
 def rotate_ping_url(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    _, found = enter_check(request, pk, Role.MEMBER)
+    place, found = enter_check(request, pk, Role.MEMBER)
     if found.kind in PASSIVE:
-        rotate_ping_secret(check=found)
+        rotate_ping_secret(actor=place.actor, now=timezone.now(), check=found)
         messages.success(request, "The job has a new address. Tell it where it runs.")
     return redirect("check-page", pk)
 
@@ -311,7 +316,7 @@ def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     place, found = enter_check(request, pk, Role.MEMBER)
     now = timezone.now()
     if request.method == "POST":
-        check_commands.delete_check(check_id=found.pk, now=now)
+        check_commands.delete_check(actor=place.actor, check_id=found.pk, now=now)
         messages.success(request, f"{found.name} is deleted.")
         return redirect("checks-page", place.project.pk)
     return show(

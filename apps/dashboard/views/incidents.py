@@ -59,7 +59,7 @@ def incident(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     form = UpdateForm(posted(request))
     if request.method == "POST" and form.is_valid():
         text, is_public = form.cleaned_data["text"], form.cleaned_data["is_public"]
-        add_update(incident=found, author=place.user, text=text, is_public=is_public, now=now)
+        add_update(actor=place.actor, incident=found, author=place.user, text=text, is_public=is_public, now=now)
         return redirect("incident-page", pk)
     told = deliveries_of_incident(incident=found)
     happened = moments(incident=found)
@@ -97,7 +97,7 @@ def new_incident(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     form = IncidentForm(posted(request))
     if request.method == "POST" and form.is_valid():
         values = {**form.cleaned_data, "severity": Severity(form.cleaned_data["severity"])}
-        made = open_incident(project=place.project, now=now, **values)
+        made = open_incident(actor=place.actor, project=place.project, now=now, **values)
         return redirect("incident-page", made.pk)
     context = {
         "form": form,
@@ -115,7 +115,7 @@ def new_incident(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
 def acknowledge(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     place, found = enter_incident(request, pk, Role.MEMBER)
     try:
-        acknowledge_incident(incident=found, user=place.user, now=timezone.now())
+        acknowledge_incident(actor=place.actor, incident=found, user=place.user, now=timezone.now())
     except StateForbidsError as error:
         messages.error(request, str(error))
     return redirect("incident-page", pk)
@@ -123,9 +123,9 @@ def acknowledge(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 @page("POST")
 def resolve(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    _, found = enter_incident(request, pk, Role.MEMBER)
+    place, found = enter_incident(request, pk, Role.MEMBER)
     try:
-        resolve_incident(incident=found, now=timezone.now())
+        resolve_incident(actor=place.actor, incident=found, now=timezone.now())
     except StateForbidsError as error:
         messages.error(request, str(error))
     return redirect("incident-page", pk)

@@ -30,7 +30,7 @@ def settings(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
             raise PermissionDenied
         if form.is_valid():
             try:
-                change_project(project=place.project, **form.cleaned_data)
+                change_project(actor=place.actor, now=now, project=place.project, **form.cleaned_data)
             except NameTakenError as error:
                 form.add_error("name", str(error))
             else:
@@ -56,7 +56,7 @@ def new_project(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     form = NameForm(posted(request))
     if request.method == "POST" and form.is_valid():
         try:
-            made = create_project(organization=place.organization, name=form.cleaned_data["name"])
+            made = create_project(actor=place.actor, now=now, organization=place.organization, name=form.cleaned_data["name"])
         except NameTakenError as error:
             form.add_error("name", str(error))
         else:
@@ -74,7 +74,13 @@ def new_key(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
         values = form.cleaned_data
         expires_at = now + timedelta(days=values["days"]) if values["days"] else None
         row, key = create_api_key(
-            project=place.project, name=values["name"], role=Role(values["role"]), expires_at=expires_at, maker_role=place.role
+            actor=place.actor,
+            now=now,
+            project=place.project,
+            name=values["name"],
+            role=Role(values["role"]),
+            expires_at=expires_at,
+            maker_role=place.role,
         )
         return show(
             request, place, "dashboard/key.html", {"row": row, "key": key}, title="New API key", section="settings", now=now
@@ -92,7 +98,7 @@ def revoke_key(request: HttpRequest, project: uuid.UUID, pk: uuid.UUID) -> HttpR
     key = get_object_or_404(ApiKey, project=place.project, pk=pk, revoked_at=None)
     if request.method == "POST":
         try:
-            revoke_api_key(key=key, now=now, revoker_role=place.role)
+            revoke_api_key(actor=place.actor, key=key, now=now, revoker_role=place.role)
         except KeyRankError as error:
             messages.error(request, str(error))
         else:

@@ -24,7 +24,7 @@ _RESOURCES = 300
 @page("GET", "POST")
 def status_page(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     place, now = enter_project(request, project, Role.MEMBER if request.method == "POST" else Role.VIEWER), timezone.now()
-    public = ensure_page(project=place.project) if place.may_write else page_of(project=place.project)
+    public = ensure_page(actor=place.actor, now=now, project=place.project) if place.may_write else page_of(project=place.project)
     if public is None:
         context: dict[str, object] = {"page": None}
         return show(request, place, "dashboard/status_page.html", context, title="Status page", section="status-page", now=now)
@@ -35,7 +35,7 @@ def status_page(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         values = {name: form.cleaned_data[name] for name in ("title", "slug", "description", "is_published")}
         try:
-            change_page(page=public, components=form.components(), **values)
+            change_page(actor=place.actor, now=now, page=public, components=form.components(), **values)
         except SlugTakenError as error:
             form.add_error("slug", str(error))
         else:

@@ -19,6 +19,8 @@ from apps.incidents.rows import NEVER_MS, policy_of, state_of, write_state
 from apps.incidents.services.apply_events import add_event, new_intervals, resolve_open, write_events
 from apps.monitors import services as monitors
 from apps.monitors.models import Check, Resource
+from apps.orgs.actors import Actor
+from apps.orgs.audit import changes_of, record_act
 from apps.orgs.models import Project
 from apps.probes.registry import KINDS, PASSIVE
 from apps.results.services import put_intervals
@@ -35,7 +37,7 @@ class StateForbidsError(Exception):
 
 
 @transaction.atomic
-def create_check(*, project: Project, spec: monitors.CheckSpec, resource: Resource | None, now: datetime) -> Check:
+def create_check(*, actor: Actor, project: Project, spec: monitors.CheckSpec, resource: Resource | None, now: datetime) -> Check:
     """The check, its state row and its first extra slot; a passive one waits for its first signal. Raises FieldError."""
     fields = monitors.judge_spec(spec)
     home = resource or monitors.ensure_resource(project=project, name=spec.name)
@@ -47,21 +49,25 @@ def create_check(*, project: Project, spec: monitors.CheckSpec, resource: Resour
         write_state(row, State(due=NEVER_MS, slot=slot - 1))
         row.wait = HeartbeatState().stored()
         row.save(force_insert=True)
-        return check
-    write_state(row, State(due=slot, slot=slot - 1))
-    row.extras = [slot]
-    row.save(force_insert=True)
-    _send_extra(check, slot)
+    else:
+        write_state(row, State(due=slot, slot=slot - 1))
+        row.extras = [slot]
+        row.save(force_insert=True)
+        _send_extra(check, slot)
+    _record(actor, "check.created", check, now, after=monitors.audited_fields(check))
     return check
 
 
 @transaction.atomic
-def edit_check(*, check_id: uuid.UUID, changes: Mapping[str, Any], resource: Resource | None, now: datetime) -> Check:
+def edit_check(
+    *, actor: Actor, check_id: uuid.UUID, changes: Mapping[str, Any], resource: Resource | None, now: datetime
+) -> Check:
     """Fields of a spec over what is there, merged under the lock. Raises FieldError.
 
     A new name or resource is written and no more; anything that the probe or the machine reads begins a revision.
     """
     row, check = _locked(check_id)
+    before = monitors.audited_fields(check)
     spec = monitors.changed_spec(check, changes)
     is_alike = (spec.kind in PASSIVE) == (check.kind in PASSIVE)
     fields = monitors.judge_spec(spec, kept_region_ids=check.region_ids if is_alike else None)
@@ -73,30 +79,35 @@ def edit_check(*, check_id: uuid.UUID, changes: Mapping[str, Any], resource: Res
     if set(changed) & read:
         is_new_target = bool(set(changed) & set(monitors.RETARGETED))
         _begin(row, check, now, with_extra=not check.is_paused, is_new_target=is_new_target)
+    differs = changes_of(before, monitors.audited_fields(check))
+    if differs[1]:
+        _record(actor, "check.edited", check, now, before=differs[0], after=differs[1])
     return check
 
 
 @transaction.atomic
-def pause_check(*, check_id: uuid.UUID, now: datetime) -> Check:
+def pause_check(*, actor: Actor, check_id: uuid.UUID, now: datetime) -> Check:
     """No more runs; what is not settled is unknown. Pausing a paused check changes nothing."""
     row, check = _locked(check_id)
     if not check.is_paused:
         monitors.begin_pause(check=check, now=now)
         _begin(row, check, now, with_extra=False)
+        _record(actor, "check.paused", check, now)
     return check
 
 
 @transaction.atomic
-def resume_check(*, check_id: uuid.UUID, now: datetime) -> Check:
+def resume_check(*, actor: Actor, check_id: uuid.UUID, now: datetime) -> Check:
     row, check = _locked(check_id)
     if check.is_paused:
         monitors.end_pause(check=check, now=now)
         _begin(row, check, now, with_extra=True, is_resumed=True)
+        _record(actor, "check.resumed", check, now)
     return check
 
 
 @transaction.atomic
-def delete_check(*, check_id: uuid.UUID, now: datetime) -> None:
+def delete_check(*, actor: Actor, check_id: uuid.UUID, now: datetime) -> None:
     """The check is gone for everybody; an open incident resolves with `check_deleted`, and those who heard of it are told."""
     row, check = _locked(check_id)
     if check.is_paused:
@@ -109,10 +120,11 @@ def delete_check(*, check_id: uuid.UUID, now: datetime) -> None:
         add_event(row=row, check=check, incident=row.told_incident, kind=IncidentEvent.Kind.RESOLVED, now=now)
     row.level, row.opened, row.told, row.told_incident = int(Level.GOOD), None, int(Level.GOOD), None
     row.save()
+    _record(actor, "check.deleted", check, now, before=monitors.audited_fields(check))
 
 
 @transaction.atomic
-def run_now(*, check_id: uuid.UUID, now: datetime) -> int:
+def run_now(*, actor: Actor, check_id: uuid.UUID, now: datetime) -> int:
     """The slot of an extra run; pressed again while it is open, the same. Raises StateForbidsError for a paused check."""
     row, check = _locked(check_id)
     if check.is_paused:
@@ -127,6 +139,7 @@ def run_now(*, check_id: uuid.UUID, now: datetime) -> int:
     row.extras = kept(row.extras, slot)
     row.save(update_fields=["extras"])
     _send_extra(check, slot)
+    _record(actor, "check.run", check, now)
     return slot
 
 
@@ -145,6 +158,21 @@ def resolve_while_paused(*, check_id: uuid.UUID, now: datetime) -> None:
     write_state(row, State(due=state.due, slot=state.slot, counted=state.counted, status=state.status))
     row.told_incident = None
     row.save()
+
+
+def _record(
+    actor: Actor,
+    action: str,
+    check: Check,
+    now: datetime,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> None:
+    record_act(
+        actor=actor, action=action, organization_id=check.organization_id, project_id=check.project_id, subject=check, now=now,
+        before=before, after=after,
+    )  # fmt: skip
 
 
 def _locked(check_id: uuid.UUID) -> tuple[CheckState, Check]:

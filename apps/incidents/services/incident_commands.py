@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
 from apps.incidents.models import Incident, IncidentUpdate, Severity
 from apps.incidents.services.check_commands import StateForbidsError, resolve_while_paused
+from apps.orgs.actors import Actor
+from apps.orgs.audit import record_act
 from apps.orgs.models import Project, User
 
 
 @transaction.atomic
-def acknowledge_incident(*, incident: Incident, user: User | None, now: datetime) -> Incident:
+def acknowledge_incident(*, actor: Actor, incident: Incident, user: User | None, now: datetime) -> Incident:
     """Raises StateForbidsError when it is resolved; acknowledging twice keeps the first."""
     locked = Incident.objects.select_for_update(of=("self",)).get(pk=incident.pk)
     if locked.status == Incident.Status.RESOLVED:
@@ -21,11 +25,12 @@ def acknowledge_incident(*, incident: Incident, user: User | None, now: datetime
         locked.status = Incident.Status.ACKNOWLEDGED
         locked.acknowledged_at, locked.acknowledged_by = now, user
         locked.save(update_fields=["status", "acknowledged_at", "acknowledged_by"])
+        _record(actor, "incident.acknowledged", locked, now)
     return locked
 
 
 @transaction.atomic
-def resolve_incident(*, incident: Incident, now: datetime) -> Incident:
+def resolve_incident(*, actor: Actor, incident: Incident, now: datetime) -> Incident:
     """Raises StateForbidsError: a machine's incident ends by recovery, or by a person while its check is paused."""
     if incident.status == Incident.Status.RESOLVED:
         raise StateForbidsError("resolved", "The incident is resolved.")
@@ -35,12 +40,14 @@ def resolve_incident(*, incident: Incident, now: datetime) -> Incident:
         open_ones = Incident.objects.filter(pk=incident.pk).exclude(status=Incident.Status.RESOLVED)
         open_ones.update(status=Incident.Status.RESOLVED, resolved_at=now, resolution="person")
     incident.refresh_from_db()
+    _record(actor, "incident.resolved", incident, now)
     return incident
 
 
-def open_incident(*, project: Project, title: str, severity: Severity, message: str, now: datetime) -> Incident:
+@transaction.atomic
+def open_incident(*, actor: Actor, project: Project, title: str, severity: Severity, message: str, now: datetime) -> Incident:
     """One that a person saw; nothing but a person ends it."""
-    return Incident.objects.create(
+    incident = Incident.objects.create(
         organization_id=project.organization_id,
         project=project,
         source=Incident.Source.PERSON,
@@ -49,10 +56,24 @@ def open_incident(*, project: Project, title: str, severity: Severity, message: 
         message=message,
         started_at=now,
     )
+    _record(actor, "incident.opened", incident, now, after={"title": title, "severity": severity})
+    return incident
 
 
-def add_update(*, incident: Incident, author: User | None, text: str, is_public: bool, now: datetime) -> IncidentUpdate:
+@transaction.atomic
+def add_update(
+    *, actor: Actor, incident: Incident, author: User | None, text: str, is_public: bool, now: datetime
+) -> IncidentUpdate:
     """What a person has to say; a public one stands on the status page too."""
-    return IncidentUpdate.objects.create(
+    update = IncidentUpdate.objects.create(
         organization_id=incident.organization_id, incident=incident, author=author, text=text, is_public=is_public, created_at=now
     )
+    _record(actor, "incident.updated", incident, now, after={"text": text, "is_public": is_public})
+    return update
+
+
+def _record(actor: Actor, action: str, incident: Incident, now: datetime, after: Mapping[str, Any] | None = None) -> None:
+    record_act(
+        actor=actor, action=action, organization_id=incident.organization_id, project_id=incident.project_id, subject=incident,
+        now=now, after=after,
+    )  # fmt: skip

@@ -10,10 +10,13 @@ from django.db import transaction
 
 from apps.core.throttle import Limit
 from apps.core.wake import wake
+from apps.notifications.masking import masked_config
 from apps.notifications.models import Channel, Delivery
 from apps.notifications.registry import CHANNEL_KINDS
 from apps.notifications.services.addresses import ask_for_confirmation
 from apps.notifications.services.deliveries import DELIVER_TASK
+from apps.orgs.actors import Actor
+from apps.orgs.audit import changes_of, record_act
 from apps.orgs.models import Project
 
 CHANNEL_TESTS = Limit("channel-test", 20)
@@ -25,7 +28,9 @@ class UnknownKindError(ValueError):
 
 
 @transaction.atomic
-def create_channel(*, project: Project, name: str, kind: str, config: Mapping[str, Any], is_enabled: bool = True) -> Channel:
+def create_channel(
+    *, actor: Actor, project: Project, name: str, kind: str, config: Mapping[str, Any], now: datetime, is_enabled: bool = True
+) -> Channel:
     """Raises UnknownKindError and ConfigError."""
     if kind not in CHANNEL_KINDS:
         raise UnknownKindError(f"is not one of {', '.join(sorted(CHANNEL_KINDS))}")
@@ -34,29 +39,36 @@ def create_channel(*, project: Project, name: str, kind: str, config: Mapping[st
         organization_id=project.organization_id, project=project, name=name, kind=kind, config=kept, is_enabled=is_enabled
     )
     ask_for_confirmation(channel=channel)
+    _record(actor, "channel.created", channel, now, after=_audited(channel))
     return channel
 
 
 @transaction.atomic
-def change_channel(*, channel: Channel, name: str, config: Mapping[str, Any], is_enabled: bool) -> Channel:
+def change_channel(
+    *, actor: Actor, channel: Channel, name: str, config: Mapping[str, Any], is_enabled: bool, now: datetime
+) -> Channel:
     """Raises ConfigError."""
+    before = _audited(channel)
     channel.name, channel.is_enabled = name, is_enabled
     channel.config = CHANNEL_KINDS[channel.kind].parse(config)
     channel.save(update_fields=["name", "config", "is_enabled"])
     ask_for_confirmation(channel=channel)
+    differs = changes_of(before, _audited(channel))
+    _record(actor, "channel.changed", channel, now, before=differs[0], after=differs[1])
     return channel
 
 
 @transaction.atomic
-def delete_channel(*, channel: Channel, now: datetime) -> None:
+def delete_channel(*, actor: Actor, channel: Channel, now: datetime) -> None:
     """Its deliveries stay readable; what waits is not sent any more."""
     Channel.objects.filter(pk=channel.pk).update(deleted_at=now, is_enabled=False)
     waiting = Delivery.objects.filter(channel=channel, status=Delivery.Status.PENDING)
     waiting.update(status=Delivery.Status.DEAD, finished_at=now, error="the channel was deleted")
+    _record(actor, "channel.deleted", channel, now)
 
 
 @transaction.atomic
-def send_test(*, channel: Channel, now: datetime) -> Delivery:
+def send_test(*, actor: Actor, channel: Channel, now: datetime) -> Delivery:
     """A delivery of its own, sent like every other."""
     delivery = Delivery.objects.create(
         organization_id=channel.organization_id,
@@ -75,4 +87,17 @@ def send_test(*, channel: Channel, now: datetime) -> Delivery:
         created_at=now,
     )
     wake(DELIVER_TASK, delivery=str(delivery.id))
+    _record(actor, "channel.tested", channel, now)
     return delivery
+
+
+def _audited(channel: Channel) -> dict[str, Any]:
+    config = masked_config(CHANNEL_KINDS[channel.kind], channel.config, is_admin=False)
+    return {"name": channel.name, "kind": channel.kind, "is_enabled": channel.is_enabled, "config": config}
+
+
+def _record(actor: Actor, action: str, channel: Channel, now: datetime, **sides: Mapping[str, Any]) -> None:
+    record_act(
+        actor=actor, action=action, organization_id=channel.organization_id, project_id=channel.project_id, subject=channel,
+        now=now, **sides,
+    )  # fmt: skip

@@ -23,6 +23,8 @@ from apps.notifications.contract import ChannelKind, Message, SendError
 from apps.notifications.models import Channel, Delivery
 from apps.notifications.registry import CHANNEL_KINDS
 from apps.notifications.selectors import unconfirmed_addresses
+from apps.orgs.actors import Actor
+from apps.orgs.audit import record_act
 
 log = logging.getLogger(__name__)
 
@@ -187,13 +189,18 @@ def _note_failure(claimed: Claim, error: SendError, now: datetime) -> Delivery.S
 
 
 @transaction.atomic
-def resend(*, delivery_id: uuid.UUID, now: datetime) -> bool:
+def resend(*, actor: Actor, delivery_id: uuid.UUID, now: datetime) -> bool:
     """Try a dead delivery again from the beginning, with the same key. False for one that is not dead."""
     dead = Delivery.objects.filter(pk=delivery_id, status=Delivery.Status.DEAD)
     revived = dead.update(
         status=Delivery.Status.PENDING, attempts=0, next_attempt_at=now, finished_at=None, lease_until=None, woken_at=None
     )
     if revived:
+        delivery = Delivery.objects.select_related("channel").get(pk=delivery_id)
+        record_act(
+            actor=actor, action="delivery.resent", organization_id=delivery.organization_id,
+            project_id=delivery.channel.project_id, subject=delivery, now=now,
+        )  # fmt: skip
         wake(DELIVER_TASK, delivery=str(delivery_id))
     return bool(revived)
 

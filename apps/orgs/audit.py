@@ -1,0 +1,54 @@
+"""The audit log: one row for every act of a person, a key or a program. Written in the act's own transaction, never changed."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+from apps.orgs.actors import Actor
+from apps.orgs.models import AuditEntry
+
+
+class Subject(Protocol):
+    """What is acted on: a row of a tenant."""
+
+    @property
+    def pk(self) -> Any: ...
+
+
+def record_act(
+    *,
+    actor: Actor,
+    action: str,
+    organization_id: uuid.UUID,
+    project_id: uuid.UUID | None,
+    subject: Subject,
+    now: datetime,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> None:
+    """`action` is noun and past participle: `check.paused`. Secrets in `before` and `after` are masked by the caller."""
+    AuditEntry.objects.create(
+        organization_id=organization_id,
+        project_id=project_id,
+        actor_kind=actor.kind,
+        actor_id=actor.id,
+        actor_name=actor.name[:300],
+        action=action,
+        subject_id=str(subject.pk)[:40],
+        subject_name=str(subject)[:300],
+        before=None if before is None else dict(before),
+        after=None if after is None else dict(after),
+        address=actor.address,
+        user_agent=actor.user_agent,
+        request_id=actor.request_id[:40],
+        created_at=now,
+    )
+
+
+def changes_of(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Of two states of the same thing what differs, each side of it."""
+    names = [name for name in after if before.get(name) != after[name]]
+    return {name: before.get(name) for name in names}, {name: after[name] for name in names}
