@@ -117,7 +117,7 @@ def grouped(group: str, *fields: OptionField) -> tuple[OptionField, ...]:
 
 
 def notice_change(what: str) -> OptionField:
-    """Of kinds that report a fact `baseline` and compare it with the scene's."""
+    """Of kinds that report a fact `baseline` and compare it with the context's."""
     return OptionField("notice_change", f"Tell when {what}", "flag", "Once, as degraded; the new is what is compared with then.")
 
 
@@ -144,7 +144,7 @@ class Kind:
     propose: Callable[[str], str | None]
     """From whatever a person typed (a URL, a host, host:port) the target of this kind, or None when it has none there."""
     example: tuple[str, Mapping[str, Any]] = ("", {})
-    """A target and a few options, as somebody might want them: for the handbook and the form."""
+    """A target and a few options, as somebody might want them: for docs/probes.md and the form."""
     option_fields: tuple[OptionField, ...] = ()
     routes: tuple[str, ...] = ()
     """Options that say where secrets go: they do not follow a change of these, as of the target."""
