@@ -296,8 +296,7 @@ def rotate_ping_secret(*, actor: Actor, check: Check, now: datetime) -> Check:
     check.ping_secret = uuid.uuid4()
     check.save(update_fields=["ping_secret"])
     record_act(
-        actor=actor, action="check.ping_secret_rotated", organization_id=check.organization_id, project_id=check.project_id,
-        subject=check, now=now,
+        actor=actor, action="check.ping_secret_rotated", subject=check, now=now,
     )  # fmt: skip
     return check
 
@@ -331,7 +330,7 @@ def create_resource(*, actor: Actor, project: Project, name: str, now: datetime)
     resource, is_new = Resource.objects.get_or_create(project=project, name=name, defaults=defaults)
     if not is_new:
         raise FieldError("name", "a resource of this name exists already")
-    _record_resource(actor, "resource.created", resource, now)
+    record_act(actor=actor, action="resource.created", subject=resource, now=now)
     return resource
 
 
@@ -342,15 +341,8 @@ def rename_resource(*, actor: Actor, resource: Resource, name: str, now: datetim
         raise FieldError("name", "a resource of this name exists already")
     before, resource.name = resource.name, name
     resource.save(update_fields=["name"])
-    _record_resource(actor, "resource.renamed", resource, now, before={"name": before}, after={"name": name})
+    record_act(actor=actor, action="resource.renamed", subject=resource, now=now, before={"name": before}, after={"name": name})
     return resource
-
-
-def _record_resource(actor: Actor, action: str, resource: Resource, now: datetime, **sides: Mapping[str, Any]) -> None:
-    record_act(
-        actor=actor, action=action, organization_id=resource.organization_id, project_id=resource.project_id, subject=resource,
-        now=now, **sides,
-    )  # fmt: skip
 
 
 # --- the dispatch cursor

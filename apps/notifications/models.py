@@ -111,3 +111,7 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} to {self.channel_id} ({self.status})"
+
+    @property
+    def project_id(self) -> uuid.UUID:
+        return self.channel.project_id

@@ -11,28 +11,30 @@ from apps.orgs.actors import Actor
 from apps.orgs.models import AuditEntry
 
 
-class Subject(Protocol):
-    """What is acted on: a row of a tenant."""
+class Tenanted(Protocol):
+    """A row of a project."""
 
     @property
     def pk(self) -> Any: ...
+    @property
+    def organization_id(self) -> uuid.UUID: ...
+    @property
+    def project_id(self) -> uuid.UUID: ...
 
 
 def record_act(
     *,
     actor: Actor,
     action: str,
-    organization_id: uuid.UUID,
-    project_id: uuid.UUID | None,
-    subject: Subject,
+    subject: Tenanted,
     now: datetime,
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> None:
     """`action` is noun and past participle: `check.paused`. Secrets in `before` and `after` are masked by the caller."""
     AuditEntry.objects.create(
-        organization_id=organization_id,
-        project_id=project_id,
+        organization_id=subject.organization_id,
+        project_id=subject.project_id,
         actor_kind=actor.kind,
         actor_id=actor.id,
         actor_name=actor.name[:300],

@@ -120,6 +120,11 @@ class Project(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def project_id(self) -> uuid.UUID:
+        """As every row of a project tells it."""
+        return self.id
+
 
 class ApiKey(models.Model):
     """Acts for one project with one role. Only its hash is kept."""

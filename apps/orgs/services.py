@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db import connection, transaction
 
@@ -52,7 +50,7 @@ def set_up(*, email: str, password: str, organization: str, project: str, now: d
     org = Organization.objects.create(name=organization)
     Membership.objects.create(organization=org, user=user, role=Role.OWNER)
     home = Project.objects.create(organization=org, name=project)
-    _record_project(Actor("user", user.pk, user.email), "organization.set_up", home, now)
+    record_act(actor=Actor("user", user.pk, user.email), action="organization.set_up", subject=home, now=now)
     return user, home
 
 
@@ -64,7 +62,7 @@ def create_project(*, actor: Actor, organization: Organization, name: str, now: 
     )
     if not is_new:
         raise NameTakenError(f"A project {name!r} exists already.")
-    _record_project(actor, "project.created", project, now)
+    record_act(actor=actor, action="project.created", subject=project, now=now)
     return project
 
 
@@ -78,15 +76,8 @@ def change_project(*, actor: Actor, project: Project, name: str, retention_days:
     project.save(update_fields=["name", "retention_days"])
     differs = changes_of(before, {"name": name, "retention_days": retention_days})
     if differs[1]:
-        _record_project(actor, "project.changed", project, now, before=differs[0], after=differs[1])
+        record_act(actor=actor, action="project.changed", subject=project, now=now, before=differs[0], after=differs[1])
     return project
-
-
-def _record_project(actor: Actor, action: str, project: Project, now: datetime, **sides: Mapping[str, Any]) -> None:
-    record_act(
-        actor=actor, action=action, organization_id=project.organization_id, project_id=project.pk, subject=project, now=now,
-        **sides,
-    )  # fmt: skip
 
 
 @transaction.atomic
@@ -115,7 +106,7 @@ def create_api_key(
         expires_at=expires_at,
         is_script=is_script,
     )
-    _record_key(actor, "api_key.created", row, now, after={"role": role})
+    record_act(actor=actor, action="api_key.created", subject=row, now=now, after={"role": role})
     return row, key
 
 
@@ -125,13 +116,7 @@ def revoke_api_key(*, actor: Actor, key: ApiKey, now: datetime, revoker_role: Ro
     if not revoker_role.covers(Role(key.role)):
         raise KeyRankError("role", "The key can do more than you: somebody with its role revokes it.")
     if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now):
-        _record_key(actor, "api_key.revoked", key, now)
-
-
-def _record_key(actor: Actor, action: str, key: ApiKey, now: datetime, **sides: Mapping[str, Any]) -> None:
-    record_act(
-        actor=actor, action=action, organization_id=key.organization_id, project_id=key.project_id, subject=key, now=now, **sides
-    )
+        record_act(actor=actor, action="api_key.revoked", subject=key, now=now)
 
 
 def note_use(*, key: ApiKey, now: datetime) -> None:

@@ -46,9 +46,7 @@ def start_trial(*, actor: Actor, project: Project, fields: CheckFields, now: dat
         region_ids=fields.region_ids,
         created_at=now,
     )
-    record_act(
-        actor=actor, action="check.tried", organization_id=project.organization_id, project_id=project.pk, subject=trial, now=now
-    )
+    record_act(actor=actor, action="check.tried", subject=trial, now=now)
     wake(DISPATCH_TASK, trial=str(trial.id))
     return trial
 

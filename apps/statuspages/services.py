@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -44,7 +44,7 @@ def ensure_page(*, actor: Actor, project: Project, now: datetime) -> StatusPage:
     defaults = {"organization_id": project.organization_id, "slug": slug, "title": project.name}
     page, is_new = StatusPage.objects.get_or_create(project=project, defaults=defaults)
     if is_new:
-        _record(actor, "status_page.created", page, now)
+        record_act(actor=actor, action="status_page.created", subject=page, now=now)
     return page
 
 
@@ -80,7 +80,7 @@ def change_page(
     page = StatusPage.objects.get(pk=page.pk)
     differs = changes_of(was, _audited(page))
     if differs[1]:
-        _record(actor, "status_page.changed", page, now, before=differs[0], after=differs[1])
+        record_act(actor=actor, action="status_page.changed", subject=page, now=now, before=differs[0], after=differs[1])
     return page
 
 
@@ -88,13 +88,6 @@ def _audited(page: StatusPage) -> dict[str, Any]:
     components = [[str(row.resource_id), row.name, row.group] for row in page.components.order_by("position", "pk")]
     fields = {name: getattr(page, name) for name in ("title", "slug", "description", "is_published")}
     return {**fields, "components": components}
-
-
-def _record(actor: Actor, action: str, page: StatusPage, now: datetime, **sides: Mapping[str, Any]) -> None:
-    record_act(
-        actor=actor, action=action, organization_id=page.organization_id, project_id=page.project_id, subject=page, now=now,
-        **sides,
-    )  # fmt: skip
 
 
 def cache_key(slug: str, form: str) -> str:

@@ -48,6 +48,13 @@ def test_a_row_names_its_actor_and_hides_secrets(api: Api, cast: Cast) -> None:
     assert row.request_id
 
 
+def test_a_new_secret_is_told_of_without_being_shown(api: Api) -> None:
+    check = made_check(api)
+    assert api("PATCH", f"checks/{check}/", {"options": {"auth": "bearer", "token": "anothersecret"}}).status_code == 200
+    row = AuditEntry.objects.get(action="check.edited")
+    assert (row.before, row.after) == ({}, {"secrets": "changed"})
+
+
 def test_the_request_id_is_the_proxys_where_it_is_one(cast: Cast) -> None:
     key = create_api_key(actor=SYSTEM, now=NOW, project=cast.project, name="k", role=Role.ADMIN)[1]
     named = Api(**{"X-API-Key": key, "X-Request-Id": "proxy-12345678"})

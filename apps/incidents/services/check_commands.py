@@ -54,7 +54,7 @@ def create_check(*, actor: Actor, project: Project, spec: monitors.CheckSpec, re
         row.extras = [slot]
         row.save(force_insert=True)
         _send_extra(check, slot)
-    _record(actor, "check.created", check, now, after=monitors.audited_fields(check))
+    record_act(actor=actor, action="check.created", subject=check, now=now, after=monitors.audited_fields(check))
     return check
 
 
@@ -75,13 +75,16 @@ def edit_check(
     if resource is not None and resource.pk != check.resource_id:
         check.resource = resource
         check.save(update_fields=["resource"])
+        changed = (*changed, "resource")
     read = set(monitors.PROBED) - ({"target"} if check.kind in PASSIVE and is_alike else set())  # a note, that nobody reads
     if set(changed) & read:
         is_new_target = bool(set(changed) & set(monitors.RETARGETED))
         _begin(row, check, now, with_extra=not check.is_paused, is_new_target=is_new_target)
-    differs = changes_of(before, monitors.audited_fields(check))
-    if differs[1]:
-        _record(actor, "check.edited", check, now, before=differs[0], after=differs[1])
+    if changed:
+        differs = changes_of(before, monitors.audited_fields(check))
+        if "secrets" in changed:
+            differs[1]["secrets"] = "changed"  # both sides have the same mask
+        record_act(actor=actor, action="check.edited", subject=check, now=now, before=differs[0], after=differs[1])
     return check
 
 
@@ -92,7 +95,7 @@ def pause_check(*, actor: Actor, check_id: uuid.UUID, now: datetime) -> Check:
     if not check.is_paused:
         monitors.begin_pause(check=check, now=now)
         _begin(row, check, now, with_extra=False)
-        _record(actor, "check.paused", check, now)
+        record_act(actor=actor, action="check.paused", subject=check, now=now)
     return check
 
 
@@ -102,7 +105,7 @@ def resume_check(*, actor: Actor, check_id: uuid.UUID, now: datetime) -> Check:
     if check.is_paused:
         monitors.end_pause(check=check, now=now)
         _begin(row, check, now, with_extra=True, is_resumed=True)
-        _record(actor, "check.resumed", check, now)
+        record_act(actor=actor, action="check.resumed", subject=check, now=now)
     return check
 
 
@@ -120,7 +123,7 @@ def delete_check(*, actor: Actor, check_id: uuid.UUID, now: datetime) -> None:
         add_event(row=row, check=check, incident=row.told_incident, kind=IncidentEvent.Kind.RESOLVED, now=now)
     row.level, row.opened, row.told, row.told_incident = int(Level.GOOD), None, int(Level.GOOD), None
     row.save()
-    _record(actor, "check.deleted", check, now, before=monitors.audited_fields(check))
+    record_act(actor=actor, action="check.deleted", subject=check, now=now, before=monitors.audited_fields(check))
 
 
 @transaction.atomic
@@ -139,7 +142,7 @@ def run_now(*, actor: Actor, check_id: uuid.UUID, now: datetime) -> int:
     row.extras = kept(row.extras, slot)
     row.save(update_fields=["extras"])
     _send_extra(check, slot)
-    _record(actor, "check.run", check, now)
+    record_act(actor=actor, action="check.run", subject=check, now=now)
     return slot
 
 
@@ -158,21 +161,6 @@ def resolve_while_paused(*, check_id: uuid.UUID, now: datetime) -> None:
     write_state(row, State(due=state.due, slot=state.slot, counted=state.counted, status=state.status))
     row.told_incident = None
     row.save()
-
-
-def _record(
-    actor: Actor,
-    action: str,
-    check: Check,
-    now: datetime,
-    *,
-    before: Mapping[str, Any] | None = None,
-    after: Mapping[str, Any] | None = None,
-) -> None:
-    record_act(
-        actor=actor, action=action, organization_id=check.organization_id, project_id=check.project_id, subject=check, now=now,
-        before=before, after=after,
-    )  # fmt: skip
 
 
 def _locked(check_id: uuid.UUID) -> tuple[CheckState, Check]:

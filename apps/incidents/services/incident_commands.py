@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from django.db import transaction
 
@@ -25,7 +23,7 @@ def acknowledge_incident(*, actor: Actor, incident: Incident, user: User | None,
         locked.status = Incident.Status.ACKNOWLEDGED
         locked.acknowledged_at, locked.acknowledged_by = now, user
         locked.save(update_fields=["status", "acknowledged_at", "acknowledged_by"])
-        _record(actor, "incident.acknowledged", locked, now)
+        record_act(actor=actor, action="incident.acknowledged", subject=locked, now=now)
     return locked
 
 
@@ -40,7 +38,7 @@ def resolve_incident(*, actor: Actor, incident: Incident, now: datetime) -> Inci
         open_ones = Incident.objects.filter(pk=incident.pk).exclude(status=Incident.Status.RESOLVED)
         open_ones.update(status=Incident.Status.RESOLVED, resolved_at=now, resolution="person")
     incident.refresh_from_db()
-    _record(actor, "incident.resolved", incident, now)
+    record_act(actor=actor, action="incident.resolved", subject=incident, now=now)
     return incident
 
 
@@ -56,7 +54,7 @@ def open_incident(*, actor: Actor, project: Project, title: str, severity: Sever
         message=message,
         started_at=now,
     )
-    _record(actor, "incident.opened", incident, now, after={"title": title, "severity": severity})
+    record_act(actor=actor, action="incident.opened", subject=incident, now=now, after={"title": title, "severity": severity})
     return incident
 
 
@@ -68,12 +66,5 @@ def add_update(
     update = IncidentUpdate.objects.create(
         organization_id=incident.organization_id, incident=incident, author=author, text=text, is_public=is_public, created_at=now
     )
-    _record(actor, "incident.updated", incident, now, after={"text": text, "is_public": is_public})
+    record_act(actor=actor, action="incident.updated", subject=incident, now=now, after={"text": text, "is_public": is_public})
     return update
-
-
-def _record(actor: Actor, action: str, incident: Incident, now: datetime, after: Mapping[str, Any] | None = None) -> None:
-    record_act(
-        actor=actor, action=action, organization_id=incident.organization_id, project_id=incident.project_id, subject=incident,
-        now=now, after=after,
-    )  # fmt: skip

@@ -39,7 +39,7 @@ def create_channel(
         organization_id=project.organization_id, project=project, name=name, kind=kind, config=kept, is_enabled=is_enabled
     )
     ask_for_confirmation(channel=channel)
-    _record(actor, "channel.created", channel, now, after=_audited(channel))
+    record_act(actor=actor, action="channel.created", subject=channel, now=now, after=_audited(channel))
     return channel
 
 
@@ -54,7 +54,7 @@ def change_channel(
     channel.save(update_fields=["name", "config", "is_enabled"])
     ask_for_confirmation(channel=channel)
     differs = changes_of(before, _audited(channel))
-    _record(actor, "channel.changed", channel, now, before=differs[0], after=differs[1])
+    record_act(actor=actor, action="channel.changed", subject=channel, now=now, before=differs[0], after=differs[1])
     return channel
 
 
@@ -64,7 +64,7 @@ def delete_channel(*, actor: Actor, channel: Channel, now: datetime) -> None:
     Channel.objects.filter(pk=channel.pk).update(deleted_at=now, is_enabled=False)
     waiting = Delivery.objects.filter(channel=channel, status=Delivery.Status.PENDING)
     waiting.update(status=Delivery.Status.DEAD, finished_at=now, error="the channel was deleted")
-    _record(actor, "channel.deleted", channel, now)
+    record_act(actor=actor, action="channel.deleted", subject=channel, now=now)
 
 
 @transaction.atomic
@@ -87,17 +87,10 @@ def send_test(*, actor: Actor, channel: Channel, now: datetime) -> Delivery:
         created_at=now,
     )
     wake(DELIVER_TASK, delivery=str(delivery.id))
-    _record(actor, "channel.tested", channel, now)
+    record_act(actor=actor, action="channel.tested", subject=channel, now=now)
     return delivery
 
 
 def _audited(channel: Channel) -> dict[str, Any]:
     config = masked_config(CHANNEL_KINDS[channel.kind], channel.config, is_admin=False)
     return {"name": channel.name, "kind": channel.kind, "is_enabled": channel.is_enabled, "config": config}
-
-
-def _record(actor: Actor, action: str, channel: Channel, now: datetime, **sides: Mapping[str, Any]) -> None:
-    record_act(
-        actor=actor, action=action, organization_id=channel.organization_id, project_id=channel.project_id, subject=channel,
-        now=now, **sides,
-    )  # fmt: skip

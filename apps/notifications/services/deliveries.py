@@ -198,8 +198,7 @@ def resend(*, actor: Actor, delivery_id: uuid.UUID, now: datetime) -> bool:
     if revived:
         delivery = Delivery.objects.select_related("channel").get(pk=delivery_id)
         record_act(
-            actor=actor, action="delivery.resent", organization_id=delivery.organization_id,
-            project_id=delivery.channel.project_id, subject=delivery, now=now,
+            actor=actor, action="delivery.resent", subject=delivery, now=now,
         )  # fmt: skip
         wake(DELIVER_TASK, delivery=str(delivery_id))
     return bool(revived)
