@@ -11,7 +11,7 @@ from celery.signals import setup_logging
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "goruptime.settings")
 
-# Its three lines at every start tell of pickle, which is not accepted here.
+# Celery warns at every start as root, because of pickle, which is not accepted here.
 warnings.filterwarnings("ignore", category=SecurityWarning)
 
 app = Celery("goruptime", task_cls="apps.pipeline.timed:TimedTask")
@@ -22,4 +22,4 @@ app.autodiscover_tasks(["apps.pipeline"])
 
 @setup_logging.connect(weak=False)
 def _keep_djangos_logging(**_kwargs: object) -> None:
-    """A listener is how Celery is told to leave logging alone."""
+    """Do nothing: a receiver of `setup_logging` keeps Celery from configuring logging."""

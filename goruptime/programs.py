@@ -1,6 +1,7 @@
-"""What our programs have in common, imported once by the supervisor that makes them (`apps/core/embedded/copies.py`).
+"""The modules that our programs share, imported once by the supervisor before it forks
+(`apps/core/embedded/copies.py`).
 
-No tasks: Celery would lay them into the probe worker's app, too.
+No task modules: Celery would register their tasks in the probe worker's app too.
 """
 
 import celery.apps.beat

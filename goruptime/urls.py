@@ -1,4 +1,4 @@
-"""Every face's URLs."""
+"""The root URL configuration."""
 
 from django.contrib import admin
 from django.urls import include, path

@@ -1,4 +1,4 @@
-"""WSGI entry point, and what is asked before it (`apps/core/web_server`)."""
+"""The WSGI entry point, and the quick door that serves kept public responses before it (`apps/core/web_server`)."""
 
 import os
 

@@ -1,1 +1,1 @@
-"""The face for programs: DRF views and serializers, no models, no decisions."""
+"""The REST API: DRF views and serializers. No models and no decisions, which are the services'."""

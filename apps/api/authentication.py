@@ -1,4 +1,4 @@
-"""API keys and sessions to a `Caller`."""
+"""Authentication by API key or session. Both produce a `Caller`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from apps.orgs.services import note_use
 
 
 class ApiKeyAuthentication(authentication.BaseAuthentication):
-    """`X-API-Key: grt_…`"""
+    """Authentication by the header `X-API-Key: grt_…`."""
 
     def authenticate(self, request: Request) -> tuple[User | None, Caller] | None:
         given = request.headers.get("X-API-Key")
@@ -36,7 +36,7 @@ class ApiKeyAuthentication(authentication.BaseAuthentication):
 
 
 class SessionAuthentication(authentication.SessionAuthentication):
-    """A member signed in by `POST session/`; `X-Organization` chooses among several organizations."""
+    """Authentication by the session of `POST session/`; X-Organization selects among several organizations."""
 
     def authenticate(self, request: Request) -> tuple[User, Caller] | None:
         found = super().authenticate(request)

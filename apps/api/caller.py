@@ -1,4 +1,4 @@
-"""Who asks, and for which tenant: what every view starts from."""
+"""The authenticated caller of a request and its tenant."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Caller:
 
 
 def actor_of(request: Request) -> Actor:
-    """Who acts, for the audit log."""
+    """Return the caller as the actor of audit entries."""
     caller = caller_of(request)
     if caller.key is not None:
         return key_actor(caller.key, request.META)
@@ -31,5 +31,5 @@ def actor_of(request: Request) -> Actor:
 
 
 def caller_of(request: Request) -> Caller:
-    """Of a request that the permission has let through."""
+    """Return the caller of a request that has passed the permission check."""
     return cast(Caller, request.auth)

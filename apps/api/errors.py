@@ -1,4 +1,4 @@
-"""Every error in the one envelope; nothing of ours shows through."""
+"""Error responses: the JSON format of `core.envelope` for the API, HTML pages for people. None exposes internals."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _CODES = {
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's exception handler. None lets Django answer 500 and log."""
+    """Turn an exception into an error response (DRF's EXCEPTION_HANDLER). None makes Django log it and answer 500."""
     if isinstance(error, (FieldError, ConfigError)):
         return _answer(400, "invalid", "Some fields cannot be used.", {error.field: [_sentence(error.message)]})
     if isinstance(error, UnknownKindError):
@@ -48,7 +48,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
         return _answer(409, error.code, str(error))
     if isinstance(error, RequestDataTooBig):
         return _answer(413, "payload_too_large", "The body is too large.")
-    if isinstance(error, ObjectDoesNotExist):  # it went while this request waited for its lock
+    if isinstance(error, ObjectDoesNotExist):  # deleted while this request waited for its lock
         return _answer(404, "not_found", "There is nothing here.")
     if isinstance(error, IntegrityError):
         return _answer(409, "conflict", "Another request changed the same at the same moment. Try again.")
@@ -74,7 +74,7 @@ def _sentence(text: str) -> str:
 
 
 def _details(detail: Any, prefix: str = "") -> dict[str, list[str]]:
-    """Nested serializer errors, flat and dotted."""
+    """Flatten nested serializer errors to dotted field names."""
     if isinstance(detail, dict):
         flat: dict[str, list[str]] = {}
         for name, inner in detail.items():

@@ -1,4 +1,4 @@
-"""The options of every kind of check in the OpenAPI schema, written from the registry."""
+"""Adds the options of every kind of check to the OpenAPI schema, generated from the registry."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ASKED = ("NewCheck", "NewCheckRequest", "PatchedNewCheckRequest", "PatchedNewCh
 
 
 def describe_kinds(result: dict[str, Any], **_: object) -> dict[str, Any]:
-    """A postprocessing hook of drf-spectacular: what may stand in `kind`, and in `options` with it."""
+    """Set the values of `kind` and the schemas of `options`. A postprocessing hook of drf-spectacular."""
     schemas = result["components"]["schemas"]
     for kind in KINDS.values():
         schemas[_name(kind)] = _options(kind)

@@ -14,11 +14,11 @@ from apps.results.models import CheckRun
 from apps.results.runs import runs_within
 
 _REGIONS = 200
-"""More than a check has."""
+"""An upper bound for the regions of a check."""
 
 
 class CreatedCursor(CursorPagination):
-    """Newest first; `limit` up to 200."""
+    """Cursor pagination, newest first; `limit` is at most 200."""
 
     ordering = "-created_at"
     page_size = 50
@@ -26,7 +26,7 @@ class CreatedCursor(CursorPagination):
     max_page_size = 200
 
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any] | None:
-        """Raises ValidationError for a cursor that is none of ours."""
+        """Return one page. Raises ValidationError for an invalid cursor."""
         try:
             return super().paginate_queryset(queryset, request, view)
         except (NotFound, ValueError, DjangoValidationError) as error:
@@ -38,13 +38,16 @@ class StartedCursor(CreatedCursor):
 
 
 class RunCursor(CreatedCursor):
-    """Runs by slot, newest first, then by region; they are rows or packed. A cursor says after or before which run."""
+    """Cursor pagination of runs, rows and packed ones alike, by slot (newest first) and region.
+
+    A cursor names a run and a direction: `older.<slot>.<region>` or `newer.<slot>.<region>`.
+    """
 
     ordering = "-slot"
     _links: tuple[str | None, str | None] = (None, None)
 
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any] | None:
-        """`queryset` is `Asked`. Raises ValidationError for a cursor that is none of ours."""
+        """Return one page of runs; `queryset` is an `Asked`. Raises ValidationError for an invalid cursor."""
         asked, limit = queryset, self.get_page_size(request) or self.page_size
         way, slot, region = self._place(request)
         is_back = way == "newer"
@@ -52,7 +55,7 @@ class RunCursor(CreatedCursor):
             asked = replace(asked, end=min(asked.end, slot + 1))
         elif is_back:
             asked = replace(asked, start=max(asked.start, slot))
-        # Those of the very slot that were shown already come again.
+        # The query includes the cursor's whole slot: runs of it that were already shown are filtered out.
         found = [
             run for run in runs_within(asked, limit=limit + 1 + _REGIONS, is_newest_first=not is_back)
             if way == "" or ((-run.slot, run.region_id) != (-slot, region)

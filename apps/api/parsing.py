@@ -9,7 +9,7 @@ from rest_framework.parsers import JSONParser
 
 
 class BoundedJSONParser(JSONParser):
-    """Strict JSON. What no UTF-8 text can hold, or would exhaust the stack, is malformed and not an error of ours."""
+    """Strict JSON: NaN, lone surrogates (no UTF-8) and nesting too deep for the stack are answered with 400."""
 
     def parse(self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         try:

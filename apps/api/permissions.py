@@ -1,4 +1,4 @@
-"""Who may do what: a view names the role for a method or act; reading needs a viewer, writing a member."""
+"""Permissions by role: a view may set `read_role` (default: viewer) and `write_role` (default: member)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects of the caller's tenant, or 404: a stranger learns nothing."""
+"""Lookups limited to the caller's tenant. Objects of other tenants are 404, which does not reveal that they exist."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def get_or_404(rows: QuerySet[M], pk: uuid.UUID) -> M:
 
 
 def mine(rows: QuerySet[M], caller: Caller) -> QuerySet[M]:
-    """Rows of the caller's organization, and of its project where its key has one."""
+    """Return the rows of the caller's organization, limited to the project of its API key if there is one."""
     rows = rows.filter(organization=caller.organization)
     return rows if caller.project is None else rows.filter(project=caller.project)
 
 
 def project_named(request: Request, project_id: uuid.UUID | None) -> Project:
-    """The project to act in: the key's, or the one named. Raises ValidationError."""
+    """Return the project to act in: that of the API key, else the one that was sent. Raises ValidationError."""
     caller = caller_of(request)
     if caller.project is not None:
         if project_id not in (None, caller.project.pk):
@@ -47,7 +47,7 @@ def project_named(request: Request, project_id: uuid.UUID | None) -> Project:
 
 
 def uuid_parameter(request: Request, name: str) -> uuid.UUID | None:
-    """A query parameter that is an id. Raises ValidationError."""
+    """Return a query parameter as a UUID; None if it is missing. Raises ValidationError."""
     given = request.query_params.get(name)
     if not given:
         return None
@@ -58,7 +58,7 @@ def uuid_parameter(request: Request, name: str) -> uuid.UUID | None:
 
 
 def moment_parameter(request: Request, name: str) -> datetime | None:
-    """A query parameter that is a time. Raises ValidationError."""
+    """Return a query parameter as a datetime with time zone; None if it is missing. Raises ValidationError."""
     given = request.query_params.get(name)
     if not given:
         return None

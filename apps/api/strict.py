@@ -1,4 +1,4 @@
-"""Serializers for what is sent: every given field has its effect, or is refused by its name."""
+"""Strict serializers for requests: unknown fields, read-only fields and wrong JSON types are refused, never ignored."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rest_framework.exceptions import ValidationError
 
 
 class StrictFields:
-    """For serializers of requests. Raises ValidationError that names what is no field, or may not be written."""
+    """Mixin for serializers of requests. Raises ValidationError that names unknown and read-only fields."""
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):
@@ -23,7 +23,7 @@ class StrictFields:
 
 
 class StrictCharField(serializers.CharField):
-    """A text, and nothing that could be made one: the name 5 is a mistake."""
+    """Takes a JSON string only; DRF would convert the number 5 to a string."""
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -32,7 +32,7 @@ class StrictCharField(serializers.CharField):
 
 
 class StrictBooleanField(serializers.BooleanField):
-    """`true` or `false`."""
+    """Takes `true` or `false` only; DRF would convert strings and numbers."""
 
     def to_internal_value(self, data: Any) -> bool:
         if not isinstance(data, bool):
@@ -41,7 +41,7 @@ class StrictBooleanField(serializers.BooleanField):
 
 
 class StrictIntegerField(serializers.IntegerField):
-    """A whole number, not a text that reads like one."""
+    """Takes a JSON integer only; DRF would convert a string of digits."""
 
     def to_internal_value(self, data: Any) -> int:
         if not isinstance(data, int) or isinstance(data, bool):

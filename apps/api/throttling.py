@@ -1,4 +1,4 @@
-"""Requests per key or user. A cache that is away limits nobody: the API goes on without it."""
+"""Rate limits per API key or user. While the cache is unavailable nothing is limited, so that the API keeps working."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class CallerThrottle(_Lenient):
 
 
 def ensure_within(limit: Limit, project: Project) -> None:
-    """Count a try of a project, together with the same act on a page. Raises Throttled: 429.
+    """Count an attempt against a project's limit, which the dashboard shares. Raises Throttled (429).
 
-    Of the project and not of the key: keys make keys.
+    The limit is per project and not per key, because a key can create further keys.
     """
     if not may_try(limit, str(project.pk)):
         raise Throttled(wait=WINDOW_S)

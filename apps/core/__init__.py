@@ -1,1 +1,1 @@
-"""Django helpers that know no noun of ours; the embedded servers; `manage.py up`."""
+"""Django helpers without domain knowledge, the web server, the embedded PostgreSQL and Valkey, and `manage.py up`."""

@@ -1,4 +1,4 @@
-"""The operators' admin: Django's own, with views that no model stands behind, and facts that nobody edits."""
+"""The admin site for operators: Django's admin plus pages without a model, and a read-only ModelAdmin base class."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class OperatorsSite(admin.AdminSite):
         self._extra: list[tuple[str, str, Callable[..., HttpResponse]]] = []
 
     def register_view(self, route: str, title: str, view: Callable[[HttpRequest], HttpResponse]) -> None:
-        """A page of its own under the admin; its name is the route."""
+        """Add a page to the admin at `route`, which is also its URL name."""
         self._extra.append((route, title, view))
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """The product's own sign-in page, with its limits; a person who is no operator learns so."""
+        """Redirect to the product's rate-limited sign-in page. Raises PermissionDenied for other users."""
         if request.user.is_authenticated and not self.has_permission(request):
             raise PermissionDenied
         there = request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index")
@@ -51,7 +51,7 @@ else:
 
 
 class ReadOnlyAdmin(_ModelAdmin):
-    """What the product writes: searched and read, never edited by hand."""
+    """Admin of rows that the product writes: operators can search and read them, not add, change or delete them."""
 
     show_full_result_count = False
 

@@ -1,4 +1,4 @@
-"""PostgreSQL's arrays as text: a driver that adapts value by value costs more than the statement."""
+"""PostgreSQL array literals as text: psycopg's adaptation of lists, value by value, takes longer than the statement."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from collections.abc import Iterable
 
 
 def array_of(values: Iterable[int | float | uuid.UUID | None]) -> str:
-    """The literal of a one-dimensional array of numbers or UUIDs, which need no quotes (PostgreSQL, 8.15.2)."""
+    """Return the literal of a one-dimensional array of numbers or UUIDs, which need no quotes (PostgreSQL, 8.15.2)."""
     return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"

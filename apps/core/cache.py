@@ -1,4 +1,7 @@
-"""What the cache keeps: plain JSON, under our own prefix. The default, pickle, would run whatever stands in the server."""
+"""The cache backend: JSON values under our own key prefix.
+
+Django's default serializer is pickle, which would run code from whoever can write to the Redis server.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ _SCANNED = 1_000
 
 class JsonSerializer:
     def dumps(self, value: Any) -> bytes | int:
-        # A bare integer is what the server itself can count up.
+        # Integers are stored as they are, so that the server can increment them (INCR).
         return value if type(value) is int else json.dumps(value).encode()
 
     def loads(self, data: bytes) -> Any:
@@ -20,7 +23,7 @@ class JsonSerializer:
 
 
 class PrefixedCache(RedisCache):
-    """`clear()` takes away our own keys and no others: the broker's queues may be in the same database."""
+    """Redis cache whose `clear()` deletes our own keys only: the broker's queues may be in the same database."""
 
     def clear(self) -> None:
         client = self._cache.get_client(None, write=True)

@@ -1,4 +1,7 @@
-"""Epoch milliseconds and datetimes: slots are integers on the wire and in the machine, times are datetimes for people."""
+"""Conversion between datetimes and epoch milliseconds.
+
+Slots are integers on the wire and in the state machine; times shown to people are datetimes.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Secrets at rest: AES-256-GCM under a key ring. The first key encrypts, all of them decrypt.
+"""Encryption of stored secrets with AES-256-GCM and a key ring: the first key encrypts, every key decrypts.
 
-A value is bound to its place (table, column, row) as associated data: a ciphertext that is put into another row opens nowhere.
+A value is bound to its location (table, column, row) as associated data: a ciphertext that is copied into another row
+cannot be decrypted there.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 
 _UNBOUND, _BOUND = b"\x01", b"\x02"
-"""The first byte: of values from before they were bound to their place, and of those since."""
+"""The first byte of a value, its format: without associated data (written by older releases), or with it."""
 
 
 class DecryptionError(Exception):
-    """No key of the ring opens this value in this place."""
+    """No key of the ring decrypts this value at this location."""
 
 
 @lru_cache(maxsize=8)
@@ -41,7 +42,9 @@ def _ring(keys: tuple[str, ...]) -> tuple[AESGCM, ...]:
 
 
 def place_of(table: str, column: str, row: object) -> str:
-    """What a value is bound to. `row` names it for ever: its id, or another value of it that never changes."""
+    """Return the location that a value is bound to. `row` identifies the row permanently: its id, or another value of
+    it that never changes.
+    """
     return f"{table}|{column}|{row}"
 
 
@@ -51,7 +54,7 @@ def encrypt(text: str, *, place: str) -> bytes:
 
 
 def decrypt(value: bytes, *, place: str) -> str:
-    """Raises DecryptionError."""
+    """Return the plain text. Raises DecryptionError if no key of the ring decrypts the value at this location."""
     raw = bytes(value)
     for key in _ring(tuple(settings.ENCRYPTION_KEYS)):
         try:
@@ -62,7 +65,7 @@ def decrypt(value: bytes, *, place: str) -> str:
 
 
 def is_newest(value: bytes, *, place: str) -> bool:
-    """Whether the first key, the one that encrypts, made this value for this place."""
+    """Return whether the value was encrypted with the first key of the ring and is bound to this location."""
     try:
         _ring(tuple(settings.ENCRYPTION_KEYS))[0].decrypt(value[1:13], value[13:], _associated_data(value, place))
     except InvalidTag:
@@ -76,21 +79,21 @@ def _associated_data(value: bytes, place: str) -> bytes | None:
 
 @dataclass(frozen=True)
 class _Sealed:
-    """As the database has it; opened when somebody reads the attribute, for only then its row is known."""
+    """A ciphertext from the database. It is decrypted when the attribute is read, since only then its row is known."""
 
     value: bytes
 
 
 @dataclass(frozen=True)
 class _Placed:
-    """A value on its way to the database, with its place."""
+    """A plain value that is about to be written, and the location to bind it to."""
 
     value: Any
     place: str
 
 
 class _OpenedAttribute:
-    """The attribute of a model: what the database gave is decrypted at the first read."""
+    """Descriptor of an encrypted field on its model: decrypts the stored value when it is first read."""
 
     def __init__(self, field: EncryptedJSONField) -> None:
         self._field = field
@@ -112,9 +115,9 @@ class _OpenedAttribute:
 
 
 class EncryptedJSONField(models.BinaryField):  # type: ignore[type-arg]  # the stub's parameters are those of bytes
-    """JSON that the database sees only encrypted. It can be neither searched nor ordered, and is written by rows alone.
+    """JSON that is stored encrypted. It cannot be filtered or ordered by; `QuerySet.update()` raises TypeError.
 
-    `bound_to`: the field that names the row: known before the row is written, and never changed.
+    `bound_to` names the field that identifies the row. It must be set before the row is written, and never change.
     """
 
     def __init__(self, *args: Any, bound_to: str = "pk", **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""The one shape of an error for programs."""
+"""The JSON body of the API's and the web server's error responses: an object `error` with code, message, details."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/healthz`: this process answers. `/readyz`: so do the database and the broker's cache. `/metrics`: what it counts."""
+"""Health endpoints: `/healthz` (the process answers), `/readyz` (so do database and cache), `/metrics` (Prometheus)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def readyz(_request: HttpRequest) -> JsonResponse:
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Prometheus' text format, for whoever has the token."""
+    """Return Prometheus' text format. 401 without the bearer token GORUPTIME_METRICS_TOKEN, or if none is set."""
     token = settings.METRICS_TOKEN
     given = request.headers.get("Authorization", "").removeprefix("Bearer ")
     if not token or not compare_digest(given.encode(), token.encode()):

@@ -1,4 +1,4 @@
-"""How logs read while a server is away, or somebody knocks with nonsense: one line tells, a hundred tracebacks hide it."""
+"""A log filter that turns the tracebacks of a database outage or of suspicious requests into single lines."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ QUIET_S = 10.0
 
 
 class OneLineOutage(logging.Filter):
-    """One line from each logger, at most every ten seconds, of a lost database connection or a suspicious request.
+    """Logs a lost database connection or a suspicious request as one line, at most every ten seconds per logger.
 
-    Everything else passes as it is.
+    All other records pass unchanged.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What holds for every request and answer: what is refused unread, the content policy, and that nothing is kept on the way."""
+"""Middleware: request ids, rejection of NUL and of large bodies, the content security policy and cache headers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _POLICY = (
 
 
 class RequestId:
-    """Names each request in the audit log and for whoever asks what came of it; a proxy's own name is kept."""
+    """Gives each request an id, for the audit log and the header X-Request-Id. A valid id from a proxy is kept."""
 
     def __init__(self, get_response: Handler) -> None:
         self._get_response = get_response
@@ -38,7 +38,7 @@ class RequestId:
 
 
 class RefuseNul:
-    """PostgreSQL's texts hold no NUL: an address that asks for one means nothing."""
+    """Answers 400 to a URL that contains NUL, which PostgreSQL's text types cannot hold."""
 
     def __init__(self, get_response: Handler) -> None:
         self._get_response = get_response
@@ -50,7 +50,7 @@ class RefuseNul:
 
 
 class PolicyHeaders:
-    """No script or style but our own files, and nothing kept on the way; a view that needs other headers sets them."""
+    """Sets a Content-Security-Policy for our own files only, and forbids caching, unless the view set these headers."""
 
     def __init__(self, get_response: Handler) -> None:
         self._get_response = get_response
@@ -65,14 +65,14 @@ class PolicyHeaders:
 
 
 def drain(request: HttpRequest) -> None:
-    """Take a bounded part of a body and forget it: a client that still sends would not see the answer."""
+    """Read and discard a bounded part of the body: a client that is still sending would not read the response."""
     left = _DRAINED_BYTES
     while left > 0 and (chunk := request.read(65_536)):
         left -= len(chunk)
 
 
 class BodyLimit:
-    """Refuses a body over one megabyte; nothing of it is kept."""
+    """Answers 413 to a request whose Content-Length exceeds one megabyte; nothing of its body is kept."""
 
     def __init__(self, get_response: Handler) -> None:
         self._get_response = get_response

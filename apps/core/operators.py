@@ -1,4 +1,7 @@
-"""Which admin site Django uses. Apart from `apps.py`: an app's own module may hold one default configuration."""
+"""The AppConfig that makes `OperatorsSite` the default admin site.
+
+It is not in `apps.py`, because an `apps.py` may define only one default AppConfig.
+"""
 
 from django.contrib.admin.apps import AdminConfig
 

@@ -1,7 +1,7 @@
-"""What everybody may see, kept for a second in front of Django: the cost of a status page when all the world looks at it.
+"""A one-second cache of public responses in front of Django, so that a status page under load costs little.
 
-A WSGI application. Kept whole, with the headers that Django gave it, is what Django says is public (`Cache-Control: public`, RFC
-9111); it knows nothing of pages.
+A WSGI application around Django. It keeps a whole response, headers included, if Django marks it `Cache-Control:
+public` (RFC 9111), and knows nothing of individual pages.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class PublicAnswers:
         self._changing = threading.Lock()
 
     def quick(self, environ: dict[str, Any]) -> Answer | None:
-        """What is kept and fresh, without Django; None for everything else."""
+        """Return the kept response if it is fresh, without calling Django, else None."""
         key = self._key(environ)
         found = None if key is None else self._kept.get(key)
         if found is None or self._clock() - found.made_at >= KEPT_S:
@@ -57,7 +57,7 @@ class PublicAnswers:
         return [found.body]
 
     def _key(self, environ: dict[str, Any]) -> tuple[str, ...] | None:
-        """What an answer depends on; None where it is not to be kept."""
+        """Return the cache key: everything that the response depends on. None if the response must not be kept."""
         path, host = environ["PATH_INFO"], environ.get("HTTP_HOST", "")
         is_plain = environ["REQUEST_METHOD"] == "GET" and not environ["QUERY_STRING"] and not environ.get("SCRIPT_NAME")
         if not is_plain or not path.startswith(self._prefix) or len(host) > _LONGEST_HOST:

@@ -1,4 +1,4 @@
-"""Stored secrets under the newest key: every encrypted field of every model, row by row, while the product runs."""
+"""Key rotation: re-encrypts all encrypted fields with the newest key, row by row, while the product runs."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ def encrypted_fields() -> Iterator[tuple[type[models.Model], EncryptedJSONField]
 
 
 def rotate(model: type[models.Model], field: EncryptedJSONField) -> int:
-    """Encrypt anew what an older key holds, or what is not bound to its place yet; returns how many rows.
+    """Re-encrypt values that were encrypted with an older key or are not bound to their row. Returns the number of
+    rows.
 
-    One that somebody writes meanwhile is left as they wrote it. Raises DecryptionError for a value that no key opens; what was
-    done until then stays.
+    A row that is written meanwhile is left as it is. Raises DecryptionError for a value that no key decrypts; rows that
+    were re-encrypted before it stay so.
     """
     quote = connection.ops.quote_name
     options = model._meta

@@ -1,4 +1,4 @@
-"""Static files under hashed names, compressed ahead: ours in Brotli too, those of libraries in gzip, which is quick."""
+"""Static files with hashed names, compressed when collected: ours also with Brotli, libraries with gzip only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often something may be tried: counted in the cache. A cache that is away limits nobody: the product goes on without it."""
+"""Rate limits, counted in the cache. While it is unavailable nothing is limited, so that the product keeps working."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ WINDOW_S = 60
 
 @dataclass(frozen=True)
 class Limit:
-    """So many tries a minute of one who tries."""
+    """A limit of `most` attempts per minute for each subject (an account, an address, a project)."""
 
     name: str
     most: int
 
 
 def may_try(limit: Limit, who: str, *, count: int = 1) -> bool:
-    """Count `count` tries of `who`, and say whether they are still within the limit of this minute."""
+    """Count `count` attempts of `who`. Returns whether they are still within the limit of the current minute."""
     key = f"tries:{limit.name}:{hashlib.sha256(who.encode(errors='replace')).hexdigest()}"
     try:
         cache.add(key, 0, WINDOW_S)
         return bool(cache.incr(key, count) <= limit.most)
-    except ValueError:  # it ended between the two
+    except ValueError:  # the key expired between `add` and `incr`
         return True
     except (RedisError, OSError) as error:
         log.warning("tries are not limited: %s", error)
@@ -40,12 +40,12 @@ def may_try(limit: Limit, who: str, *, count: int = 1) -> bool:
 
 
 def client_address(request: HttpRequest) -> str:
-    """Of the client, as the last trusted proxy saw it."""
+    """Return the client's IP address as the last trusted proxy saw it (GORUPTIME_PROXIES)."""
     return address_in(request.META)
 
 
 def address_in(environ: Mapping[str, Any]) -> str:
-    """The same of a WSGI environment."""
+    """Return the client's IP address from a WSGI environment, as `client_address` does from a request."""
     forwarded = [part.strip() for part in str(environ.get("HTTP_X_FORWARDED_FOR", "")).split(",") if part.strip()]
     if settings.PROXIES and forwarded:
         return str(forwarded[-min(settings.PROXIES, len(forwarded))])

@@ -1,4 +1,4 @@
-"""Tells a worker that there is something to do: one quick attempt after commit. What is lost, a sweep finds."""
+"""Sends a Celery task after commit, in a single attempt. If the message is lost, a periodic sweep finds the work."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from django.db import transaction
 log = logging.getLogger(__name__)
 
 _WORTH_S = 30
-"""An older wake-up has been made up for by a sweep."""
+"""Seconds until the message expires: by then a sweep has found the work."""
 
 
 def wake(task: str, **kwargs: Any) -> None:
-    """Send the named task once the transaction has committed. Never fails a request."""
+    """Send the named task once the transaction has committed. A broker error is logged and never fails the request."""
     transaction.on_commit(lambda: _send(task, kwargs))
 
 

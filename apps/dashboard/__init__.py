@@ -1,1 +1,1 @@
-"""The face for people: pages, no models, no decisions."""
+"""The dashboard: pages for people. No models and no decisions, which are the services'."""

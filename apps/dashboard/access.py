@@ -1,4 +1,4 @@
-"""Who may open what: a stranger's page is not there (404), a weak role is refused (403), nobody is sent to sign in."""
+"""Access to pages: 404 for those who are not members, 403 for a role that is too weak, sign-in for the anonymous."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class PageRequest(HttpRequest):
-    """Of somebody who is signed in."""
+    """A request of a signed-in user."""
 
     user: User
     htmx: HtmxDetails
@@ -40,7 +40,7 @@ View = Callable[..., HttpResponse]
 
 
 def page(*methods: str) -> Callable[[View], View]:
-    """A view for people who are signed in; GET unless it says otherwise."""
+    """Return a decorator for views that require sign-in. `methods` are the allowed ones, GET by default."""
 
     def decorate(view: View) -> View:
         @wraps(view)
@@ -60,7 +60,7 @@ def page(*methods: str) -> Callable[[View], View]:
 
 
 def open_page(*methods: str) -> Callable[[View], View]:
-    """A view for everybody."""
+    """Return a decorator for views without sign-in. `methods` are the allowed ones, GET by default."""
     return lambda view: _answering(view, methods)
 
 
@@ -71,27 +71,27 @@ def _answering(view: View, methods: tuple[str, ...]) -> View:
     def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
             return view(request, *args, **kwargs)
-        except ObjectDoesNotExist as error:  # it went while this request waited for its lock
+        except ObjectDoesNotExist as error:  # deleted while this request waited for its lock
             raise Http404 from error
         except (OperationalError, InterfaceError):
             log.warning("%s is not answered: the database is away", request.path)
             sentence = "The database does not answer at the moment. Try again in a while."
             return render(request, "error.html", {"title": "Not available", "sentence": sentence}, status=503)
 
-    # HEAD comes without a CSRF token: it is for what GET may do.
+    # HEAD is exempt from the CSRF check, so that it is allowed only where GET is.
     answering = never_cache(require_http_methods([*named, *(["HEAD"] if "GET" in named else [])])(answered))
-    answering.methods = frozenset(named)  # type: ignore[attr-defined]  # the permission table reads them
+    answering.methods = frozenset(named)  # type: ignore[attr-defined]  # read by the tests of permissions
     return answering
 
 
 def posted(request: HttpRequest) -> QueryDict | None:
-    """What a form is bound to: an empty POST is a form that was sent empty."""
+    """Return the data to bind a form to: that of a POST, even if it is empty, else None."""
     return request.POST if request.method == "POST" else None
 
 
 @dataclass(frozen=True)
 class ProjectContext:
-    """Where a person is, and what they may do there."""
+    """The signed-in user, the project of the page, and the user's role in it."""
 
     user: User
     project: Project
@@ -136,6 +136,10 @@ def enter_incident(request: HttpRequest, pk: uuid.UUID, need: Role = Role.VIEWER
 
 
 def _enter(request: HttpRequest, project: Project | None, need: Role) -> ProjectContext:
+    """Return the context of a page and remember its project in the session.
+
+    Raises Http404 without a project or membership, and PermissionDenied if the role is below `need`.
+    """
     user = cast(PageRequest, request).user
     member = find_member(user=user, organization_id=project.organization_id) if project else None
     if project is None or member is None:

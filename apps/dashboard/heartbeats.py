@@ -1,4 +1,4 @@
-"""What the page of a heartbeat shows beside what every check has: where to ping, what was heard, what is due."""
+"""What a heartbeat's page shows in addition to that of every check: its ping URL, recent pings and due times."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PingLine:
     ping: Ping
     at: datetime
     state: str
-    """The mark that it is shown with."""
+    """The status whose mark it is shown with."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Beat:
     pings: list[PingLine]
     times: list[tuple[datetime, datetime]]
     is_timed: bool
-    """Whether its job tells when it begins."""
+    """Whether recent pings have a run time, which takes a start signal."""
 
 
 def beat_of(check: Check, now: datetime, *, may_ping: bool) -> Beat:
@@ -52,5 +52,5 @@ def beat_of(check: Check, now: datetime, *, may_ping: bool) -> Beat:
 
 
 def shown_times(times: list[Preview]) -> list[tuple[datetime, datetime]]:
-    """(expected, missing from)"""
+    """Return pairs of datetimes: when a ping is expected, and from when it is missing."""
     return [(from_ms(time.expected), from_ms(time.missing_from)) for time in times]

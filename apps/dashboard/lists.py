@@ -1,4 +1,4 @@
-"""What every list has in common: a search, an order, a page. Read from the address, so that each view of a list is a link."""
+"""Search, order, filters and pages of all lists, read from the query string, so that each view of a list has a link."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 PAGE = 30
-"""Rows of a page: two screens. Each costs some 2 ms, its bar most of it."""
+"""Rows per page, about two screens. Each costs about 2 ms to render, most of it for its bar."""
 
 
 class Rows(Protocol):
-    """Some of them, in their order."""
+    """A callable that returns the rows from `start` to `stop`, in order."""
 
     def __call__(self, *, start: int, stop: int) -> Sequence[Any]: ...
 
@@ -41,7 +41,7 @@ class Pages:
 
 
 def paged(request: HttpRequest, rows: Rows, total: int) -> Pages:
-    """One page of `rows(start=, stop=)`; `total` is how many there are."""
+    """Return the requested page of `rows(start=, stop=)`; `total` is the number of all rows."""
     number = whole(request.GET.get("page"), least=1, most=max(1, -(-total // PAGE)))
     start = (number - 1) * PAGE
     return Pages(
@@ -54,13 +54,13 @@ def paged(request: HttpRequest, rows: Rows, total: int) -> Pages:
 
 
 def whole(text: str | None, *, least: int, most: int) -> int:
-    """A number from an address; anything else is the least."""
+    """Return a query parameter as a number between `least` and `most`; `least` if it is not a number."""
     is_number = text is not None and text.isascii() and text.isdigit() and len(text) < 17
     return min(max(int(text or 0), least), most) if is_number else least
 
 
 def search_of(request: HttpRequest) -> str:
-    """What is searched for; PostgreSQL's texts hold no NUL."""
+    """Return the search term, without NUL, which PostgreSQL's text types cannot hold."""
     return request.GET.get("q", "").replace("\x00", "").strip()[:200]
 
 
@@ -73,9 +73,9 @@ def is_uuid(text: str) -> bool:
 
 
 def address(request: HttpRequest, **changes: str) -> str:
-    """This page's address with other parameters; an empty one is left out."""
+    """Return the URL of this page with changed query parameters; an empty one is left out."""
     asked = request.GET.copy()
-    for name in ("live", "page", "before"):  # another list begins at its beginning
+    for name in ("live", "page", "before"):  # a changed list starts at its first page
         asked.pop(name, None)
     for name, value in changes.items():
         asked.pop(name, None)
@@ -87,17 +87,17 @@ def address(request: HttpRequest, **changes: str) -> str:
 
 @dataclass(frozen=True)
 class Column:
-    """A heading that sorts."""
+    """A column heading that sorts the list."""
 
     name: str
     title: str
     link: str
     sorted: str
-    """`ascending`, `descending` or nothing, as aria-sort has it."""
+    """The value of `aria-sort`: `ascending`, `descending` or empty."""
 
 
 def ordered(request: HttpRequest, fields: Mapping[str, str], default: str) -> tuple[str, dict[str, Column]]:
-    """The order that was asked for, as a field of a query, and the headings. `fields`: name to (field|title)."""
+    """Return the requested order as a field for `order_by`, and the headings. `fields` maps a name to `field|title`."""
     asked = request.GET.get("sort", default)
     name = asked.removeprefix("-")
     if name not in fields:
@@ -122,7 +122,7 @@ class Chip:
 
 
 def chips(request: HttpRequest, name: str, choices: Mapping[str, str], counts: Mapping[str, int] | None = None) -> list[Chip]:
-    """Filters that are links; choosing the chosen one takes it away."""
+    """Return filter links for the query parameter `name`; the link of the active one removes it."""
     chosen = request.GET.get(name, "")
     return [
         Chip(

@@ -1,4 +1,4 @@
-"""What stands around every page: the menu, the title and icon that carry the worst status, and the way a page stays live."""
+"""The frame of every page: the menu, the tab's title and icon with the worst status, and the polling for changes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def show(
     version: str = "",
     status: int = 200,
 ) -> HttpResponse:
-    """A page of the shell, or, asked for by its own live part, that part alone. `known` spares a second look."""
+    """Render a page in its frame, or only its live part if that is polling. `known` saves a second summary."""
     whole = known or summarize_project(project=place.project, now=now)
     is_live = bool(version) and "live" in request.GET and getattr(request, "htmx", False)
     values = {
@@ -62,7 +62,7 @@ def _live_url(request: HttpRequest, version: str) -> str:
 
 
 def is_current(request: HttpRequest, version: str) -> bool:
-    """Whether a live part that asks shows this version already."""
+    """Return whether a polling live part already shows this version."""
     return bool(getattr(request, "htmx", False)) and request.GET.get("live") == version
 
 

@@ -1,1 +1,1 @@
-"""The demo: a project with ninety days of history, and a target that breaks and heals. No models."""
+"""The demo: a project with ninety days of history, and target servers whose endpoints fail and recover. No models."""

@@ -1,4 +1,4 @@
-"""A past for checks that never had one: runs, intervals, incidents and rollups, by the database itself, a day a statement."""
+"""Generates the demo's history: runs (in SQL, one statement per day), intervals, incidents and rollups."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from apps.results.models import HEALTHS, RollupCursor, StateInterval
 from apps.results.partitions import ensure_days
 
 STEP_MS = 60_000
-"""Runs of the past are a minute apart."""
+"""Generated runs are a minute apart."""
 _REVISION = 0
-"""No check ever had it: nothing of the past steps."""
+"""No check ever has this revision, so that generated runs never step the state machine."""
 
-# Latency has a daily wave, noise, and now and then a slow run. `setseed` makes it the same every time.
+# Latency has a daily wave, noise and a few slow runs. `setseed` makes it reproducible.
 _RUNS = """
     INSERT INTO check_runs (check_id, slot, region_id, revision, started_after_ms, duration_ms, recorded_after_s, dns_ms,
         connect_ms, first_byte_ms, verdict, code, reason, facts)
@@ -52,7 +52,7 @@ _RUNS = """
 
 @dataclass(frozen=True)
 class Past:
-    """A check, its usual latency, and what went wrong."""
+    """A check, its usual latency and its outages: the input of its generated history."""
 
     check: Check
     base_ms: int
@@ -60,7 +60,7 @@ class Past:
 
 
 def seed_runs(*, pasts: Sequence[Past], start: datetime, until: datetime) -> int:
-    """Runs of every minute from the start of the first day; returns how many. Partitions are made as needed."""
+    """Insert a run for each check and minute of [start, until), creating partitions. Returns the number of runs."""
     first = to_ms(start) // DAY_MS * DAY_MS
     days = -(-(to_ms(until) - first) // DAY_MS)
     ensure_days(first=from_ms(first), days=days)
@@ -98,10 +98,10 @@ def _seed_day(pasts: Sequence[Past], start: int, end: int) -> int:
 
 
 def seed_states(*, pasts: Sequence[Past], start: datetime) -> None:
-    """Intervals and incidents as the machine would have made them, and state rows that go on from there."""
+    """Insert the intervals and incidents that the machine would have made, and update the state rows accordingly."""
     up = HEALTHS.index("up")
     intervals, incidents = [], []
-    for past in sorted(pasts, key=lambda past: past.check.pk):  # as everyone locks state rows
+    for past in sorted(pasts, key=lambda past: past.check.pk):  # the order in which state rows are locked everywhere
         found = {to_ms(start): up}
         for outage in past.outages:
             found[outage.start] = HEALTHS.index("down" if outage.is_down else "degraded")
@@ -132,7 +132,7 @@ def _incident(check: Check, outage: Outage) -> Incident:
 
 
 def acknowledge_some(*, checks: Sequence[uuid.UUID], user: User, chance: random.Random) -> None:
-    """People were there: most of the longer incidents of the past were acknowledged."""
+    """Acknowledge most of the past incidents that lasted longer than four minutes, as people would have done."""
     seen = []
     for incident in Incident.objects.filter(check_row__in=checks, status=Incident.Status.RESOLVED):
         length = incident.length_s or 0
@@ -144,7 +144,7 @@ def acknowledge_some(*, checks: Sequence[uuid.UUID], user: User, chance: random.
 
 
 def seed_rollups(*, checks: Sequence[uuid.UUID], start: datetime, until: datetime) -> None:
-    """Hours and days of these checks, as the pipeline would have rolled them up."""
+    """Compute the hour and day rollups of these checks, as the pipeline would have done."""
     hours_until, days_until = (to_ms(until) // width * width for width in (rollups.HOUR_MS, DAY_MS))
     for day in range(to_ms(start) // DAY_MS * DAY_MS, hours_until, DAY_MS):
         rollups.roll("hour", checks, day, min(day + DAY_MS, hours_until))

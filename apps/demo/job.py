@@ -1,4 +1,4 @@
-"""The demo's job: says that it begins, works a little, and says how it ended. Now and then it fails."""
+"""The demo's job: pings that it starts, works for a moment, and pings its exit code. A few of its runs fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the demo consists of, as values: its checks, how each behaves, and the outages of its made-up past. Pure."""
+"""The content of the demo as constants: its checks, how their endpoints behave, and generated past outages. No I/O."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 
 @dataclass(frozen=True)
 class Part:
-    """One endpoint of the target and the check that looks at it.
+    """One endpoint of the demo and the check that probes it.
 
-    `breaks`: (first break after the start, length, again every) in seconds. `base_ms`: the usual latency, also in the past.
-    `trouble`: outages in 90 days.
+    `breaks`: seconds from the target's start to the first failure, its length, and the period at which it repeats.
+    `base_ms`: the usual latency, also of the history. `trouble`: the number of outages within 90 days.
     """
 
     path: str
@@ -32,7 +32,7 @@ class Part:
     group: str = ""
     is_paused: bool = False
     is_silent: bool = False
-    """Watched from a region that is switched off."""
+    """Its only region is disabled, so that it gets no results."""
 
 
 PARTS = (
@@ -58,7 +58,7 @@ PARTS = (
 
 
 def is_broken(part: Part, elapsed_s: float) -> bool:
-    """Whether an endpoint is in one of its breaks, so long after the target's start."""
+    """Return whether an endpoint fails `elapsed_s` seconds after the target's start."""
     if part.breaks is None or elapsed_s < part.breaks[0]:
         return False
     first, length, every = part.breaks
@@ -67,7 +67,7 @@ def is_broken(part: Part, elapsed_s: float) -> bool:
 
 @dataclass(frozen=True)
 class Outage:
-    """[start, end) in epoch ms; not `is_down` is slow."""
+    """An outage: [start, end) in epoch milliseconds. The check was degraded if not `is_down`."""
 
     start: int
     end: int
@@ -96,7 +96,7 @@ _OF_OTHERS = {
 
 
 def outages(chance: random.Random, *, number: int, start: int, end: int, kind: str = "http") -> list[Outage]:
-    """So many outages, minutes to hours long, none of them in the last six hours, none overlapping. On the minute."""
+    """Return at most `number` outages of 1 to 190 whole minutes, without overlap, none in the last six hours."""
     found: list[Outage] = []
     for _ in range(number):
         begin = chance.randrange(start + HOUR_MS, end - 6 * HOUR_MS) // 60_000 * 60_000

@@ -1,4 +1,4 @@
-"""The demo's organization: made, pointed at its target, removed."""
+"""The demo's organization: create it, update its targets, remove it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def demo_organization() -> Organization | None:
 
 
 def make_demo(*, places: Places, now: datetime) -> Organization:
-    """Everything of the demo, with its past."""
+    """Create the demo's organization with everything in it, history included."""
     start = now - timedelta(days=DAYS)
     with transaction.atomic():
         org = Organization.objects.create(name=f"Demo {secrets.token_hex(2)}", is_demo=True)
@@ -84,7 +84,7 @@ def make_demo(*, places: Places, now: datetime) -> Organization:
 
 
 def _make_check(project: Project, part: Part, places: Places, silent: Region, created_at: datetime, now: datetime) -> Check:
-    """As a service would have made it 90 days ago; its state begins now."""
+    """Create a check as if a service had done so 90 days ago. Its state begins now."""
     spec = CheckSpec(
         name=part.name,
         kind=part.kind,
@@ -119,7 +119,7 @@ def _make_check(project: Project, part: Part, places: Places, silent: Region, cr
 
 
 def may_ping() -> bool:
-    """Whether this machine lets us send ICMP; a demo that cannot would show nothing but that."""
+    """Return whether this machine lets us send ICMP. Without it the demo leaves its ICMP check out."""
     try:
         open_icmp_socket("127.0.0.1").close()
     except NetError:
@@ -169,7 +169,7 @@ def _publish(project: Project, now: datetime) -> None:
 
 
 def point_demo_at(*, organization: Organization, places: Places, now: datetime) -> None:
-    """The targets may listen elsewhere than last time, and one has a new certificate."""
+    """Update the checks and the webhook: ports may differ from the last start, and the CA certificate is new."""
     wanted = {part.name: {"target": _target(part, places), "options": _options(part, places)} for part in PARTS}
     for check in Check.objects.filter(organization=organization, deleted_at=None):
         changes = wanted.get(check.name)
@@ -187,13 +187,13 @@ def point_demo_at(*, organization: Organization, places: Places, now: datetime) 
 
 
 def demo_ping_url(organization: Organization) -> str | None:
-    """Where the demo's own job reports."""
+    """Return the address that the demo's job pings, or None without its heartbeat."""
     check = Check.objects.filter(organization=organization, kind="heartbeat", deleted_at=None).first()
     return None if check is None else ping_url(check)
 
 
 def new_password() -> str:
-    """Made anew at every start: a password that everybody knows would be a hole."""
+    """Set and return a random password of the demo's user, at every start: a publicly known one would be a hole."""
     password = secrets.token_urlsafe(9)
     user = User.objects.get(email=EMAIL)
     user.set_password(password)
@@ -202,7 +202,7 @@ def new_password() -> str:
 
 
 def remove_demo() -> int:
-    """All of it: rows, runs, the past's empty partitions. Returns how many checks there were."""
+    """Delete all rows and runs of the demo, and partitions that are then empty. Returns the number of its checks."""
     ids = list(Check.objects.filter(organization__is_demo=True).values_list("pk", flat=True))
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = '300s'")

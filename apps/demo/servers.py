@@ -1,4 +1,4 @@
-"""What the demo watches beside its web server: a name server, a mail server and one that speaks TLS, all on the loopback."""
+"""The demo's targets beside its web server, all on loopback: a DNS, an SMTP and a TLS server."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 ZONE = {"A": ["192.0.2.10", "192.0.2.11"], "MX": ["10 mail.shop.example."], "TXT": ['"v=spf1 mx -all"']}
-"""Of `shop.example`."""
+"""The DNS records that are served, whatever the name; the demo's check asks for `shop.example`."""
 _VALID_DAYS = 60
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where the demo's targets listen. `ca` is what vouches for the one that speaks TLS, as PEM."""
+    """URL and ports of the demo's targets. `ca` is the certificate of the CA of the TLS server, as PEM."""
 
     url: str
     dns: int = 1
@@ -39,7 +39,7 @@ class Places:
 
 
 async def open_all(url: str, now: dt.datetime) -> tuple[Places, list[asyncio.AbstractServer], asyncio.DatagramTransport]:
-    """At free ports; whoever asked closes them."""
+    """Start the servers on free ports. The caller closes them."""
     loop = asyncio.get_running_loop()
     context, ca = _certified(now)
     names, _ = await loop.create_datagram_endpoint(_Names, local_addr=("127.0.0.1", 0))
@@ -69,7 +69,7 @@ class _Names(asyncio.DatagramProtocol):
 
 
 async def _mail(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """As much of SMTP (RFC 5321) as a look at it needs."""
+    """Serve as much of SMTP (RFC 5321) as a check of kind `smtp` needs."""
     with contextlib.suppress(OSError, asyncio.IncompleteReadError, TimeoutError, ValueError):
         async with asyncio.timeout(10):
             writer.write(b"220 mail.shop.example ESMTP demo\r\n")
@@ -93,7 +93,7 @@ async def _nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 def _certified(now: dt.datetime) -> tuple[ssl.SSLContext, str]:
-    """A server's context with a certificate for 127.0.0.1, and the authority that signed it as PEM. Made anew at every start."""
+    """Return a TLS context with a new certificate for 127.0.0.1, and the certificate of its new CA as PEM."""
     authority, authority_key = _issued("GoUpTime demo authority", None, now)
     certificate, key = _issued("127.0.0.1", (authority, authority_key), now)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -1,4 +1,4 @@
-"""The demo's target: a small web server on the loopback whose endpoints break and heal by their plan, and by hand at `/`."""
+"""The demo's HTTP target: a web server on loopback whose endpoints fail and recover on schedule, and by hand at `/`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_HEAD = 16_384
 
 @dataclass
 class Target:
-    """`forced`: what people said by hand; it stands until they say otherwise."""
+    """The state of the target. `forced` holds the endpoints that were set by hand, which overrides the schedule."""
 
     started: float = field(default_factory=time.monotonic)
     forced: dict[str, bool] = field(default_factory=dict)
@@ -42,9 +42,9 @@ class Target:
             writer.write(data)
             await writer.drain()
         except (TimeoutError, ValueError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass  # a visitor who does not speak HTTP, or left: none of the demo's business
+            pass  # the client does not speak HTTP, or has disconnected
         except asyncio.CancelledError:
-            pass  # the demo ends amid an answer; asyncio of Python 3.11 would write a traceback
+            pass  # shutdown during a response; asyncio in Python 3.11 would log a traceback
         finally:
             writer.close()
 
@@ -84,7 +84,7 @@ _PAGE = (
 
 
 async def serve(port: int) -> asyncio.Server:
-    """Listening on the loopback at the port, or at a free one when that is taken."""
+    """Listen on loopback at the port, or at a free one if it is taken."""
     target = Target()
     try:
         return await asyncio.start_server(target.answer, "127.0.0.1", port, limit=_MAX_HEAD)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from django.db.models import Exists, OuterRef, QuerySet
 
-from apps.core.clock import from_ms, to_ms
+from apps.core.clock import to_ms
 from apps.incidents.history import histories, looked_back, uptime_of
 from apps.incidents.machine import SLACK_MS, verdict
 from apps.incidents.project_summary import ProjectSummary, wrong_checks, wrong_resources
@@ -22,12 +22,14 @@ from apps.monitors.models import Check, Region, Resource
 from apps.orgs.models import Project
 from apps.probes.reasons import MEANINGS, Reason
 from apps.results import latency
+from apps.results.bars import Bar, bar_of
 from apps.results.failing_regions import failing_regions
 from apps.results.latency import Percentiles
 from apps.results.selectors import SeenRun, recent_runs
-from apps.results.uptime import Span, add_up, worst_in, worst_of
+from apps.results.uptime import WORST_FIRST, Span, Uptime, add_up, worst_of
 
 HALF_HOUR_MS = 1_800_000
+_HALF_HOURS = 48
 _GOOD = ("up", "degraded")
 DAY = timedelta(days=1)
 
@@ -100,17 +102,33 @@ def _said(run: SeenRun) -> str:
 
 
 @dataclass(frozen=True)
-class Stretches:
-    """Time as pills of equal length in ms, each as bad as the worst in it; `none` where nothing is known."""
+class RunBar:
+    """The latest rounds of a check in their places in time."""
 
-    start: int
-    width: int
-    states: Sequence[str]
+    bar: Bar
+    beats: Mapping[int, Beat]
+    """By the index of their cell: the worst of those in it. A cell without one shows what is known of that time."""
 
-    @classmethod
-    def of(cls, spans: Sequence[Span], *, start: int, width: int, count: int) -> Stretches:
-        states = worst_in(spans, start=start, width=width, count=count)
-        return cls(start, width, [state or "none" for state in states])
+
+def run_bar(beats: Sequence[Beat], spans: Sequence[Span], *, width: int, count: int, phase: int) -> RunBar:
+    """`count` cells of `width` ms up to the last moment of which something is known; `phase` is where a cell begins."""
+    newest = max([beat.slot for beat in beats[-1:]] + [span.end - 1 for span in spans[-1:]], default=0)
+    start = newest - (newest - phase) % width - (count - 1) * width
+    bar = bar_of(spans, start=start, width=width, count=count)
+    cells = list(bar.cells)
+    placed: dict[int, Beat] = {}
+    for beat in beats:
+        index = (beat.slot - start) // width
+        if index >= 0 and (index not in placed or WORST_FIRST.index(beat.state) < WORST_FIRST.index(placed[index].state)):
+            placed[index] = beat
+            cells[index] = {beat.state: width}
+    return RunBar(Bar(start, width, cells), placed)
+
+
+def day_bar(spans: Sequence[Span], *, now: datetime) -> Bar:
+    """The last 24 hours by half-hours: the bar of every list."""
+    start = (to_ms(now) // HALF_HOUR_MS - _HALF_HOURS + 1) * HALF_HOUR_MS
+    return bar_of(spans, start=start, width=HALF_HOUR_MS, count=_HALF_HOURS)
 
 
 # --- checks of a list
@@ -120,8 +138,8 @@ class Stretches:
 class CheckLine:
     check: Check
     state: ShownState
-    beats: list[Beat]
-    uptime: float | None
+    bar: Bar
+    uptime: Uptime
     latency: Percentiles | None
     fails_from: Sequence[str] = ()
     """Regions that see it down while it counts as up or degraded."""
@@ -135,24 +153,25 @@ def regions_that_fail(runs: Sequence[SeenRun], check: Check, slugs: Mapping[int,
     return [slugs[region] for region in failing if region in slugs] if len(failing) < len(check.region_ids) else []
 
 
-def check_lines(*, check_ids: Sequence[uuid.UUID], beat_count: int, now: datetime) -> list[CheckLine]:
-    """In the order of the ids."""
+def check_lines(*, check_ids: Sequence[uuid.UUID], now: datetime) -> list[CheckLine]:
+    """In the order of the ids. The newest runs are read only of checks with several regions, to name those that fail."""
     checks: list[Check] = in_order(Check.objects.select_related("state"), check_ids)
     ids = [check.id for check in checks]
     pauses = open_pauses(checks)
-    widest = max((len(check.region_ids) for check in checks), default=1)
-    runs = recent_runs(wanted=looked_back(checks), count=(beat_count + 1) * widest, now_ms=to_ms(now))
+    spread = [check for check in checks if len(check.region_ids) > 1]
+    widest = max((len(check.region_ids) for check in spread), default=0)
+    runs = recent_runs(wanted=looked_back(spread), count=2 * widest, now_ms=to_ms(now)) if spread else {}
+    slugs = dict(Region.objects.values_list("id", "slug")) if spread else {}
     spans = histories(checks=checks, start=now - DAY, end=now)
     points = latency.summary(check_ids=ids, start=to_ms(now - DAY), end=to_ms(now))
-    slugs = dict(Region.objects.values_list("id", "slug")) if widest > 1 else {}
     return [
         CheckLine(
             check=check,
             state=shown_state(check=check, row=check.state, pause=pauses.get(check.id), now=now),
-            beats=beats_of(runs[check.id], check, count=beat_count, now=now),
-            uptime=uptime_of(spans[check.id], check=check, start=now - DAY, end=now).ratio,
+            bar=day_bar(spans[check.id], now=now),
+            uptime=uptime_of(spans[check.id], check=check, start=now - DAY, end=now),
             latency=points.get(check.id),
-            fails_from=regions_that_fail(runs[check.id], check, slugs),
+            fails_from=regions_that_fail(runs.get(check.id, ()), check, slugs),
         )
         for check in checks
     ]
@@ -167,8 +186,8 @@ class ResourceLine:
     status: str
     checks: int
     only_check: uuid.UUID | None
-    beats: Stretches
-    uptime: float | None
+    bar: Bar
+    uptime: Uptime
     latency: Percentiles | None
 
 
@@ -212,17 +231,15 @@ def resource_lines(*, resource_ids: Sequence[uuid.UUID], now: datetime) -> list[
     of: dict[uuid.UUID, list[Check]] = defaultdict(list)
     for check in checks:
         of[check.resource_id].append(check)
-    start = from_ms((to_ms(now) // HALF_HOUR_MS - 47) * HALF_HOUR_MS)
-    spans = histories(checks=checks, start=min(start, now - DAY), end=now)
+    spans = histories(checks=checks, start=now - DAY, end=now)
     points = latency.summary(check_ids=[check.id for check in checks], start=to_ms(now - DAY), end=to_ms(now))
-    return [_resource_line(of[pk], spans, points, start, now) for pk in resource_ids if pk in of]
+    return [_resource_line(of[pk], spans, points, now) for pk in resource_ids if pk in of]
 
 
 def _resource_line(
     checks: Sequence[Check],
     spans: Mapping[uuid.UUID, list[Span]],
     points: Mapping[uuid.UUID, Percentiles],
-    start: datetime,
     now: datetime,
 ) -> ResourceLine:
     shown = worst_of([spans[check.id] for check in checks])
@@ -232,7 +249,7 @@ def _resource_line(
         status=worst([check.status for check in checks]),  # type: ignore[attr-defined]  # annotated by the caller
         checks=len(checks),
         only_check=checks[0].id if len(checks) == 1 else None,
-        beats=Stretches.of(shown, start=to_ms(start), width=HALF_HOUR_MS, count=48),
-        uptime=lived.ratio,
+        bar=day_bar(shown, now=now),
+        uptime=lived,
         latency=max((points[c.id] for c in checks if c.id in points), key=lambda point: point.p95 or 0.0, default=None),
     )

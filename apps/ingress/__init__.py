@@ -1,1 +1,1 @@
-"""The quick door for pings of heartbeats: no models, no session, no page."""
+"""The HTTP endpoint for pings of heartbeats. It bypasses Django's middleware: no models, no session, no pages."""

@@ -1,6 +1,7 @@
-"""Pings past Django: taken on the server's loop, heard together by one thread, and one by one by a few others where they must.
+"""Handling of pings outside Django: accepted on the server's event loop, recorded in batches by one thread, and by a
+small pool one at a time where a batch cannot record them.
 
-While the thread is at the database, the pings that come meanwhile wait for each other: the busier, the more go together.
+Pings that arrive while the thread is in the database form its next batch, so that batches grow with the load.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ log = logging.getLogger(__name__)
 
 _TOGETHER = 100
 _WAITING = 5_000
-"""Pings that wait at the most; a further one is told to try again, as clients do."""
+"""Pings that may wait; a further one gets 503, and its client retries."""
 _ONE_BY_ONE = 4
 
 _Waiting = tuple[PingRequest, "asyncio.Future[Answer]"]
 
 
 class PingDoor:
-    """A quick door of the web server."""
+    """A `QuickDoor` of the web server: answers every request below `/ping/`."""
 
     def __init__(self) -> None:
         self._waiting: queue.SimpleQueue[_Waiting] = queue.SimpleQueue()
@@ -88,14 +89,14 @@ def _hear_alone(waiting: _Waiting) -> None:
 
 
 def _tell(answers: list[tuple[asyncio.Future[Answer], Answer]]) -> None:
-    """All at once: to wake the loop for each would cost more than to answer."""
+    """Set all responses in a single call into the loop: waking it for each would cost more than the response."""
     if answers:
         answers[0][0].get_loop().call_soon_threadsafe(_set_all, answers)
 
 
 def _set_all(answers: list[tuple[asyncio.Future[Answer], Answer]]) -> None:
     for future, answer in answers:
-        if not future.done():  # its client is gone
+        if not future.done():  # the client has disconnected
             future.set_result(answer)
 
 

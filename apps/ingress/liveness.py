@@ -1,6 +1,7 @@
-"""Whether pings can reach us, looked at by the way that they take: a connection to our own address, through server and database.
+"""Self-test of the ping endpoint: a request to our own address, through the web server and the database, as a ping
+takes.
 
-A deadline that passes while they cannot is unknown, and no job's fault.
+A heartbeat's deadline that passes while pings cannot reach us is recorded as unknown, not as missed.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ _EVERY_S = 2.0
 _TIMEOUT_S = 5.0
 _NOBODY = uuid.UUID(int=0)
 _NOT_FOUND = 404
-_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  # what stands for every address
+_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  # wildcard addresses
 
 
 def watch_ping_path(host: str, port: int) -> None:
-    """From a thread of its own, for as long as this web server lives."""
+    """Start the thread that tests the endpoint and records each success. It runs as long as the web server."""
     threading.Thread(target=_watch, args=(_ANYWHERE.get(host, host), port), name="ping-path", daemon=True).start()
 
 
@@ -38,7 +39,7 @@ def _watch(host: str, port: int) -> None:
             is_well = _is_reachable(host, port)
             if is_well:
                 hear_core(now=timezone.now())
-        except Exception as error:  # noqa: BLE001  # whatever it is, the next look must come: silence would excuse every missed job
+        except Exception as error:  # noqa: BLE001  # the loop must go on: silence would excuse every missed ping
             is_well = False
             if was_well:
                 log.warning("pings do not reach us: %s", str(error).strip())
@@ -48,7 +49,7 @@ def _watch(host: str, port: int) -> None:
 
 
 def _is_reachable(host: str, port: int) -> bool:
-    """A ping of nobody is looked for in the database, and not found."""
+    """Return whether a ping of a check that does not exist is answered by 404, which takes a query."""
     client = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
     try:
         client.request("GET", f"{PREFIX}{_NOBODY}")

@@ -1,6 +1,7 @@
-"""What a request to `/ping/…` says, as the clients of healthchecks.io say it. Pure.
+"""Parsing of requests to `/ping/…`, in the format of healthchecks.io. No database access.
 
-Signals: none (success), `/start`, `/fail`, `/log` or `/<exit code>`; `?rid=<uuid>` tells runs apart; a body is kept.
+Signals: none (success), `/start`, `/fail`, `/log` or `/<exit code>`; `?rid=<uuid>` tells concurrent runs of a job
+apart; the body is stored.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _MAX_EXIT_CODE = 255
 
 
 class BadPingError(ValueError):
-    """The address says something that no client means. `status` is that of the answer."""
+    """The request is not a valid ping. `status` is the HTTP status of the response."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -36,18 +37,18 @@ class BadPingError(ValueError):
 
 @dataclass(frozen=True)
 class PingRequest:
-    """A ping by a heartbeat's own address, or by the project's ping key and a slug."""
+    """A ping, addressed by the heartbeat's own address or by the project's ping key and a slug."""
 
     ping: Ping
     address: uuid.UUID | None
     key: str = ""
     slug: str = ""
     may_create: bool = False
-    """Whether the heartbeat of the slug is made when there is none yet."""
+    """Whether an unknown slug creates a heartbeat (`?create=1`)."""
 
 
 def read_ping(environ: Mapping[str, Any]) -> PingRequest | None:
-    """The ping of a request that was read whole; None for an address that is none. Raises BadPingError."""
+    """Return the ping of a completely read request; None if the path is no ping address. Raises BadPingError."""
     path = str(environ["PATH_INFO"]).removeprefix(PREFIX)
     by_id, by_slug = _BY_ID.fullmatch(path), _BY_SLUG.fullmatch(path)
     if by_id is None and by_slug is None:

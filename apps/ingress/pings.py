@@ -1,4 +1,7 @@
-"""Pings to answers: many together where they can be, else one by one. Plain words, no account: who knows the address may ping."""
+"""Responses to pings, recorded in batches where possible, else one by one.
+
+There is no authentication: whoever knows the address may ping. Responses are plain text.
+"""
 
 from __future__ import annotations
 
@@ -28,19 +31,19 @@ from apps.results.pings import BODY_BYTES
 log = logging.getLogger(__name__)
 
 _NEW_HEARTBEATS = Limit("ping-create", 60)
-"""Made by pings, of a project."""
+"""Heartbeats that pings may create, per minute and project."""
 _CREATED = {"grace_s": 3_600}
 _CREATED_INTERVAL_S = 86_400
-"""A check that a ping makes runs daily, with an hour of grace, until somebody says better."""
+"""A heartbeat that a ping creates is expected daily, with an hour of grace, until somebody edits it."""
 
 
 class _TooManyError(Exception):
-    """A project makes heartbeats faster than anybody means to."""
+    """A project exceeds the limit of heartbeats created by pings."""
 
 
 @csrf_exempt
 def ping_page(request: HttpRequest, path: str) -> HttpResponse:
-    """The same behind Django, where no quick door stands in front of it."""
+    """Answer a ping as a Django view, for servers without the quick door in front."""
     try:
         found = read_ping({**request.META, "PATH_INFO": f"/ping/{path}", "wsgi.input": request})
     except BadPingError as error:
@@ -51,19 +54,19 @@ def ping_page(request: HttpRequest, path: str) -> HttpResponse:
 
 
 def answer_steady_pings(requests: Sequence[PingRequest]) -> Mapping[int, Answer]:
-    """The answers to those, by their place, that could be heard together; the others are to be answered one by one."""
+    """Record the pings that a batch can record. Returns their responses by index; answer the others one by one."""
     places = [place for place, request in enumerate(requests) if request.address is not None]
     pings = [(address, request.ping) for request in requests if (address := request.address) is not None]
     try:
         heard = receive_steady_pings(pings=pings, clock=timezone.now)
     except (OperationalError, InterfaceError):
-        connection.close()  # each is tried again by itself, over a connection of its own
+        connection.close()  # each ping is retried on its own, over a new connection
         return {}
     return {place: plain_answer("OK", 200) for place, is_heard in zip(places, heard, strict=True) if is_heard}
 
 
 def answer_ping(request: PingRequest) -> Answer:
-    """The answer to one ping; a connection that the database closed meanwhile is made anew, once."""
+    """Return the response to one ping. If the database has closed the connection, a new one is tried once."""
     try:
         try:
             return _received(request)
@@ -84,7 +87,7 @@ def answer_ping(request: PingRequest) -> Answer:
 
 
 def _received(request: PingRequest) -> Answer:
-    """Raises Check.DoesNotExist, MethodRefusedError, _TooManyError."""
+    """Record a ping and return its response. Raises Check.DoesNotExist, MethodRefusedError, _TooManyError."""
     address, is_new = request.address, False
     if address is None:
         address = heartbeat_named(ping_key=request.key, slug=request.slug)
@@ -99,7 +102,7 @@ def _received(request: PingRequest) -> Answer:
 
 
 def _created(key: str, slug: str, ping: Ping) -> uuid.UUID | None:
-    """A new heartbeat of that slug, or the one that another ping made at the same moment."""
+    """Create a heartbeat with this slug, or return that of a simultaneous ping. None for an unknown ping key."""
     project = Project.objects.select_related("organization").filter(ping_key=key).first()
     if project is None:
         return None

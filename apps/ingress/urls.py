@@ -1,4 +1,4 @@
-"""`/ping/…`, as far as it comes to Django: in production the quick door answers it."""
+"""The URLs below `/ping/`. In production the web server's quick door answers them before Django."""
 
 from django.urls import path
 

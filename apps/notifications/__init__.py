@@ -1,1 +1,1 @@
-"""Who is told: channels and deliveries. Decides nothing about checks."""
+"""Notifications: channels and deliveries. Nothing here decides about checks or incidents."""

@@ -1,4 +1,4 @@
-"""What a kind of channel is. Adding one is a module in `channels/` and a line in `registry`."""
+"""The interface of a channel kind. A new kind is a module in `channels/` and an entry in `registry`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from datetime import timedelta
 from typing import Any
 
 TIMEOUT_S = 15.0
-"""A send gives up well before its lease ends."""
+"""Timeout of a webhook request; it ends well before the lease of the delivery."""
 
 
 class ConfigError(ValueError):
-    """A config that cannot be used; `field` is its name (`config.url`)."""
+    """A channel's config is invalid; `field` is the name of the field at fault (`config.url`)."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field}: {message}")
@@ -21,7 +21,7 @@ class ConfigError(ValueError):
 
 
 class SendError(Exception):
-    """The channel did not take the message. `retry_after_s` is what it asked for; a permanent one is not tried again."""
+    """The channel did not accept the message. `retry_after_s`: the pause it asked for. Permanent: do not retry."""
 
     def __init__(self, message: str, *, retry_after_s: float | None = None, is_permanent: bool = False) -> None:
         super().__init__(message)
@@ -31,24 +31,24 @@ class SendError(Exception):
 
 @dataclass(frozen=True)
 class Message:
-    """One event as a channel gets it. `key` is the same for every try: receivers may drop what they have seen."""
+    """An event as given to a channel. `key` is the same for every attempt, so that receivers can drop duplicates."""
 
     key: str
     event: str
     payload: Mapping[str, Any]
-    """`apps.incidents.payloads`, or that of a test."""
+    """Built by `apps.incidents.payloads`, or by `send_test` for a test."""
     timestamp: str
 
 
 @dataclass(frozen=True)
 class ConfigField:
-    """How a form asks for a part of a config. `parse` alone judges what is given."""
+    """How a form asks for one field of a config. Validation is up to the kind's `parse` alone."""
 
     name: str
     label: str
     help: str = ""
     is_list: bool = False
-    """Texts, one to a line."""
+    """The value is a list of strings, entered one per line."""
     is_required: bool = True
 
 
@@ -57,15 +57,15 @@ class ChannelKind:
     name: str
     title: str
     parse: Callable[[Mapping[str, Any]], dict[str, Any]]
-    """A config as given to one as kept. Raises ConfigError."""
+    """Validate a config and return it as it is stored. Raises ConfigError."""
     send: Callable[[Mapping[str, Any], Message], None]
-    """Raises SendError."""
+    """Send one message. Raises SendError."""
     fields: tuple[ConfigField, ...]
     secret_fields: tuple[str, ...] = ()
-    """Masked for everybody."""
+    """Fields that are masked for everybody."""
     address_fields: tuple[str, ...] = ()
-    """URLs that may hold a secret: shown whole to admins alone."""
+    """URLs that may contain a secret: only admins see them in full."""
     confirmed_field: str | None = None
-    """The field of e-mail addresses that get nothing before their owners agree."""
+    """The field with e-mail addresses, which get nothing until their owners have confirmed them."""
     lease: timedelta = timedelta(seconds=60)
-    """How long a send may take at the worst; then another sender may try."""
+    """The longest time that a send may take; after that another worker may claim the delivery."""

@@ -1,7 +1,7 @@
-"""What people see of a channel's config, and what they mean who send it back. Pure.
+"""Masking of a channel's config for display, and unmasking of what a client sends back. No database access.
 
-Secrets are masked for everybody. The address of a webhook is a secret too, for services that know their callers by it alone:
-below admin it is shown as far as its host.
+Secrets are masked for everybody. A webhook's URL is a secret too, for services that authenticate callers by it alone:
+roles below admin see it only up to its host.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def masked_config(kind: ChannelKind, config: Mapping[str, Any], *, is_admin: boo
 
 
 def unmasked_config(kind: ChannelKind, given: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
-    """The config that is meant: a value that is shown in this very way stays what it is."""
+    """Return the config that was meant: a value that was sent back as it is shown keeps its stored value."""
     meant = dict(kept)
     for name, value in given.items():
         shown = [_masked(kind, name, kept[name], is_admin=is_admin) for is_admin in (True, False)] if name in kept else []

@@ -1,4 +1,4 @@
-"""Where messages go, and each message that went or is to go."""
+"""Notification channels, the confirmation of their e-mail addresses, and deliveries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from apps.orgs.models import Organization, Project
 
 
 class Channel(models.Model):
-    """Hears every check of its project."""
+    """A destination for notifications. It gets the events of every check of its project."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="channels")
@@ -37,20 +37,20 @@ class Channel(models.Model):
 
 
 class ChannelAddress(models.Model):
-    """An e-mail address that channels of an organization name. Its owner agrees by a link before messages go there."""
+    """An e-mail address in an organization's channels. It gets no messages until its owner confirms it by a link."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="channel_addresses")
     address = models.EmailField(max_length=254)
     token = models.CharField(max_length=64, unique=True)
     mailed_at = models.DateTimeField(null=True)
-    """When the link was sent; it is sent once."""
+    """When the confirmation link was sent, which happens once."""
     confirmed_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["organization", "address"], name="channeladdress_once")]
         indexes = [
-            # the sweep: links that were not sent yet
+            # sweep: confirmation links not sent yet
             models.Index(fields=["id"], condition=Q(mailed_at=None, confirmed_at=None), name="channeladdress_waiting")
         ]
 
@@ -81,7 +81,7 @@ class Delivery(models.Model):
     next_attempt_at = models.DateTimeField()
     lease_until = models.DateTimeField(null=True)
     woken_at = models.DateTimeField(null=True)
-    """When a worker was last told of it: the sweep does not tell again at every pass."""
+    """When a task for it was last queued, so that the sweep does not queue another at every pass."""
     created_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
     error = models.TextField(blank=True)
@@ -99,14 +99,14 @@ class Delivery(models.Model):
             ),
         ]
         indexes = [
-            # the sweep: what is waiting, oldest first
+            # sweep: unfinished deliveries, oldest first
             models.Index(fields=["next_attempt_at"], condition=Q(status__in=["pending", "sending"]), name="delivery_waiting"),
-            # claim: is an earlier one of this check and channel unfinished
+            # claim: looks for an unfinished earlier delivery of the same check and channel
             models.Index(
                 fields=["check_row", "channel", "seq"], condition=Q(status__in=["pending", "sending"]), name="delivery_order"
             ),
             models.Index(fields=["organization", "-created_at", "id"], name="delivery_list"),  # list, newest first
-            models.Index(fields=["channel", "-created_at"], name="delivery_of_channel"),  # the last of each channel
+            models.Index(fields=["channel", "-created_at"], name="delivery_of_channel"),  # newest of each channel
         ]
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""The kinds of channels there are."""
+"""All channel kinds, by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads of who was told."""
+"""Reads of channels, deliveries and confirmed e-mail addresses."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def channels_of(*, project: Project) -> list[Channel]:
 
 
 def deliveries_of_incident(*, incident: Incident) -> list[Delivery]:
-    """In the order in which they were made."""
+    """Return the incident's first hundred deliveries, in order of creation."""
     found = Delivery.objects.filter(event__incident=incident).select_related("channel")
     return list(found.order_by("created_at", "seq", "pk")[:100])
 
 
 def last_deliveries(*, channels: Sequence[Channel]) -> dict[uuid.UUID, Delivery]:
-    """The newest of each channel: a look-up by index for each, however many were ever sent."""
+    """Return the newest delivery of each channel; one index look-up per channel, however many deliveries there are."""
     newest = Delivery.objects.filter(channel=OuterRef("pk")).order_by("-created_at").values("pk")[:1]
     named = Channel.objects.filter(pk__in=[channel.pk for channel in channels]).annotate(newest=Subquery(newest))
     found = Delivery.objects.filter(pk__in=[row.newest for row in named if row.newest])
@@ -37,7 +37,7 @@ def address_of_token(*, token: str) -> ChannelAddress | None:
 
 
 def unconfirmed_addresses(*, channel: Channel) -> list[str]:
-    """The addresses of a channel whose owners have not agreed to get messages: neither by a link nor by an account here."""
+    """Return the channel's addresses that are not confirmed: neither by a link nor as the account of a member."""
     field = CHANNEL_KINDS[channel.kind].confirmed_field
     if field is None:
         return []

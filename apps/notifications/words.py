@@ -1,4 +1,4 @@
-"""A message in words: short, exact, with figures and units. Pure."""
+"""Subject and text of notification e-mails: short and exact, with numbers and units. No database access."""
 
 from __future__ import annotations
 
@@ -55,5 +55,5 @@ def _span(seconds: float | None) -> str:
 
 
 def _one_line(text: str) -> str:
-    """A header must not hold line breaks."""
+    """Replace line breaks by spaces: an e-mail header must not contain them."""
     return " ".join(text.split())

@@ -1,1 +1,1 @@
-"""What operators ask and do: doctor, dead letters, regions, broker accounts, bootstrap, backups. No models."""
+"""Tools for operators: doctor, dead letters, regions, broker accounts, bootstrap, backups. No models."""

@@ -1,4 +1,4 @@
-"""What only the layer that touches every app can do for operators: the doctor, and dead letters back to work."""
+"""Admin pages that need several apps, hence in the top layer: the doctor, and reprocessing of dead letters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from apps.results.models import DeadLetter
 
 
 def doctor(request: HttpRequest) -> HttpResponse:
-    """What holds the installation up, and its figures."""
+    """Show the doctor's findings and the figures that they are based on."""
     seen = figures(now=timezone.now())
     context = {**admin.site.each_context(request), "title": "Doctor", "seen": seen, "findings": findings(seen)}
     return render(request, "admin/doctor.html", context)

@@ -1,6 +1,7 @@
-"""What a region's worker may do at the broker: read its own queue, write the exchange `ingest`, and nothing else.
+"""Permissions of a region's worker at the broker: it reads its own queue, publishes to the exchange `ingest`, and
+nothing else.
 
-The same rules for both brokers; tests try the rest.
+Both brokers get the same rules; tests verify that everything else is refused.
 """
 
 from __future__ import annotations
@@ -9,16 +10,16 @@ from apps.probes import wire
 
 
 def rabbitmq_rules(slug: str, *, vhost: str = "/") -> list[str]:
-    """Arguments of `rabbitmqctl set_permissions` after the user's name: configure nothing, write, read."""
+    """Return the arguments of `rabbitmqctl set_permissions`: vhost, user, patterns for configure, write and read."""
     queue = wire.queue_of(slug).replace(".", r"\.").replace("-", r"\-")
     return ["-p", vhost, f"region-{slug}", "^$", f"^{wire.INGEST_EXCHANGE}$", f"^{queue}$"]
 
 
 def valkey_rules(slug: str) -> list[str]:
-    """What follows the password in `ACL SETUSER region-<slug> on >password` (Valkey 8, Redis 7 or newer)."""
+    """Return the rules after the password in `ACL SETUSER region-<slug> on >password` (Valkey 8, Redis 7 or newer)."""
     queue = wire.queue_of(slug)
-    # kombu keeps what is not acknowledged in a hash and a sorted set of ours, and has four lists for a queue's priorities: their
-    # names go on with what no slug holds.
+    # kombu keeps unacknowledged messages in a hash and a sorted set per queue, and a queue's priorities in four
+    # lists, whose names continue with a character that no slug contains.
     own = [
         f"~{queue}",
         f"~{queue}[^-a-zA-Z0-9_.]*",

@@ -1,4 +1,4 @@
-"""Names what holds the installation up, in words, and what to do about it: pure, over `Figures`."""
+"""Diagnosis of the installation: turns `Figures` into findings, each with advice. No database access."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Finding:
 
 
 def findings(seen: Figures) -> list[Finding]:
-    """The worst first; none where all is well."""
+    """Return what is wrong, `bad` findings first; empty if nothing is."""
     found = [*_dispatch(seen), *_queues(seen), *_regions(seen), *_telling(seen), *_storage(seen)]
     return sorted(found, key=lambda finding: finding.level != "bad")
 

@@ -1,4 +1,4 @@
-"""How the installation does, in figures: read for the doctor and for Prometheus. Looks, decides nothing."""
+"""Reads the figures of the installation's health, for the doctor. The judgement is made in `doctor`."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ class RegionFigures:
     workers: int
     in_flight: int
     waiting: int | None
-    """Batches in its queue; None while the broker is away."""
+    """Batches in its queue; None while the broker is unavailable."""
     drops_lately: bool
-    """A worker of it had to drop slots within the last minute."""
+    """Whether one of its workers had to drop slots within the last minute."""
     lag_ms: int
-    """Of its worker that lags most."""
+    """The highest event loop lag among its workers."""
     offset_ms: int
     faults: int = 0
-    """Runs that failed by an exception of ours, since its workers started."""
+    """Runs that failed by an exception in our own code since the region's workers started."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Ages in seconds, None where there is nothing to be old."""
+    """State of the installation. Ages are in seconds, and None where there is nothing to measure."""
 
     dispatch_behind_s: float | None
-    """How long ago the last slot that was sent is due; negative while all is well: slots are sent ahead."""
+    """How long ago the last dispatched slot was due. Normally negative, since slots are dispatched ahead of time."""
     queues: Mapping[str, int | None]
     regions: tuple[RegionFigures, ...]
     dead_letters: Mapping[str, int]
@@ -64,12 +64,12 @@ class Figures:
     due_deliveries: int
     oldest_delivery_s: float | None
     database_ms: float
-    """A round trip with nothing to do."""
+    """Round trip of `SELECT 1`."""
     partition_days_ahead: int
     oldest_partition_days: int
     rolled_up_behind_s: float | None
     failed_by_ourselves: int = 0
-    """Deliveries given up or tried again within the last hour because our own code raised."""
+    """Deliveries of the last hour that are dead or retried because our own code raised."""
 
 
 def figures(*, now: datetime) -> Figures:
@@ -117,17 +117,20 @@ def _region(region: Region, waiting: int | None, now_ms: int) -> RegionFigures:
 
 
 def _queue_lengths(names: list[str]) -> dict[str, int | None]:
-    """Messages that wait in each queue; None for all of them when the broker is away."""
+    """Return the number of messages in each queue; None for all of them if the broker is unavailable."""
     try:
         with Connection(settings.BROKER_URL, connect_timeout=2) as broker:
             return {name: _length(broker, name) for name in names}
-    except Exception as error:  # noqa: BLE001  # each broker library has its own errors; all mean that it does not say
+    except Exception as error:  # noqa: BLE001  # each broker library has its own errors; all mean no answer
         log.info("the broker does not tell of its queues: %s", error)
         return dict.fromkeys(names)
 
 
 def _length(broker: Connection, name: str) -> int:
-    """A queue that is empty is not there, on some brokers; asking for it closes the channel, on others."""
+    """Return the length of a queue, 0 if it does not exist: Redis has no empty queues.
+
+    Each queue gets its own channel, because RabbitMQ closes a channel that asks for a missing queue.
+    """
     channel: Any = broker.channel()
     try:
         return int(channel.queue_declare(queue=name, passive=True).message_count)

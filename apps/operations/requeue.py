@@ -1,4 +1,4 @@
-"""A dead letter is worked on again, as if it had just arrived. What fails again is a letter again."""
+"""Reprocessing of dead letters, as if they had just arrived. What fails again stays a dead letter."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from apps.results.services import RecordedRun, record_runs
 
 
 class _FailedAgainError(Exception):
-    """Everything of this attempt is rolled back, the new letter too: the old one says it."""
+    """The attempt failed. It is rolled back, together with any new dead letter, and the old letter stays."""
 
 
 def requeue(*, letter: DeadLetter, now: datetime) -> bool:
-    """Whether it could be worked on this time; then the letter is gone."""
+    """Process a dead letter again and delete it. Returns False, and keeps it, if it fails again."""
     work = {DeadLetter.Origin.EVALUATION: _evaluate, DeadLetter.Origin.ROW: _record}.get(
         DeadLetter.Origin(letter.origin), _ingest
     )
@@ -43,13 +43,13 @@ def requeue(*, letter: DeadLetter, now: datetime) -> bool:
 def _evaluate(letter: DeadLetter, now: datetime) -> None:
     if letter.check_id is None:
         raise _FailedAgainError
-    # One that is there would keep a new one from being written.
+    # A recent letter of the check would suppress a new one, by which `requeue` sees that it failed again.
     DeadLetter.objects.filter(origin=letter.origin, check_id=letter.check_id).delete()
     evaluate_apart(check_ids=[letter.check_id], now=now)
 
 
 def _record(letter: DeadLetter, now: datetime) -> None:
-    """One row of a region, judged as when it came, but for its age: the operator knows that it is late."""
+    """Record one run of a region, judged as ingest does except for its age. Raises _FailedAgainError."""
     region = Region.objects.filter(slug=letter.region).first()
     try:
         run = wire.parse_run(letter.content.encode())
@@ -59,8 +59,8 @@ def _record(letter: DeadLetter, now: datetime) -> None:
     if region is None or check is None or region.pk not in check.region_ids or run.slot > to_ms(now):
         raise _FailedAgainError
     if run.slot < to_ms(now - timedelta(days=check.project.retention_days)):
-        raise _FailedAgainError  # the others of its hour are gone: it would be all that the rollups know
-    ensure_days(first=from_ms(run.slot), days=1)  # its day may be packed: it joins it
+        raise _FailedAgainError  # other runs of its hour are deleted: the rollup would count this one alone
+    ensure_days(first=from_ms(run.slot), days=1)  # the day may be packed and dropped; packing again merges
     record_runs(rows=[RecordedRun(run, region.pk, keeps_facts=True)], now_ms=to_ms(now))
     evaluate_apart(check_ids=[run.check], now=now)
 

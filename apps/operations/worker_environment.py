@@ -1,4 +1,4 @@
-"""What a region's probe worker is told by its environment."""
+"""The environment variables of a region's probe worker."""
 
 from __future__ import annotations
 

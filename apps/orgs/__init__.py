@@ -1,1 +1,4 @@
-"""Tenants: users, organizations, members and their roles, projects, API keys. Knows nothing of what is watched."""
+"""Tenants: users, organizations, members and their roles, projects, API keys, and the audit log.
+
+Nothing here knows about monitoring.
+"""

@@ -1,4 +1,7 @@
-"""Who acts: a value that every service is given which a person, a key or a program calls. Pure."""
+"""The actor of an operation (a user, an API key, a ping or the system), which services take for the audit log.
+
+No database access.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ Kind = Literal["user", "api_key", "ping", "system"]
 
 @dataclass(frozen=True)
 class Actor:
-    """`name` is as it was at the time: the account or key may be gone when somebody reads it."""
+    """Who performs an operation, and from where. `name` is a copy: the account or key may be deleted later."""
 
     kind: Kind
     id: uuid.UUID | None = None
@@ -32,17 +35,17 @@ SYSTEM = Actor("system", name="GoUpTime")
 
 
 def user_actor(user: User, environ: Mapping[str, Any]) -> Actor:
-    """A person, by a request."""
+    """Return the actor of a user's request."""
     return Actor("user", user.pk, user.email, **_request(environ))
 
 
 def key_actor(key: ApiKey, environ: Mapping[str, Any]) -> Actor:
-    """An API key, by a request."""
+    """Return the actor of a request with an API key."""
     return Actor("api_key", key.pk, f"{key.name} ({key.prefix}…)", **_request(environ))
 
 
 def ping_actor(project_id: uuid.UUID, *, address: str, user_agent: str) -> Actor:
-    """Whoever knows a project's ping key."""
+    """Return the actor of a ping with a project's ping key."""
     return Actor("ping", project_id, "ping key", address[:45], user_agent[:200])
 
 

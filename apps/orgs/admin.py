@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from apps.core.admin import ReadOnlyAdmin
 from apps.orgs.models import ApiKey, AuditEntry, Membership, Organization, Project, User
 
-admin.site.unregister(Group)  # roles are of memberships
+admin.site.unregister(Group)  # rights come from roles in memberships, not from groups
 
 
 class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
@@ -58,7 +58,7 @@ class ProjectAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     autocomplete_fields = ["organization"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Project | None = None) -> list[str]:
-        """A project stays in its organization: everything in it carries that too."""
+        """Make the organization read-only after creation: all rows of a project carry the organization's id too."""
         return ["created_at"] if obj is None else ["organization", "created_at"]
 
 

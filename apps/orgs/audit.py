@@ -1,4 +1,4 @@
-"""The audit log: one row for every act of a person, a key or a program. Written in the act's own transaction, never changed."""
+"""The audit log: one row per operation of a person, key or program, written in its transaction and never changed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from apps.orgs.models import AuditEntry
 
 
 class Tenanted(Protocol):
-    """A row of a project."""
+    """A row that belongs to a project."""
 
     @property
     def pk(self) -> Any: ...
@@ -31,7 +31,9 @@ def record_act(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> None:
-    """`action` is noun and past participle: `check.paused`. Secrets in `before` and `after` are masked by the caller."""
+    """Write an audit entry. `action` is a noun and a past participle (`check.paused`); the caller has masked secrets in
+    `before` and `after`.
+    """
     AuditEntry.objects.create(
         organization_id=subject.organization_id,
         project_id=subject.project_id,
@@ -51,6 +53,6 @@ def record_act(
 
 
 def changes_of(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Of two states of the same thing what differs, each side of it."""
+    """Return the fields that differ between two states of an object: their old values and their new values."""
     names = [name for name in after if before.get(name) != after[name]]
     return {name: before.get(name) for name in names}, {name: after[name] for name in names}

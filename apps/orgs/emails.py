@@ -1,4 +1,4 @@
-"""E-mail addresses of accounts: one normal form, by which they are stored, counted and looked up. Pure."""
+"""The normal form of accounts' e-mail addresses, used to store, look up and rate-limit them. No database access."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import unicodedata
 
 
 def normalized_email(typed: str) -> str:
-    """NFKC, lower case, without blanks around it. Two addresses are the same account exactly when this is the same."""
+    """Return the address in NFKC and lower case, stripped. Equal results mean the same account."""
     return unicodedata.normalize("NFKC", typed).strip().lower()

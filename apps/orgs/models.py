@@ -1,4 +1,7 @@
-"""Tenants. Every row of a tenant carries its organization."""
+"""Models of tenants: users, organizations, memberships, projects, API keys and the audit log.
+
+Every row of a tenant carries its organization.
+"""
 
 from __future__ import annotations
 
@@ -48,12 +51,12 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.email
 
     def clean(self) -> None:
-        """Of forms: the address in its normal form."""
+        """Normalize the e-mail address; called by model forms."""
         self.email = normalized_email(self.email)
 
 
 class Role(models.TextChoices):
-    """From weakest to strongest; a stronger role may all that a weaker one may."""
+    """Roles from weakest to strongest; a stronger role includes the rights of the weaker ones."""
 
     VIEWER = "viewer"
     MEMBER = "member"
@@ -69,7 +72,7 @@ class Organization(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=100, unique=True)
     is_demo = models.BooleanField(default=False)
-    """Made by `manage.py demo`, which removes it whole."""
+    """Created by `manage.py demo`; `manage.py demo --remove` deletes it with everything in it."""
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
@@ -92,7 +95,7 @@ class Membership(models.Model):
 
 
 MIN_RETENTION, MAX_RETENTION = 3, 3_650
-"""Days."""
+"""Limits of `Project.retention_days`."""
 
 
 def new_ping_key() -> str:
@@ -104,9 +107,9 @@ class Project(models.Model):
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="projects")
     name = models.CharField(max_length=100)
     ping_key = models.CharField(max_length=22, unique=True, default=new_ping_key, editable=False)
-    """Who knows it may ping the project's heartbeats by their slugs, and make new ones; nothing else."""
+    """A secret that allows pinging the project's heartbeats by slug and creating new ones, and nothing else."""
     retention_days = models.IntegerField(default=90, db_default=90)
-    """How long runs are kept. Uptime and incidents stay."""
+    """Days for which runs are kept. Uptime and incidents are not deleted."""
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -122,12 +125,12 @@ class Project(models.Model):
 
     @property
     def project_id(self) -> uuid.UUID:
-        """As every row of a project tells it."""
+        """Return the project's own id, so that a project can be the subject of an audit entry (`audit.Tenanted`)."""
         return self.id
 
 
 class ApiKey(models.Model):
-    """Acts for one project with one role. Only its hash is kept."""
+    """A key that acts in one project with one role. Only its hash is stored."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="api_keys")
@@ -137,7 +140,7 @@ class ApiKey(models.Model):
     digest = models.CharField(max_length=64, unique=True)
     role = models.CharField(max_length=10, choices=Role.choices, default=Role.MEMBER)
     is_script = models.BooleanField(default=False)
-    """Made by `manage.py bootstrap`, which replaces it at its next call."""
+    """Created by `manage.py bootstrap`, which replaces it on its next run."""
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
@@ -151,7 +154,9 @@ class ApiKey(models.Model):
 
 
 class AuditEntry(models.Model):
-    """Who did what, when and from where. No foreign keys: it outlives what it tells of. Never changed, never deleted by hand."""
+    """Who did what, when and from where. It has no foreign keys, since it outlives the rows it refers to. It is never
+    changed, and never deleted by hand.
+    """
 
     id = models.BigAutoField(primary_key=True)
     organization_id = models.UUIDField()
@@ -164,7 +169,7 @@ class AuditEntry(models.Model):
     subject_name = models.CharField(max_length=300)
     before = models.JSONField(null=True)
     after = models.JSONField(null=True)
-    """Of a change what differs; secrets are masked."""
+    """For a change, `before` and `after` hold only the fields that differ; secrets are masked."""
     address = models.CharField(max_length=45, blank=True)
     user_agent = models.CharField(max_length=200, blank=True)
     request_id = models.CharField(max_length=40, blank=True)

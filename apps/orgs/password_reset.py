@@ -1,4 +1,4 @@
-"""A forgotten password: the mail with the link by which another one is chosen."""
+"""Password reset: the e-mail with the link for choosing a new password."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _PER_ACCOUNT = Limit("reset", 3)
 
 
 def request_password_reset(*, email: str) -> None:
-    """Ask a worker for the mail: who asks learns nothing by how long it takes whether there is such an account."""
+    """Queue the e-mail. A worker looks the account up, so that the response time does not reveal whether it exists."""
     wake(RESET_TASK, email=normalized_email(email)[:254])
 
 
 def send_password_reset(*, email: str) -> bool:
-    """The mail, where there is an active account that had not many of them this minute. Whether it was sent."""
+    """Send the e-mail if the account exists, is active and is within its limit. Returns whether it was sent."""
     user = User.objects.filter(email=normalized_email(email), is_active=True).first()
     if user is None or not user.has_usable_password() or not may_try(_PER_ACCOUNT, str(user.pk)):
         return False

@@ -1,4 +1,4 @@
-"""Acts on tenants."""
+"""Writes to tenants: first setup, projects and API keys."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _USED_STEP = timedelta(minutes=1)
 
 
 class NameTakenError(Exception):
-    """Another row of the same tenant has this name."""
+    """Another row has this name or e-mail address."""
 
 
 class KeyRankError(Exception):
-    """A key can do more than who makes or revokes it. `field` is its name in the API."""
+    """A key's role exceeds that of whoever creates or revokes it. `field` is the name of the API field at fault."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
@@ -29,14 +29,15 @@ class KeyRankError(Exception):
 
 
 class SetUpError(Exception):
-    """The installation has an owner already."""
+    """The installation is already set up."""
 
 
 @transaction.atomic
 def set_up(*, email: str, password: str, organization: str, project: str, now: datetime) -> tuple[User, Project]:
-    """The first account: owner of a new organization, and operator of the installation. Raises SetUpError, NameTakenError.
+    """Create the first account, which owns a new organization and operates the installation. Raises SetUpError,
+    NameTakenError.
 
-    Two visitors at the same moment make one account.
+    An advisory lock keeps two simultaneous calls from creating two accounts.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('goruptime set up'))")
@@ -56,7 +57,7 @@ def set_up(*, email: str, password: str, organization: str, project: str, now: d
 
 @transaction.atomic
 def create_project(*, actor: Actor, organization: Organization, name: str, now: datetime, retention_days: int = 90) -> Project:
-    """Raises NameTakenError."""
+    """Create a project. Raises NameTakenError."""
     project, is_new = Project.objects.get_or_create(
         organization=organization, name=name, defaults={"retention_days": retention_days}
     )
@@ -68,7 +69,7 @@ def create_project(*, actor: Actor, organization: Organization, name: str, now: 
 
 @transaction.atomic
 def change_project(*, actor: Actor, project: Project, name: str, retention_days: int, now: datetime) -> Project:
-    """Raises NameTakenError. The days are within their bounds: the caller has judged them."""
+    """Change a project's name and retention, whose limits the caller has checked. Raises NameTakenError."""
     if Project.objects.filter(organization_id=project.organization_id, name=name).exclude(pk=project.pk).exists():
         raise NameTakenError(f"A project {name!r} exists already.")
     before = {"name": project.name, "retention_days": project.retention_days}
@@ -92,7 +93,7 @@ def create_api_key(
     expires_at: datetime | None = None,
     is_script: bool = False,
 ) -> tuple[ApiKey, str]:
-    """The row and the key itself, which is never seen again. Raises KeyRankError: a key does no more than its maker."""
+    """Return a new key's row, and the key, which is not stored. Raises KeyRankError if `role` exceeds `maker_role`."""
     if not maker_role.covers(role):
         raise KeyRankError("role", "A key cannot do more than who makes it.")
     key = f"grt_{secrets.token_urlsafe(32)}"
@@ -112,7 +113,7 @@ def create_api_key(
 
 @transaction.atomic
 def revoke_api_key(*, actor: Actor, key: ApiKey, now: datetime, revoker_role: Role = Role.OWNER) -> None:
-    """Raises KeyRankError: who could not make the key does not take it away."""
+    """Revoke a key; repeating it changes nothing. Raises KeyRankError if the key's role exceeds `revoker_role`."""
     if not revoker_role.covers(Role(key.role)):
         raise KeyRankError("role", "The key can do more than you: somebody with its role revokes it.")
     if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now):
@@ -120,18 +121,18 @@ def revoke_api_key(*, actor: Actor, key: ApiKey, now: datetime, revoker_role: Ro
 
 
 def note_use(*, key: ApiKey, now: datetime) -> None:
-    """Remember the last use, to the minute: a row is not written for every request."""
+    """Record when the key was last used, to the minute, so that not every request writes a row."""
     if key.last_used_at is None or now - key.last_used_at > _USED_STEP:
         ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
 
 
 @transaction.atomic
 def bootstrap(*, email: str, password: str, organization: str, project: str, now: datetime) -> tuple[User, Project, str]:
-    """An owner, an organization, a project and a fresh script key; what exists is kept, the old script key is revoked.
+    """Create an owner, an organization and a project where missing, and a new script key; the old script key is
+    revoked.
 
-    The installation's first owner is its operator too (the admin).
-
-    The password of an existing user is set anew: who may run this command owns the installation.
+    The owner becomes an operator (admin access) if the installation was not set up before. The password of an existing
+    user is overwritten: whoever may run this command owns the installation.
     """
     org, _ = Organization.objects.select_for_update().get_or_create(name=organization)
     is_first = not is_set_up()

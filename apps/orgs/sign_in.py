@@ -1,4 +1,4 @@
-"""Signing in: the same limits and the same answer for the page, the API and the admin."""
+"""Password sign-in, with the same limits and the same failure for the page, the API and the admin."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from apps.orgs.emails import normalized_email
 from apps.orgs.models import User
 
 PER_ACCOUNT = Limit("account", 10)
-"""Guesses at one account, from wherever they come."""
+"""Sign-in attempts per minute for one account, from all addresses."""
 PER_ADDRESS = Limit("address", 30)
-"""Guesses from one address, at whatever account."""
+"""Sign-in attempts per minute from one address, for all accounts."""
 
 
 class TooManyTriesError(Exception):
-    """This minute has seen as many guesses as it may."""
+    """The limit of sign-in attempts per minute is exceeded."""
 
 
 def check_password(request: HttpRequest, *, email: str, password: str) -> User | None:
-    """The account of that address and password, or None. Raises TooManyTriesError; then nothing was compared."""
+    """Return the active user with this e-mail address and password, or None.
+
+    Raises TooManyTriesError, in which case the password was not checked.
+    """
     is_account_free = may_try(PER_ACCOUNT, normalized_email(email))
     if not (may_try(PER_ADDRESS, client_address(request)) and is_account_free):
         raise TooManyTriesError

@@ -32,11 +32,14 @@ class Uptime:
     maintenance: int = 0
 
     @property
+    def seen(self) -> int:
+        """How long it was up, degraded or down: the time that the ratio speaks of."""
+        return self.up + self.degraded + self.down
+
+    @property
     def ratio(self) -> float | None:
         """(up + degraded) / (up + degraded + down); None when nothing of it was seen."""
-        good = self.up + self.degraded
-        seen = good + self.down
-        return good / seen if seen else None
+        return (self.up + self.degraded) / self.seen if self.seen else None
 
 
 def clip(spans: Iterable[Span], start: int, end: int) -> list[Span]:
@@ -107,41 +110,3 @@ def worst_of(several: Sequence[Sequence[Span]]) -> list[Span]:
         counts[state] += change
         before = at
     return merge(found)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell of a bar: [start, end), its sums, and the worst state that held in it; None when nothing is known of it."""
-
-    start: int
-    end: int
-    sums: Uptime
-    worst: str | None
-
-
-def worst_in(spans: Sequence[Span], *, start: int, width: int, count: int) -> list[str | None]:
-    """The worst state of each of `count` cells of `width` ms: `cells` without their sums, for lists."""
-    ranks = {state: rank for rank, state in enumerate(WORST_FIRST)}
-    found: list[str | None] = [None] * count
-    for span in clip(spans, start, start + width * count):
-        for index in range((span.start - start) // width, (span.end - 1 - start) // width + 1):
-            before = found[index]
-            if before is None or ranks[span.state] < ranks[before]:
-                found[index] = span.state
-    return found
-
-
-def cells(spans: Sequence[Span], *, start: int, width: int, count: int) -> list[Cell]:
-    """A span of time as `count` cells of `width` ms, each coloured by the worst that was seen in it."""
-    sums: list[dict[str, int]] = [{} for _ in range(count)]
-    for span in clip(spans, start, start + width * count):
-        for index in range((span.start - start) // width, (span.end - 1 - start) // width + 1):
-            begin = start + index * width
-            part = min(span.end, begin + width) - max(span.start, begin)
-            sums[index][span.state] = sums[index].get(span.state, 0) + part
-    found = []
-    for index, parts in enumerate(sums):
-        begin = start + index * width
-        worst = next((state for state in WORST_FIRST if parts.get(state)), None)
-        found.append(Cell(begin, begin + width, Uptime(begin, begin + width, **parts), worst))
-    return found

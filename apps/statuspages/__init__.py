@@ -1,1 +1,1 @@
-"""Public status pages: their models, views and cache come to live here, and nothing that needs a session."""
+"""Public status pages: their models, views and cache. Nothing here needs a session."""

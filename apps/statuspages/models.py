@@ -1,4 +1,4 @@
-"""What a project shows the public."""
+"""A project's public status page and its components."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from apps.orgs.models import Organization, Project
 
 
 class StatusPage(models.Model):
-    """One page of a project. Nobody sees it until its owner publishes it."""
+    """A project's status page. It is private until `is_published` is set."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="status_pages")
@@ -27,12 +27,12 @@ class StatusPage(models.Model):
 
     @property
     def sorted_components(self) -> list[Component]:
-        """In the order of the page; of those that were prefetched, where they were."""
+        """Return the components in the order of the page; prefetched ones are sorted without a query."""
         return sorted(self.components.all(), key=lambda row: (row.position, row.pk))
 
 
 class Component(models.Model):
-    """A resource on a page, under a name of its own."""
+    """A resource on a status page, with a display name of its own."""
 
     page = models.ForeignKey(StatusPage, models.CASCADE, related_name="components")
     resource = models.ForeignKey(Resource, models.CASCADE, related_name="components")

@@ -1,4 +1,4 @@
-"""What a status page tells: nothing of targets, reasons or people, only names, states and times."""
+"""The content of a status page: names, statuses and times, never targets, reasons or people."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from apps.statuspages.models import Component, StatusPage
 DAYS = 90
 PAST = timedelta(days=30)
 _PAST_SHOWN, _PAST_READ = 20, 100
-"""Of those read, some were opened by people and never spoken of in public."""
+"""More are read than shown, since incidents that people opened are left out if they have no public update."""
 _DAY_MS = 86_400_000
 
 
@@ -61,7 +61,7 @@ class PageView:
     status: str
     sentence: str
     since: datetime | None
-    """Of the one thing that is wrong."""
+    """The start of the incident that `sentence` names, if it is the only open one."""
     groups: list[tuple[str, list[ComponentLine]]]
     open_incidents: list[PublicIncident]
     past_incidents: list[PublicIncident]
@@ -77,7 +77,7 @@ def published_page(*, slug: str) -> StatusPage | None:
 
 
 def view_of(*, page: StatusPage, now: datetime) -> PageView:
-    """The whole page in a fixed number of queries."""
+    """Return the whole page, in a fixed number of queries."""
     components = list(Component.objects.filter(page=page).order_by("position", "pk"))
     checks = Check.objects.filter(resource__in=[c.resource_id for c in components], deleted_at=None)
     of: dict[uuid.UUID, list[Check]] = defaultdict(list)
@@ -128,7 +128,7 @@ _WRONG = (("down", "down"), ("warn", "degraded"), ("maintenance", "under mainten
 
 
 def overall(lines: Sequence[ComponentLine], going_on: Sequence[PublicIncident]) -> tuple[str, str]:
-    """The page's status, and one sentence about the worst that is going on."""
+    """Return the page's status, and a sentence about the worst current problem."""
     told = [line for line in lines if line.status not in ("paused", "pending")]
     for status, words in _WRONG:
         names = [line.name for line in told if line.status == status]
@@ -154,7 +154,10 @@ def overall(lines: Sequence[ComponentLine], going_on: Sequence[PublicIncident]) 
 def _incidents(
     page: StatusPage, components: Sequence[Component], of: dict[uuid.UUID, list[Check]], now: datetime
 ) -> list[PublicIncident]:
-    """Of the components' checks, and those that people opened and wrote of in public. Newest first."""
+    """Return the incidents of the components' checks, and those opened by people that have a public update.
+
+    Open ones come first, and within each group the newest.
+    """
     names = {check.pk: component.name for component in components for check in of[component.resource_id]}
     shown = Q(check_row__in=list(names)) | Q(source=Incident.Source.PERSON)
     rows = Incident.objects.filter(shown, project=page.project_id).order_by("-started_at")

@@ -1,4 +1,4 @@
-"""Acts on status pages."""
+"""Writes to status pages, and the invalidation of their cache."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from apps.statuspages.models import Component, StatusPage
 
 
 class SlugTakenError(Exception):
-    """Another page has this address."""
+    """Another page has this slug."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ComponentSpec:
 
 @transaction.atomic
 def ensure_page(*, actor: Actor, project: Project, now: datetime) -> StatusPage:
-    """The project's page; a new one is private and shows nothing yet."""
+    """Return the project's page; a missing one is created, private and empty."""
     page = StatusPage.objects.filter(project=project).first()
     if page is not None:
         return page
@@ -60,7 +60,7 @@ def change_page(
     components: Sequence[ComponentSpec],
     now: datetime,
 ) -> StatusPage:
-    """Everything of a page at once; components stand in the order given. Raises SlugTakenError."""
+    """Replace all fields and components of a page; the components keep the given order. Raises SlugTakenError."""
     was = _audited(page)
     if StatusPage.objects.filter(slug=slug).exclude(pk=page.pk).exists():
         raise SlugTakenError("Another page has this address.")
@@ -95,8 +95,8 @@ def cache_key(slug: str, form: str) -> str:
 
 
 def forget(*slugs: str) -> None:
-    """What is cached of a page must not outlive a change that hides something."""
+    """Delete the cached copies of pages, so that a change which hides something takes effect at once."""
     try:
         cache.delete_many([cache_key(slug, form) for slug in slugs for form in ("html", "json")])
     except (RedisError, OSError):
-        return  # a cache that is away keeps nothing fresh: entries end by themselves
+        return  # the cache is unavailable: its entries expire by themselves

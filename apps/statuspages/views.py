@@ -1,4 +1,4 @@
-"""The public pages: no session, cached; the last known page is served while the database is away."""
+"""The public status pages: cached and without a session. The last version is served while the database is down."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ log = logging.getLogger(__name__)
 
 FRESH_MS = 5_000
 KEPT_S = 86_400
-"""How long a page is served that cannot be made anew; it says of when it is."""
+"""How long a page that cannot be rendered is served from the cache; it shows when it was rendered."""
 _OLD_MS = 30_000
-"""While one visitor waits for the new page the others see the kept one, unless it is older than this."""
+"""While one request renders a stale page the others get the cached one, unless it is older than this."""
 _PATIENCE_S = 4.0
 _making: set[str] = set()
-"""Of this process."""
+"""The cache keys that this process is rendering."""
 
 
 @require_safe
@@ -64,12 +64,12 @@ def _answer(slug: str, form: str, content_type: str, render: Callable[[PageView]
 
 
 def _may_be_shown(key: str, age_ms: int) -> bool:
-    """A page that is fresh, or that somebody else makes anew."""
+    """Return whether a cached page is fresh, or slightly stale while another request renders it."""
     return 0 <= age_ms < (_OLD_MS if key in _making else FRESH_MS)
 
 
 def _made(slug: str, form: str, render: Callable[[PageView], str], now: datetime) -> dict[str, Any] | None:
-    """The page as it is now; None while the database is away. Raises Http404, and forgets what was kept of the page."""
+    """Render the page; None while the database is down. Raises Http404, and drops the cached page, if unpublished."""
     key = cache_key(slug, form)
     _making.add(key)
     try:
@@ -102,7 +102,7 @@ def _keep(slug: str, form: str, page: dict[str, Any]) -> None:
 
 
 def document(view: PageView) -> dict[str, Any]:
-    """The page for programs."""
+    """Return the page as a document for JSON."""
     return {
         "page": {"title": view.page.title, "slug": view.page.slug},
         "status": view.status,

@@ -1,4 +1,4 @@
-"""One configuration; its switches are the variables of `env`."""
+"""Django settings, one module for every environment. Values that differ between deployments are read through `env`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from goruptime.settings.env import database, email, env
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 
-# --- where things live: the embedded engines of a data folder, unless real servers are named
+# --- database, broker, cache: the embedded servers of the data folder, unless others are configured
 
 DATA_FOLDER = DataFolder(Path(env.text("GORUPTIME_DATA_DIR", str(BASE_DIR / "data"))))
 DATABASE_URL = env.secret("DATABASE_URL")
@@ -30,12 +30,12 @@ CACHES = {
         "BACKEND": "apps.core.cache.PrefixedCache",
         "LOCATION": REDIS_URL or DATA_FOLDER.cache_url,
         "KEY_PREFIX": "goruptime",
-        # Probe workers may share the server: nothing that is read from it may run.
+        # Probe workers may have access to the server: values read from it must not be executable, as pickle is.
         "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1, "serializer": "apps.core.cache.JsonSerializer"},
     }
 }
 
-# --- secrets: given, or made once in the data folder of a local run
+# --- secrets: configured, or generated once in the data folder of a local run
 
 SECRET_KEY = env.secret("GORUPTIME_SECRET_KEY")
 ENCRYPTION_KEYS = [key for key in env.secret("GORUPTIME_ENCRYPTION_KEYS").split(",") if key]
@@ -65,15 +65,15 @@ CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 ROOT_URLCONF = "goruptime.urls"
 WSGI_APPLICATION = "goruptime.wsgi.application"
 QUICK_DOORS = ["apps.ingress.door.pings", "goruptime.wsgi.public_answers"]
-"""Asked by the web server before Django, in this order."""
+"""Handlers that the web server calls before Django, in this order."""
 WEB_COMPANIONS = ["apps.ingress.liveness.watch_ping_path"]
-"""Started with the web server: each is given its host and port."""
+"""Functions that the web server calls at its start, with its host and port."""
 PROGRAMS = "goruptime.programs"
-"""The module of what web, workers and beat have in common."""
+"""The module that imports what web, workers and beat share."""
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _IS_TLS else None
 SECURE_SSL_REDIRECT = _IS_TLS
 SECURE_REDIRECT_EXEMPT = ["^healthz$", "^readyz$"]
-SILENCED_SYSTEM_CHECKS = ["security.W021"]  # whether browsers preload a domain is its owner's decision
+SILENCED_SYSTEM_CHECKS = ["security.W021"]  # HSTS preloading is the decision of the domain's owner
 SECURE_HSTS_SECONDS = 31_536_000 if _IS_TLS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = _IS_TLS
 SECURE_REFERRER_POLICY = "same-origin"
@@ -119,7 +119,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.middleware.gzip.GZipMiddleware",  # pads its answers by chance, against BREACH
+    "django.middleware.gzip.GZipMiddleware",  # pads responses randomly against the BREACH attack
     "apps.core.middleware.PolicyHeaders",
     "apps.core.middleware.RequestId",
     "apps.core.middleware.RefuseNul",
@@ -150,7 +150,7 @@ STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static" / "dist"]
 STATIC_ROOT = BASE_DIR / "static" / "collected"
 ASSETS = BASE_DIR / "static" / "dist"
-"""What `make assets` builds."""
+"""The output of `make assets`."""
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "apps.core.static_storage.AssetStorage"},
@@ -192,10 +192,10 @@ PROBE_PER_HOST = env.whole("GORUPTIME_PROBE_PER_HOST", 100)
 CANARIES = env.text("GORUPTIME_CANARIES")
 MAX_RETRIES = env.whole("GORUPTIME_MAX_RETRIES", 3)
 
-# --- what is kept
+# --- retention
 
 EXPORT_DIR = Path(path) if (path := env.text("GORUPTIME_EXPORT_DIR")) else None
-"""Where runs are written before they go; nowhere by default."""
+"""Folder into which runs are exported before retention deletes them; by default there is no export."""
 
 # --- mail
 
@@ -210,18 +210,18 @@ EMAIL_USE_SSL = _EMAIL.get("EMAIL_USE_SSL", False)
 EMAIL_TIMEOUT = 15
 ANYMAIL = _EMAIL.get("ANYMAIL", {})
 MAILS_PER_MINUTE = env.whole("GORUPTIME_MAILS_PER_MINUTE", 60)
-"""Of one project: what is beyond waits."""
+"""Limit of one project; further e-mails are delayed."""
 DEFAULT_FROM_EMAIL = env.text("GORUPTIME_EMAIL_FROM", "GoUpTime <goruptime@localhost>")
 
-# --- what it tells of itself
+# --- monitoring of the installation itself
 
 env.port("GORUPTIME_HEALTH_PORT")
 METRICS_TOKEN = env.secret("GORUPTIME_METRICS_TOKEN")
-"""Who has it may read the web's `/metrics`; without one nobody may."""
+"""Bearer token for the web server's `/metrics`, which is closed if no token is set."""
 
 # --- API
 
-PROXIES = env.whole("GORUPTIME_PROXIES", 0)  # X-Forwarded-For is believed of that many and no more
+PROXIES = env.whole("GORUPTIME_PROXIES", 0)  # number of trusted proxies that append to X-Forwarded-For
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "apps.api.authentication.ApiKeyAuthentication",
@@ -256,7 +256,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "apps.api.kinds_schema.describe_kinds"],
 }
 
-# --- logs: one line each, to standard output
+# --- logging: one line per record, to standard output
 
 LOG_LEVEL = env.choice("GORUPTIME_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
 LOGGING = {

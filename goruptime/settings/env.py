@@ -1,4 +1,4 @@
-"""All reading of the environment. Every variable is named here once; `.env.example` lists them, a test compares the two."""
+"""Typed access to environment variables. A test compares `Env.names`, those that were read, with `.env.example`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HIGHEST_PORT = 65_535
 
 
 class Env:
-    """Typed and strict: a value that cannot be read stops the start with a sentence."""
+    """Reads variables strictly: an invalid value raises ImproperlyConfigured, whose text says what is wrong."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
@@ -25,7 +25,7 @@ class Env:
         return self._environment.get(name) or default
 
     def secret(self, name: str) -> str:
-        """The variable, or the content of the file that NAME_FILE names."""
+        """Return the variable, or the content of the file that NAME_FILE names. Raises ImproperlyConfigured."""
         self.names.update({name, f"{name}_FILE"})
         try:
             return secret(self._environment, name)
@@ -45,7 +45,7 @@ class Env:
         return int(value)
 
     def port(self, name: str) -> None:
-        """Judges what is not a setting: each process of a machine has its own, and reads it itself (`health.address`)."""
+        """Validate a port that is no setting: each process has its own and reads it in `telemetry.health.address`."""
         if self.whole(name, 0) > _HIGHEST_PORT:
             raise ImproperlyConfigured(f"{name} must be at most {_HIGHEST_PORT}")
 
@@ -66,8 +66,8 @@ STATEMENT_TIMEOUT_S = 15
 _DATABASE_OPTIONS = {
     "connect_timeout": 5,
     "application_name": "goruptime",
-    # A server that vanishes, or a lock that is never let go, must not hold a tick or the ingest for ever.
-    # And one that we gave up (`core/timed_postgres/patience.py`) must not go on.
+    # A server that vanishes, or a lock that is never released, must not block a tick or ingest forever, and
+    # a statement whose client gave it up (`core/timed_postgres/patience.py`) must not go on.
     "options": f"-c statement_timeout={STATEMENT_TIMEOUT_S}s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s "
     "-c client_connection_check_interval=2s",
     "keepalives_idle": 10,
@@ -78,7 +78,7 @@ _DATABASE_OPTIONS = {
 
 
 def database(url: str) -> dict[str, object]:
-    """Django's database settings from `postgresql://user:password@host:port/name?option=value`."""
+    """Return Django's database settings for `postgresql://user:password@host:port/name?option=value`."""
     parts = urlsplit(url)
     if parts.scheme not in ("postgres", "postgresql"):
         raise ImproperlyConfigured("DATABASE_URL must begin with postgresql://")
@@ -98,7 +98,7 @@ def database(url: str) -> dict[str, object]:
 
 
 def email(url: str) -> dict[str, object]:
-    """Mail settings from `console:`, `smtp://user:password@host:port`, `smtp+tls://`, `smtps://` or an anymail provider."""
+    """Return e-mail settings for `console:`, `smtp://user:password@host:port`, `smtp+tls://`, `smtps://` or anymail."""
     parts = urlsplit(url)
     if parts.scheme == "console":
         return {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}

@@ -1,4 +1,4 @@
-"""The suite's settings: the same engines, cheap hashing."""
+"""Settings of the test suite: the same servers, but fast password hashing, e-mail in memory and plain static files."""
 
 from goruptime.settings import *  # noqa: F403
 

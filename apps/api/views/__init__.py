@@ -1,1 +1,1 @@
-"""One module a noun. A view reads what was sent, calls a service or selector, and shows what came of it."""
+"""One module per domain object. A view validates the request, calls a service or selector and serializes the result."""

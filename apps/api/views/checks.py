@@ -1,4 +1,4 @@
-"""Checks, their runs, their uptime, and what people do to them."""
+"""Checks: list, create, change, delete, pause, resume, run now, rotate the ping URL, and trials."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class LastRunSerializer(serializers.Serializer[Any]):
 
 
 class CheckSerializer(serializers.Serializer[Any]):
-    """A check as it is shown. `status` is that of now, pauses and silence included."""
+    """A check as it is shown. `status` is the current one; pauses and silent regions are taken into account."""
 
     id = serializers.UUIDField()
     project = serializers.UUIDField()
@@ -80,7 +80,7 @@ class CheckSerializer(serializers.Serializer[Any]):
 
 
 class NewCheckSerializer(StrictSerializer):
-    """What a person chooses of a check."""
+    """The fields of a check that a client may set."""
 
     project = serializers.UUIDField(required=False, help_text="The API key's project by default.")
     resource = serializers.UUIDField(required=False, help_text="By default a resource of the check's name is made.")
@@ -107,7 +107,7 @@ class NewCheckSerializer(StrictSerializer):
 
 
 def _shown(checks: Sequence[Check], now: datetime, *, caller: Caller) -> list[dict[str, Any]]:
-    """A page of checks with their states and last runs, in a fixed number of queries."""
+    """Return a page of checks with their states and last runs, in a fixed number of queries."""
     may_ping = caller.role.covers(Role.MEMBER)
     ids = [check.id for check in checks]
     states = CheckState.objects.in_bulk(ids)
@@ -162,7 +162,7 @@ _NOT_OF_THE_SPEC = ("project", "resource")
 
 
 def chosen(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a spec among what was sent."""
+    """Return those of the sent values that are fields of a `CheckSpec`."""
     found = {name: value for name, value in values.items() if name not in _NOT_OF_THE_SPEC}
     return {**found, "regions": tuple(found["regions"])} if "regions" in found else found
 
@@ -226,7 +226,7 @@ class CheckDetail(OneCheck):
 
     @extend_schema(request=NewCheckSerializer(partial=True))
     def patch(self, request: Request, pk: uuid.UUID) -> Response:
-        """Options that are not sent stay as they are."""
+        """Change a check. Fields and options that are not sent stay as they are."""
         check = self.check(pk)
         given = NewCheckSerializer(data=request.data, partial=True)
         given.is_valid(raise_exception=True)
@@ -264,7 +264,7 @@ class CheckResume(OneCheck):
 class CheckRotatePingUrl(OneCheck):
     @extend_schema(request=None)
     def post(self, _request: Request, pk: uuid.UUID) -> Response:
-        """A new ping address; the old one is not known any more."""
+        """Give a heartbeat a new ping URL. The old one is not accepted any more."""
         check = self.check(pk)
         if ping_url(check) is None:
             raise ValidationError({"kind": ["Only a heartbeat has a ping address."]})
@@ -298,7 +298,7 @@ class TrialSerializer(serializers.Serializer[Any]):
 
 
 class CheckTrial(GenericAPIView[Trial]):
-    """Try a check before it is saved. Nothing is kept but the answers, for an hour."""
+    """Run a check before it is saved. Only the results are kept, for an hour."""
 
     serializer_class = NewCheckSerializer
     queryset = Trial.objects.none()

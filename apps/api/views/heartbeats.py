@@ -1,4 +1,4 @@
-"""Heartbeats: what they heard, and when they want to hear something."""
+"""Heartbeats: the pings that they received, and when the next ones are due."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _times(times: Sequence[Preview]) -> list[dict[str, str]]:
 class CheckPings(OneCheck):
     @extend_schema(operation_id="check_pings", responses=PingListSerializer)
     def get(self, _request: Request, pk: uuid.UUID) -> Response:
-        """The newest two hundred; older ones are not kept."""
+        """List the newest two hundred pings; older ones are not kept."""
         pings = newest_pings(check_id=self.check(pk).pk, count=KEPT)
         return Response({"results": PingSerializer(pings, many=True).data, "next": None, "previous": None})
 
@@ -79,7 +79,7 @@ class CheckPings(OneCheck):
 class CheckDue(OneCheck):
     @extend_schema(operation_id="check_due", responses=CheckDueSerializer)
     def get(self, _request: Request, pk: uuid.UUID) -> Response:
-        """A heartbeat's next times, when every signal comes at its time."""
+        """Return a heartbeat's next due times, assuming that every ping comes on time."""
         check = self.check(pk)
         if check.kind not in PASSIVE:
             raise ValidationError({"kind": ["Only a check that waits to be pinged has due times."]})
@@ -93,7 +93,7 @@ class CheckDue(OneCheck):
 
 
 class DuePreview(GenericAPIView[Check]):
-    """The due times of a heartbeat before it is saved."""
+    """Preview the due times of a heartbeat before it is saved."""
 
     serializer_class = NewCheckSerializer
     queryset = Check.objects.none()

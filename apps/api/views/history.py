@@ -1,4 +1,4 @@
-"""What was seen of a check: its runs, its uptime, its latency."""
+"""The results of a check: its runs, uptime and latency."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class RunSerializer(serializers.Serializer[CheckRun]):
         return timestamp(from_ms(run.slot + run.started_after_ms))
 
     def get_facts(self, run: CheckRun) -> dict[str, Any]:
-        """In full for runs that are not up and the first after a change; else the columns that every run keeps."""
+        """Return the run's columns and, where kept (not up, first after a change, hourly), its full facts."""
         phases = {"dns": run.dns_ms, "connect": run.connect_ms, "tls": run.tls_ms, "first_byte": run.first_byte_ms}
         kept = {name: round(value, 2) for name, value in phases.items() if value is not None}
         facts: dict[str, Any] = {
@@ -110,7 +110,7 @@ class UptimeSerializer(serializers.Serializer[Any]):
     maintenance_s = serializers.FloatField()
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
-        # `from` is a keyword of the language.
+        # `from` is a Python keyword and cannot be a class attribute.
         ends = {"from": serializers.DateTimeField(), "to": serializers.DateTimeField()}
         return {**ends, **super().get_fields()}
 
@@ -141,7 +141,7 @@ class CheckUptime(OneCheck):
 
 
 def _period(text: str) -> timedelta:
-    """`24h`, `30d`. Raises ValidationError."""
+    """Parse a period like `24h` or `30d`, from 1 h to 365 d. Raises ValidationError."""
     number, unit = text[:-1], text[-1:]
     if number.isascii() and number.isdigit() and unit in ("h", "d") and len(number) < 5:
         seconds = int(number) * (3_600 if unit == "h" else 86_400)
@@ -175,7 +175,10 @@ class CheckLatency(OneCheck):
         ],
     )
     def get(self, request: Request, pk: uuid.UUID) -> Response:
-        """Percentiles over time, at most a thousand points. Steps from an hour on come from rollups, within 5 %."""
+        """Return latency percentiles over time, at most a thousand points.
+
+        Steps of an hour or more come from rollups, whose percentiles are within 5 %.
+        """
         now = timezone.now()
         end = min(moment_parameter(request, "to") or now, now)
         start = moment_parameter(request, "from") or end - timedelta(days=1)
@@ -202,7 +205,7 @@ class CheckLatency(OneCheck):
 
 
 def _step_ms(text: str) -> int:
-    """Raises ValidationError."""
+    """Parse a step in seconds and return it in milliseconds. Raises ValidationError."""
     seconds = int(text) if text.isascii() and text.isdigit() and len(text) < 8 else 0
     if not 60 <= seconds <= 604_800 or (seconds >= 3_600 and seconds % 3_600):
         raise ValidationError({"step": ["Must be 60 to 604800 seconds, and whole hours from 3600 on."]})

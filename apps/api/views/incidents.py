@@ -1,4 +1,4 @@
-"""Incidents, and people's answers to them."""
+"""Incidents: list, open by hand, acknowledge, resolve, and updates."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class IncidentList(GenericAPIView[Incident]):
 
     @extend_schema(request=NewIncidentSerializer, responses={201: IncidentSerializer})
     def post(self, request: Request) -> Response:
-        """Open one by hand; it ends by `resolve/` alone."""
+        """Open an incident by hand. Only `resolve/` ends it."""
         given = NewIncidentSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         values = given.validated_data
@@ -174,7 +174,7 @@ class IncidentUpdates(IncidentDetail):
 
     @extend_schema(request=IncidentUpdateSerializer, responses={201: IncidentUpdateSerializer})
     def post(self, request: Request, pk: uuid.UUID) -> Response:
-        """A public one stands on the status page too."""
+        """Add an update. A public one is also shown on the status page."""
         incident = self.incident(pk)
         given = IncidentUpdateSerializer(data=request.data)
         given.is_valid(raise_exception=True)

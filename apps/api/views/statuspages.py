@@ -1,4 +1,4 @@
-"""A project's public page."""
+"""A project's public status page."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class StatusPageSerializer(StrictModelSerializer):
         model = StatusPage
         fields = ["id", "project", "slug", "title", "description", "is_published", "components", "created_at"]
         read_only_fields = ["id", "created_at"]
-        extra_kwargs: ClassVar[dict[str, Any]] = {"slug": {"validators": []}}  # the service judges it, under its lock
+        extra_kwargs: ClassVar[dict[str, Any]] = {"slug": {"validators": []}}  # the service checks that it is unique
 
 
 class StatusPageList(ListAPIView[StatusPage]):
@@ -53,7 +53,7 @@ class StatusPageList(ListAPIView[StatusPage]):
 
     @extend_schema(request=NewStatusPageSerializer, responses={201: StatusPageSerializer})
     def post(self, request: Request) -> Response:
-        """The project's page: private and empty when it is new, else as it is."""
+        """Return the project's page; a missing one is created, private and empty."""
         given = NewStatusPageSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         page = ensure_page(
@@ -73,7 +73,7 @@ class StatusPageDetail(GenericAPIView[StatusPage]):
         return Response(StatusPageSerializer(self.page(pk)).data)
 
     def patch(self, request: Request, pk: uuid.UUID) -> Response:
-        """`components`, when sent, replaces them all, in its order."""
+        """Change a page. `components`, when sent, replaces all of them, in the order sent."""
         page = self.page(pk)
         given = StatusPageSerializer(page, data=request.data, partial=True)
         given.is_valid(raise_exception=True)
@@ -90,7 +90,7 @@ class StatusPageDetail(GenericAPIView[StatusPage]):
 
 
 def _components(page: StatusPage, sent: Any) -> list[ComponentSpec]:
-    """Raises ValidationError."""
+    """Return the components that were sent, else those that the page has. Raises ValidationError."""
     if sent is None:
         rows = page.components.select_related("resource").order_by("position", "pk")
         return [ComponentSpec(row.resource, row.name, row.group) for row in rows]

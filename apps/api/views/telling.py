@@ -1,4 +1,4 @@
-"""Channels and deliveries; regions, which are the deployment's."""
+"""Channels, deliveries, and the regions of the deployment."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class ChannelList(ListAPIView[Channel]):
         return channels_of(self.request)
 
     def post(self, request: Request) -> Response:
-        """A webhook's secret is made when none is sent, and shown in this answer alone."""
+        """Create a channel. A webhook's secret is generated when none is sent, and shown in this response only."""
         given = ChannelSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         values = given.validated_data
@@ -135,7 +135,7 @@ class ChannelTest(ChannelDetail):
 
     @extend_schema(request=None, responses={202: DeliverySerializer})
     def post(self, _request: Request, pk: uuid.UUID) -> Response:
-        """A message `channel.test`, sent like every other; its delivery tells what came of it."""
+        """Send a message `channel.test`, like any other. The status of its delivery shows whether it arrived."""
         channel = self.channel(pk)
         ensure_within(CHANNEL_TESTS, channel.project)
         delivery = send_test(actor=actor_of(self.request), channel=channel, now=timezone.now())
@@ -199,7 +199,7 @@ class RegionSerializer(serializers.ModelSerializer[Region]):
 
 
 class RegionList(ListAPIView[Region]):
-    """Regions of the deployment: operators make them, tenants choose among them."""
+    """List the regions of the deployment. Operators create them, tenants choose among them."""
 
     serializer_class = RegionSerializer
     queryset = Region.objects.exclude(slug=CORE)

@@ -1,4 +1,4 @@
-"""Projects, resources, API keys, the session."""
+"""Projects, resources, API keys, and sign-in and sign-out."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ class SessionInfoSerializer(serializers.Serializer[Any]):
 
 @method_decorator(csrf_protect, name="delete")
 class Session(GenericAPIView[Any]):
-    """Sign in for the API's own docs page and other same-origin clients."""
+    """Sign in and out: for the API's documentation page and other same-origin clients."""
 
     serializer_class = CredentialsSerializer
     permission_classes = [AllowAny]

@@ -1,4 +1,4 @@
-"""The PostgreSQL and Valkey that a local run brings along: where their data lives, how they start and stop.
+"""The PostgreSQL and Valkey servers of a local run: where their data lives, how they start and stop.
 
-It imports no Django: settings read `folder`, and the supervisor starts the servers before Django may connect.
+Nothing here imports Django: the settings import `folder`, and the supervisor starts the servers before Django connects.
 """

@@ -1,4 +1,4 @@
-"""Backup and restore of the embedded data: one file with the database's dump and the keys that open its secrets."""
+"""Backup and restore of the embedded data: one archive with the database dump and the installation's secret keys."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _VERSION = 1
 
 
 def backup(folder: DataFolder, keys: Keys, file: Path) -> None:
-    """Write the archive with the keys in use, readable by its owner alone; GoUpTime may run meanwhile. Raises FolderError."""
+    """Write the archive, readable by its owner only; GoUpTime may be running. Raises FolderError."""
     with _running(folder) as server:
         done = subprocess.run(
             [str(server.binaries / "pg_dump"), "--format=custom", postgres.DATABASE],
@@ -38,7 +38,7 @@ def backup(folder: DataFolder, keys: Keys, file: Path) -> None:
     }
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        # Made anew: an older file keeps the mode that it has, and who holds it open would read the keys.
+        # A new file: an existing one would keep its mode, and a process that has it open could read the keys.
         with (
             open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out,
             tarfile.open(fileobj=out, mode="w:gz") as tar,
@@ -54,7 +54,7 @@ def backup(folder: DataFolder, keys: Keys, file: Path) -> None:
 
 
 def restore(folder: DataFolder, file: Path) -> None:
-    """Put the archive's database and keys in place of what is there; GoUpTime must not run. Raises FolderError."""
+    """Replace database and keys with those of the archive; GoUpTime must not be running. Raises FolderError."""
     parts = _read(file)
     folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = Lock(folder)
@@ -97,7 +97,7 @@ def _read(file: Path) -> dict[str, bytes]:
 
 @contextmanager
 def _running(folder: DataFolder) -> Iterator[postgres.Postgres]:
-    """The server of the run that is under way, else one started for the moment."""
+    """Yield the running instance's server, or one started for this block. Raises FolderError if there is no data."""
     lock = Lock(folder) if folder.path.exists() else None
     if lock is None:
         raise FolderError(f"There is no data in {folder.path}.")

@@ -1,7 +1,8 @@
-"""Programs of ours as copies of the supervisor: what all of them import is in memory once, and read once.
+"""Our programs as forks of the supervisor, so that the modules they share are imported once and held in memory once.
 
-Linux only: libraries of other systems do not bear a fork. The copies are made while this process has one thread, no loop and no
-connection, and they see one and the same environment but for what a program reads of it itself.
+Linux only: system libraries elsewhere are not fork-safe. The supervisor forks while it has one thread, no event loop
+and no connection. The settings are loaded before the fork: a variable that differs per program has an effect only where
+the program reads it from the environment itself.
 """
 
 from __future__ import annotations
@@ -26,23 +27,23 @@ _FILES = 65_536
 if POSSIBLE:
     from setproctitle import getproctitle, setproctitle
 
-    getproctitle()  # it looks for the title's place in memory, and finds it only before the environment changes
+    getproctitle()  # locates argv in memory; impossible once the environment has changed
 
 
 def load(module: str) -> None:
-    """Import what the programs share, and keep the collector from touching it: a touched page is no longer shared."""
+    """Import what the programs share and freeze the garbage collector: pages that it writes to are no longer shared."""
     importlib.import_module(module)
     gc.collect()
     gc.freeze()
 
 
 class Copy:
-    """A copy of this process that runs `python` with these arguments; the part of `subprocess.Popen` that the supervisor uses."""
+    """A fork of this process that runs a Python command line, with as much of `subprocess.Popen` as is needed."""
 
     def __init__(self, command: list[str], environment: Mapping[str, str], prepare: Callable[[], None]) -> None:
         ours, theirs = os.pipe()
         process = multiprocessing.get_context("fork").Process(target=_become, args=(command, environment, theirs, prepare))
-        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # one that comes meanwhile is the program's, not our handler's
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # a child must not run our handler before it resets it
         try:
             process.start()
         finally:
@@ -53,7 +54,7 @@ class Copy:
 
     @property
     def returncode(self) -> int | None:
-        """None while it runs; negative where a signal ended it."""
+        """Return the exit code: None while the process runs, the negative signal number if a signal ended it."""
         return self._process.exitcode
 
     def poll(self) -> int | None:
@@ -78,8 +79,8 @@ def _become(command: list[str], environment: Mapping[str, str], output: int, pre
         os.dup2(nothing.fileno(), 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    os.closerange(3, _FILES)  # the supervisor's lock above all
-    sys.stdin = open(0, closefd=False)  # noqa: SIM115  # multiprocessing's was among those
+    os.closerange(3, _FILES)  # above all the supervisor's lock file, which a fork would keep locked
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115  # multiprocessing's stdin was among those closed
     os.environ.clear()
     os.environ.update(environment)
     setproctitle(" ".join(command))

@@ -22,12 +22,12 @@ class FolderError(Exception):
 class Keys:
     secret_key: str
     encryption_key: str
-    """Of a restored backup as many as were in use, by comma."""
+    """Comma-separated: a restored backup has every key that was in use."""
 
 
 @dataclass(frozen=True)
 class DataFolder:
-    """Data lives here; sockets live in a short runtime folder, since paths over 107 bytes are fatal to them."""
+    """The data folder, and a runtime folder for the sockets, since a Unix socket's path has at most 107 bytes."""
 
     path: Path
 
@@ -54,11 +54,11 @@ class DataFolder:
 
     @property
     def cache_url(self) -> str:
-        """A database of its own: what is cleared with the cache is not the broker's."""
+        """Return the URL of a database other than the broker's: clearing the cache must not touch its queues."""
         return f"unix://{self.valkey_socket}?db=1"
 
     def prepare(self) -> None:
-        """Make the folder and its runtime folder, closed to others. Raises FolderError."""
+        """Create the data folder and the runtime folder where missing, with restrictive modes. Raises FolderError."""
         if self.path.exists() and not self.path.is_dir():
             raise FolderError(f"{self.path} is a file: GORUPTIME_DATA_DIR must name a folder.")
         try:
@@ -72,7 +72,7 @@ class DataFolder:
         self.runtime.chmod(0o711)  # PostgreSQL may run as another user, who has to pass through
 
     def keys(self) -> Keys:
-        """The secret keys of this installation, made at the first call."""
+        """Return the secret keys of this installation, created on the first call. Raises FolderError."""
         file = self.path / "keys.json"
         if self.path.exists() and not self.path.is_dir():
             raise FolderError(f"{self.path} is a file: GORUPTIME_DATA_DIR must name a folder.")
@@ -85,21 +85,21 @@ class DataFolder:
         draft = file.with_suffix(f".{os.getpid()}")
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
             json.dump(keys.__dict__, out)
-        with contextlib.suppress(FileExistsError):  # never over a file that another process made meanwhile
+        with contextlib.suppress(FileExistsError):  # another process was faster: its keys are used
             os.link(draft, file)
         draft.unlink()
         return Keys(**json.loads(file.read_text(encoding="utf-8")))
 
 
 class Lock:
-    """One supervisor a data folder. The kernel lets go of it when the process ends, however it ends."""
+    """File lock: one supervisor per data folder. The kernel releases it when the process ends, even by SIGKILL."""
 
     def __init__(self, folder: DataFolder) -> None:
         self._path = folder.path / "supervisor.lock"
         self._file = -1
 
     def take(self) -> int | None:
-        """None when taken, else the pid of the supervisor that holds it."""
+        """Take the lock. Returns None on success, else the pid of the supervisor that holds it (0 if unknown)."""
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

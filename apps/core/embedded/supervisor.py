@@ -1,7 +1,8 @@
-"""`manage.py up`: starts everything, keeps it running, stops it cleanly.
+"""The process behind `manage.py up`: starts all programs, restarts those that end, and stops them in order.
 
-One thread and one loop: children's output, their ends and our signals. A child that ends is started again after a pause that
-grows with every early end. On Linux our own programs are copies of this process, and the kernel ends all when it is killed.
+One thread and one `select` loop handle the children's output, their ends and our signals. A child that ends is
+restarted after a pause that grows with every early end. On Linux our own programs are forks of this process (`copies`),
+and the kernel ends all children when it is killed.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def dies_with_us(number: int) -> Callable[[], None]:
-    """For `preexec_fn`: the kernel sends the signal when the supervisor is gone, even by kill -9."""
+    """Return a `preexec_fn` by which the kernel sends the child this signal when the supervisor dies, even by SIGKILL.
+    It has an effect on Linux only.
+    """
     parent = os.getpid()
 
     def prepare() -> None:
@@ -111,7 +114,7 @@ class Supervisor:
     def run(self) -> int:
         for number in copies.ENDING:
             signal.signal(number, self._on_signal)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored by whoever started us, no end would be told
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if our parent ignored it, we would not learn of ended children
         try:
             self._start_servers()
             region = {} if self._stop else self._prepare()
@@ -149,14 +152,17 @@ class Supervisor:
             server.ensure_database()
 
     def _wait_for(self, child: Child, is_ready: Callable[[], bool]) -> None:
-        until = time.monotonic() + 120  # a crash recovery may take its time
+        until = time.monotonic() + 120  # crash recovery may take long
         while not self._stop and not is_ready():
             if time.monotonic() > until:
                 raise FolderError(f"{child.name} is not ready after two minutes; its lines above tell why.")
             self._turn()
 
     def _prepare(self) -> dict[str, str]:
-        """Migrations, and the region `local`: its worker's environment."""
+        """Run `manage.py prepare` while importing the shared modules. Raises FolderError.
+
+        Returns the environment of the workers of region `local`.
+        """
         command = [sys.executable, "manage.py", "prepare"]
         with subprocess.Popen(command, env=self._environment, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
             if copies.POSSIBLE:
@@ -259,7 +265,7 @@ class Supervisor:
     # --- the end
 
     def _end_all(self) -> None:
-        """Programs first, then what they need."""
+        """Stop the programs first, then the servers that they use."""
         self._stop = True
         servers = {"postgres", "valkey"}
         for group in ([c for c in self._children if c.name not in servers], [c for c in self._children if c.name in servers]):
@@ -282,7 +288,9 @@ class Supervisor:
 
 
 def ensure_port_is_free(port: int) -> None:
-    """Raises FolderError, before anything is started: a web server that finds it taken would be started for ever."""
+    """Raise FolderError if the port cannot be bound. Checked before anything starts: a web server that cannot bind
+    would be restarted forever.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -303,11 +311,11 @@ def main() -> int:
     folder = DataFolder(Path(arguments.data))
     environment = {
         **os.environ,
-        "CELERY_SKIP_CHECKS": "true",  # `prepare` has checked; each worker would load every URL for it
+        "CELERY_SKIP_CHECKS": "true",  # `prepare` ran the checks; each worker would import every view for them
         "GORUPTIME_DATA_DIR": arguments.data,
         "GORUPTIME_PORT": str(arguments.port),
     }
-    os.environ.update(environment)  # the settings that the copies share are read in this process
+    os.environ.update(environment)  # the forks share the settings that are read in this process
     try:
         ensure_port_is_free(arguments.port)
         folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -332,11 +340,11 @@ def main() -> int:
 
 
 def _main_and_leave() -> None:
-    """Not by the interpreter's own end: that would wait for copies that do not end, after a fault of ours for ever."""
+    """Run `main` and end with `os._exit`: a normal exit would wait for forks, forever if one does not end."""
     code = 1
     try:
         code = main()
-    except Exception:  # noqa: BLE001  # whatever it is, it is told
+    except Exception:  # noqa: BLE001  # the process must end with its traceback printed
         traceback.print_exc()
     finally:
         with suppress(OSError):

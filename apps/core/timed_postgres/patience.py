@@ -1,6 +1,6 @@
-"""How long a thread waits for a database that neither answers nor refuses. Where it hangs, its own timeouts are of no use.
+"""Client-side timeouts for a database that hangs: it neither answers nor refuses, and its own timeouts do not fire.
 
-A process without patience waits for ever, as the pipeline's may; the web's may not.
+A process without such a timeout waits forever, which the pipeline may do and the web server may not.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 PAUSE_S = 1.0
-"""Between two tries of a server that hangs."""
+"""Seconds between two connection attempts while the server hangs."""
 _of_block: ContextVar[float | None] = ContextVar("of_block", default=None)
 _of_process: list[float] = []
 
 
 def be_patient(seconds: float) -> None:
-    """From now on every thread of this process gives a statement up that is not answered for so long: OperationalError.
+    """Set the timeout for all threads of this process: a statement without an answer for so long raises
+    OperationalError.
 
-    Longer than the server's `statement_timeout`, which gives the better answer.
+    It should exceed the server's own `statement_timeout`, whose error says more.
     """
     _of_process[:] = [seconds]
 
 
 @contextmanager
 def patience(seconds: float) -> Iterator[None]:
-    """The same for a block that has something to show instead. Less may be too little for a statement that is only slow."""
+    """Set a timeout for the statements of a block that has a fallback. A short one also ends merely slow statements."""
     token = _of_block.set(seconds)
     try:
         yield
@@ -46,7 +47,7 @@ def _patience_s() -> float | None:
 
 
 class Gate:
-    """After an answer that never came, one thread at a time tries to connect; the others fail at once instead of waiting too."""
+    """A circuit breaker: after a timeout one thread at a time tries to connect, and the others fail at once."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -54,11 +55,11 @@ class Gate:
         self._lock = threading.Lock()
 
     def close(self, pause_s: float = PAUSE_S) -> None:
-        """Nobody tries for so long, and then one at a time."""
+        """Refuse connection attempts for `pause_s` seconds; after that allow one at a time."""
         self._next_try = self._clock() + pause_s
 
     def connected(self, connect: Callable[[int], Any], longest_s: int) -> Any:
-        """What `connect` answers, told how many seconds it may take. Raises psycopg.OperationalError."""
+        """Return what `connect` returns, called with its timeout in seconds. Raises psycopg.OperationalError."""
         with self._lock:
             if self._next_try is not None:
                 if self._clock() < self._next_try:
@@ -70,7 +71,7 @@ class Gate:
             self.close()
             raise
         except psycopg.OperationalError:
-            self._next_try = None  # it refuses, and quickly
+            self._next_try = None  # the server refuses at once: no thread would be held
             raise
         self._next_try = None
         return found
@@ -80,11 +81,11 @@ _gate = Gate()
 
 
 def connected(connect: Callable[[int], Any], longest_s: int) -> Any:
-    """A connection, within the patience of who asks for it. Raises psycopg.OperationalError."""
+    """Return a new connection, made within the timeout of the block or process. Raises psycopg.OperationalError."""
     seconds = _patience_s()
     if seconds is None:
         return connect(longest_s)
-    return _gate.connected(connect, min(longest_s, max(2, ceil(seconds))))  # libpq knows whole seconds, from two on
+    return _gate.connected(connect, min(longest_s, max(2, ceil(seconds))))  # libpq takes whole seconds, at least two
 
 
 class PatientConnection(psycopg.Connection[Any]):
@@ -95,7 +96,7 @@ class PatientConnection(psycopg.Connection[Any]):
         except psycopg.OperationalError as error:
             if seconds is None or self.pgconn.transaction_status != TransactionStatus.ACTIVE:
                 raise
-            self.pgconn.finish()  # an answer that comes later would be taken for that of the next statement
-            # In a block's patience it may have been slow: then the next connection shows that it answers.
+            self.pgconn.finish()  # a late answer would be taken for the next statement's
+            # With a block's short timeout the server may only be slow: then the next attempt may connect at once.
             _gate.close(PAUSE_S if _of_block.get() is None else 0.0)
             raise psycopg.OperationalError(f"the connection is given up: no answer for {seconds:g} s") from error

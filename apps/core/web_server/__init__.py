@@ -1,1 +1,1 @@
-"""The web server: granian's Rust engine reads requests, an event loop takes them whole, threads run Django."""
+"""The web server: granian's Rust engine parses HTTP, an event loop reads whole requests, threads run Django."""

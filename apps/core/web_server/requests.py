@@ -1,4 +1,4 @@
-"""What the server hands on: a request that was read whole, as the WSGI environment of PEP 3333, and an answer."""
+"""What the server passes on: a completely read request as a WSGI environment (PEP 3333), and the response."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ class Answer:
 
 
 QuickDoor = Callable[[Environ], Awaitable[Answer] | Answer | None]
-"""Asked before a thread is taken; None leaves the request to Django. It runs on the loop, so it never waits for anything."""
+"""A handler called on the event loop before a thread is used; it must not block. None passes the request to Django."""
 
 
 def environ_of(scope: Any, body: bytes) -> Environ:
-    """Of a request in granian's form. Headers with an underscore are dropped: they would pass for those with a hyphen.
+    """Return the WSGI environment of a granian request. Headers with an underscore are dropped: in WSGI they would be
+    indistinguishable from those with a hyphen.
 
-    No header of a forwarder is believed here: `SCRIPT_NAME` is empty, the scheme is that of the connection.
+    Forwarding headers are not trusted here: `SCRIPT_NAME` is empty, and the scheme is that of the connection.
     """
     host, _, port = str(scope.server).rpartition(":")
     environ: Environ = {
@@ -58,7 +59,7 @@ def environ_of(scope: Any, body: bytes) -> Environ:
 
 
 def call_application(application: Application, environ: Environ) -> Answer:
-    """The application's answer, whole. Raises what the application raises."""
+    """Call the WSGI application and return its whole response. Raises what the application raises."""
     told: list[tuple[str, list[tuple[str, str]]]] = []
     parts = application(environ, lambda status, headers, _error=None: told.append((status, list(headers))))
     try:
@@ -72,7 +73,9 @@ def call_application(application: Application, environ: Environ) -> Answer:
 
 
 def _ascii(value: str) -> str:
-    """The engine sends ASCII alone; a header that a view made of a person's words must not cost the answer."""
+    """Return the value with everything outside ASCII percent-encoded: granian sends ASCII only, and a header that a
+    view built from user input must not fail the response.
+    """
     return value if value.isascii() else quote(value, safe=_SAFE)
 
 

@@ -1,7 +1,8 @@
-"""Serves one process: granian parses and answers, this loop reads bodies within bounds, threads run the WSGI application.
+"""The web server's process: granian parses requests and writes responses, the event loop reads bodies within limits,
+threads run the WSGI application.
 
-A slow client costs a connection and never a thread: headers have a deadline in the engine, bodies have theirs here.
-granian is driven without its own master process, which would cost a second interpreter: the supervisor starts us again.
+A slow client occupies a connection and never a thread: granian has a deadline for headers, this module one for bodies.
+granian's own master process is not used, since it would need a second interpreter: the supervisor restarts us.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 1_000_000
 _DRAINED_BYTES = 16_000_000
-"""Of a body that is too large so much is read and forgotten: a client that still sends would not see the answer."""
+"""How much of a too large body is read and discarded: a client that is still sending would not read the response."""
 _BACKLOG = 1_024
 _CONNECTIONS = 20_000
 _HEADER_BYTES = 65_536
@@ -38,20 +39,20 @@ _IDLE_S = 600
 
 @dataclass(frozen=True)
 class Limits:
-    """Deadlines in seconds, and how much may wait."""
+    """Deadlines in seconds, and how many requests may be pending."""
 
     headers_s: float = 10.0
-    """From the connection, or the last answer on it, to the end of the headers."""
+    """From the start of the connection, or the previous response on it, to the end of the headers."""
     body_s: float = 20.0
     """From the headers to the end of the body."""
     stop_s: float = 10.0
-    """For requests under way when the server is told to stop."""
+    """For the requests in progress when the server is told to stop."""
     waiting: int = 1_000
-    """Requests that wait for a thread; beyond, an answer would come too late to be read."""
+    """Requests that wait for a thread or run in one. Further ones get 503: their response would come too late."""
 
 
 class Server:
-    """One listening socket, one loop, `threads` threads."""
+    """A server with one listening socket, one event loop and `threads` worker threads."""
 
     def __init__(
         self, application: Application, doors: Sequence[QuickDoor], *, threads: int, limits: Limits | None = None
@@ -66,18 +67,18 @@ class Server:
         self._ended = asyncio.Event()
 
     def run(self, listening: socket.socket) -> None:
-        """Until SIGTERM or SIGINT; requests under way are finished."""
+        """Serve until SIGTERM or SIGINT, then finish the requests in progress."""
         asyncio.set_event_loop(self._loop)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self.stop)
         self.serve(listening)
 
     def serve(self, listening: socket.socket) -> None:
-        """Until `stop`, which another thread may call."""
+        """Serve until `stop` is called, which may happen in another thread."""
         self._stop.add_cb(lambda: self._loop.call_soon_threadsafe(self._ended.set))
         settings = HTTP1Settings(int(self._limits.headers_s * 1000), True, _HEADER_BYTES, False)
-        # By place: the stub that comes along is of an older signature.
-        socket_arguments: tuple[Any, ...] = (listening.detach(), False, _BACKLOG)  # the engine closes it
+        # Positional arguments: granian's type stub has an older signature.
+        socket_arguments: tuple[Any, ...] = (listening.detach(), False, _BACKLOG)  # granian closes it
         arguments: tuple[Any, ...] = (
             1, (None, SocketHolder(*socket_arguments)), None, 1, 4, 1, _IDLE_S, _CONNECTIONS, "1", settings,
             None, False, None, False, None, None, None, "1.3", None, [], False, (None, None),
@@ -93,7 +94,7 @@ class Server:
             self._loop.close()
 
     def stop(self) -> None:
-        """A client that neither reads nor sends must not keep the process: it ends at the deadline whatever is open."""
+        """Stop serving. The process ends after `stop_s` even if clients still keep connections open."""
         deadline = threading.Timer(self._limits.stop_s, os._exit, (0,))
         deadline.daemon = True
         deadline.start()
@@ -142,7 +143,7 @@ class Server:
 
 
 async def _read(protocol: Any) -> bytes | None:
-    """The body; None for one that is too large, of which a bounded part was read."""
+    """Return the body, or None if it is too large; a bounded part of it is then read and discarded."""
     parts, size = [], 0
     async for part in protocol:
         size += len(part)
@@ -154,7 +155,7 @@ async def _read(protocol: Any) -> bytes | None:
 
 
 def _error(scope: Any, status: int, code: str, message: str, *, close: bool = False) -> Answer:
-    """For programs as JSON, for people as a line."""
+    """Return an error response: JSON for the API, a line of text for everything else."""
     is_for_programs = scope.path.startswith("/api/")
     kind = "application/json" if is_for_programs else "text/plain; charset=utf-8"
     body = error_json(code, message) if is_for_programs else f"{message}\n".encode()
@@ -163,7 +164,7 @@ def _error(scope: Any, status: int, code: str, message: str, *, close: bool = Fa
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Raises OSError where the address cannot be had."""
+    """Return a listening socket. Raises OSError if the address cannot be bound."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,1 +1,1 @@
-"""What people type, to what services take. Forms hold no rule: services judge, and name the field."""
+"""Forms turn input into arguments of services. They contain no rules: services validate and name the field at fault."""

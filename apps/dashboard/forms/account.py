@@ -1,4 +1,4 @@
-"""First run, sign-in, and the small forms of a project."""
+"""Forms of first setup, sign-in, project settings, API keys and incidents."""
 
 from __future__ import annotations
 

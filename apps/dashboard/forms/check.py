@@ -1,4 +1,4 @@
-"""The form of a check: fields of its own, and those that its kind describes."""
+"""The form of a check: the fields that every check has, and those that its kind describes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from apps.probes.registry import KINDS
 _EXAMPLE = "example.org"
 _JUDGEMENT = ("timeout_s", "degraded_ms", "retries", "fail_after", "recover_after", "quorum")
 _OF_PROBES = ("timeout_s", "retries", "quorum")
-"""What a check that nobody runs has no use for."""
+"""Fields without a meaning for a passive check, which no probe runs."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class OptionGroup:
     title: str
     fields: list[forms.BoundField]
     in_short: str
-    """What of it differs from the kind's own, in a line."""
+    """A line about the options that differ from the kind's defaults."""
     has_errors: bool
 
 
 class CheckForm(forms.Form):
-    """Field names are those of the API, `options.…` included, so that a service's error finds its field."""
+    """Field names are those of the API (`options.…` included), so that a service's error can be shown at its field."""
 
     name = forms.CharField(max_length=200, help_text="What people call it.")
     kind = forms.ChoiceField()
@@ -71,7 +71,7 @@ class CheckForm(forms.Form):
             field.widget.attrs.setdefault("autocomplete", "off")
 
     def option_groups(self) -> list[OptionGroup]:
-        """The options as they are folded: the kind's main ones first."""
+        """Return the option fields in the groups that the page folds, the kind's main group first."""
         usual = _option_values(self.probe, default_options(self.probe))
         groups: dict[str, list[OptionField]] = {"": []}
         for described in self.probe.option_fields:
@@ -111,13 +111,16 @@ class CheckForm(forms.Form):
         return CheckSpec(**plain, options=self._options(), regions=tuple(values["regions"]) or None)
 
     def changes(self, *, kept_regions: Sequence[str]) -> dict[str, Any]:
-        """For an edit: every field that the form showed. Regions only when they were changed: it does not show disabled ones."""
+        """Return the fields that the form showed, for an edit.
+
+        Regions are included only if they were changed: the form does not show disabled ones, which would be lost.
+        """
         spec = vars(self.spec())
         is_same = spec["regions"] is None or set(spec["regions"]) == set(kept_regions)
         return {name: value for name, value in spec.items() if name != "regions" or not is_same}
 
     def note(self, error: FieldError) -> None:
-        """A service's refusal, at its field."""
+        """Add a service's error to the field that it names."""
         field = error.field if error.field in self.fields else _parent(error.field, self.fields)
         sentence = f"{error.message[:1].upper()}{error.message[1:]}."
         self.add_error(field, sentence if field else f"{error.field}: {sentence}")
@@ -137,7 +140,7 @@ def _seconds(given: Any) -> str:
 
 
 def _parent(name: str, fields: Mapping[str, Any]) -> str | None:
-    """`options.headers.X-Key` is shown at `options.headers`."""
+    """Return the field at which a nested name is shown: `options.headers` for `options.headers.X-Key`."""
     head = ".".join(name.split(".")[:2])
     return head if head in fields else None
 
@@ -212,12 +215,12 @@ def _short(described: OptionField, value: Any) -> str:
 
 
 def default_options(kind: Kind) -> dict[str, Any]:
-    """Every option as the kind has it when nobody says otherwise."""
+    """Return the kind's options with their defaults."""
     return dict(kind.parse(kind.propose(_EXAMPLE) or _EXAMPLE, {}).stored())
 
 
 def new_values(kind: Kind, typed: str) -> dict[str, Any]:
-    """Of a check that is not there yet, as its kind would have it for what was typed."""
+    """Return the initial values of a new check of this kind, derived from the address that the user typed."""
     target = kind.propose(typed.strip()) or typed.strip()
     host = target.partition("://")[2] or target
     return {

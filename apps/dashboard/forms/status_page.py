@@ -11,7 +11,7 @@ from apps.statuspages.services import ComponentSpec
 
 
 class StatusPageForm(forms.Form):
-    """The page's own fields, and for each resource whether it stands on the page, under which name and in which group."""
+    """The page's own fields, and for each resource whether, under which name, in which group and where it is shown."""
 
     title = forms.CharField(max_length=100)
     slug = forms.SlugField(label="Address", max_length=60, help_text="The page is at /status/ and this.")
@@ -41,7 +41,7 @@ class StatusPageForm(forms.Form):
 
         for field in self.fields.values():
             if field.label and " of " in str(field.label):
-                field.widget.attrs["aria-label"] = field.label  # a table's cell has no label of its own
+                field.widget.attrs["aria-label"] = field.label  # a table cell shows no label
 
     def rows(self) -> list[dict[str, Any]]:
         return [

@@ -1,1 +1,1 @@
-"""One module a noun: each view finds the place, asks a selector or tells a service, and shows a template."""
+"""One module per domain object. A view looks up project and role, calls a selector or service, renders a template."""

@@ -1,4 +1,4 @@
-"""First run, sign in, sign out, and the theme. Password resets are Django's own, throttled."""
+"""First setup, sign-in, sign-out and the theme. Password resets are Django's own views, with a rate limit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TOO_MANY = "Too many tries. Wait a minute."
 
 @open_page("GET", "POST")
 def welcome(request: HttpRequest) -> HttpResponse:
-    """The first visit: an owner, an organization, a project, and on to the first check."""
+    """Set up the installation: an owner, an organization and a project. Continues with the first check."""
     if is_set_up():
         return redirect("home")
     form = WelcomeForm(posted(request))
@@ -77,7 +77,7 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 
 @page()
 def nowhere(request: HttpRequest) -> HttpResponse:
-    """Signed in, and a member of nothing."""
+    """Show a page to a signed-in user who can see no project."""
     if projects_of(user=request.user):  # type: ignore[arg-type]  # signed in
         return redirect("home")
     return render(request, "account/nowhere.html", {})
@@ -85,7 +85,7 @@ def nowhere(request: HttpRequest) -> HttpResponse:
 
 @open_page("POST")
 def theme(request: HttpRequest) -> HttpResponse:
-    """Light, dark or as the system says, for browsers without script."""
+    """Set the theme (light, dark or that of the system), for browsers without JavaScript."""
     chosen = request.POST.get("theme", "")
     there = request.headers.get("Referer", "")
     is_ours = url_has_allowed_host_and_scheme(there, {request.get_host()}, require_https=request.is_secure())
@@ -96,7 +96,9 @@ def theme(request: HttpRequest) -> HttpResponse:
 
 
 class _QueuedResetForm(PasswordResetForm):
-    """Answers the same, and as fast, whether the account is there or not: a worker looks it up and sends the mail."""
+    """Django's form, except that a worker looks the account up and sends the e-mail: neither the response nor its time
+    reveals whether the account exists.
+    """
 
     def save(self, *_arguments: Any, **_options: Any) -> None:
         request_password_reset(email=self.cleaned_data["email"])

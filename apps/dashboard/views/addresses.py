@@ -1,4 +1,4 @@
-"""The owner of an e-mail address agrees to get alerts there. Opening the link shows a button; pressing it agrees."""
+"""The page where the owner of an e-mail address confirms that it may get alerts: GET shows a button, POST confirms."""
 
 from __future__ import annotations
 

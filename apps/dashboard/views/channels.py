@@ -1,4 +1,4 @@
-"""Channels: where messages go, and whether the last one arrived."""
+"""Channels: a list with the last delivery of each, and pages to create, edit, test and delete them."""
 
 from __future__ import annotations
 

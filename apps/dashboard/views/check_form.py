@@ -1,4 +1,4 @@
-"""Making and changing a check: what was typed becomes proposals, proposals become a form, and a trial shows what it would see."""
+"""Creating and editing a check: the typed address gives proposals of kinds, one fills the form, a trial runs it."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _show(
 
 
 def _create(place: ProjectContext, form: CheckForm, proposals: dict[str, str], also: list[str], now: datetime) -> Check | None:
-    """The check, and those that were proposed beside it and ticked: all of one resource."""
+    """Create the check and the ticked proposals, all of one resource. Returns None if a service refuses."""
     spec = form.spec()
     try:
         with transaction.atomic():
@@ -151,7 +151,10 @@ def _enabled_of(check: Check) -> list[str]:
 
 
 def _test(request: HttpRequest, place: ProjectContext, form: CheckForm, check: Check | None, now: datetime) -> HttpResponse:
-    """Start a trial of what the form holds, or show what is wrong with it; or, without script, the one that was started."""
+    """Start a trial of the form's check, or show the form's errors. Without JavaScript, show the trial started before.
+
+    A passive check has no trial: its due times are shown instead.
+    """
     trial = _started(request, place)
     if trial is not None:
         form.is_valid()
@@ -173,7 +176,7 @@ def _test(request: HttpRequest, place: ProjectContext, form: CheckForm, check: C
 
 
 def _preview(request: HttpRequest, place: ProjectContext, form: CheckForm, check: Check | None, now: datetime) -> HttpResponse:
-    """When a heartbeat would be expected: what there is to try of it."""
+    """Show when a heartbeat would be due, in place of a trial."""
     context: dict[str, Any] = {}
     if form.is_valid():
         try:
@@ -193,7 +196,7 @@ def _started(request: HttpRequest, place: ProjectContext) -> Trial | None:
 
 
 def _refusals(form: CheckForm) -> list[tuple[str, str]]:
-    """(label, error): what stands in the way of a test."""
+    """Return the form's errors as pairs of label and message."""
     return [
         ("" if name == "__all__" else str(form.fields[name].label or form[name].label), str(error))
         for name, errors in form.errors.items()
@@ -203,7 +206,7 @@ def _refusals(form: CheckForm) -> list[tuple[str, str]]:
 
 @page()
 def trial(request: HttpRequest, project: uuid.UUID, pk: uuid.UUID) -> HttpResponse:
-    """What regions have answered so far; asks for itself again until all have."""
+    """Show the regions' results so far. The page asks again until the trial is over."""
     place, now = enter_project(request, project, Role.MEMBER), timezone.now()
     found = Trial.objects.filter(project=place.project, pk=pk).first()
     if found is None:

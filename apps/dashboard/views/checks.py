@@ -1,4 +1,4 @@
-"""The list of checks, one check, and what people do to it."""
+"""The list of checks, the page of a check with its runs and latency, and the actions on it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ RANGES = {
     "30d": (30 * DAY_MS, 4 * 3_600_000),
     "90d": (90 * DAY_MS, DAY_MS),
 }
-"""Of the latency chart: how far back, and the width of a point."""
+"""Ranges of the latency chart: its length and the width of a point, in milliseconds."""
 
 
 @page("GET", "POST")
@@ -79,7 +79,7 @@ def checks(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     order, columns = ordered(request, _COLUMNS, "status")
     is_whole = not search and not any(wanted.values())
     if order.endswith("rank") and (wanted["status"] or len(known.counts) == 1):
-        order = "name"  # all are alike: an index has them in this order
+        order = "name"  # all have the same status, and an index has this order
     ids = rows.order_by(order, "name", "pk").values_list("pk", flat=True)
     pages = paged(request, of_query(ids), known.total if is_whole else rows.count())
     present = {status: word for status, word in STATUSES.items() if known.counts.get(status) or wanted["status"] == status}
@@ -110,7 +110,7 @@ _BULK: dict[str, tuple[_Command, str]] = {
 
 
 def _bulk(request: HttpRequest, place: ProjectContext, now: datetime) -> HttpResponse:
-    """What was chosen in the list. Deleting asks first."""
+    """Apply an action to the checks that are selected in the list. Deleting asks for confirmation first."""
     if not place.may_write:
         raise PermissionDenied
     asked = [text for text in request.POST.getlist("id") if is_uuid(text)]
@@ -190,7 +190,7 @@ def check(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 
 def _range(request: HttpRequest, check: Check, now: datetime) -> str:
-    """What was asked for, else a day, or the hour that a young check has."""
+    """Return the requested range, by default 24 h, or 1 h for a check that is younger than three hours."""
     asked = request.GET.get("range", "")
     return asked if asked in RANGES else "1h" if now - check.created_at < timedelta(hours=3) else "24h"
 
@@ -200,7 +200,7 @@ def _range_chips(request: HttpRequest, chosen: str) -> list[Chip]:
 
 
 def run_lines(runs: list[Any], slugs: dict[int, str]) -> list[dict[str, Any]]:
-    """Runs as the table shows them."""
+    """Return runs as the template's table shows them."""
     return [
         {
             "key": f"{run.slot}-{run.region_id}",
@@ -226,7 +226,7 @@ def _certificate(pk: int, now: datetime) -> dict[str, Any]:
 
 @page()
 def check_runs(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """All runs, newest first, a page after another."""
+    """Show all runs in pages, newest first."""
     place, found = enter_check(request, pk)
     now = timezone.now()
     verdict = request.GET.get("verdict", "")
@@ -250,7 +250,7 @@ def check_runs(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 @page()
 def check_latency(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """The latency chart's figures: columns, as the chart takes them, with a hole wherever nothing ran."""
+    """Return the data of the latency chart as columns, with nulls where nothing ran."""
     _, found = enter_check(request, pk)
     now = timezone.now()
     back, step = RANGES[_range(request, found, now)]
@@ -273,7 +273,7 @@ def check_latency(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     )
 
 
-# --- acts
+# --- actions
 
 
 def _act(request: HttpRequest, pk: uuid.UUID, service: _Command, done: str) -> HttpResponse:

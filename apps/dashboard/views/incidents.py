@@ -1,4 +1,4 @@
-"""Incidents: the list, one with its timeline, and people's answers."""
+"""Incidents: the list, the page of one with its timeline, and opening, acknowledging, resolving and commenting."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def incidents(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
 
 @page("GET", "POST")
 def incident(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """POST adds a comment."""
+    """Show an incident; POST adds a comment."""
     place, found = enter_incident(request, pk, Role.MEMBER if request.method == "POST" else Role.VIEWER)
     now = timezone.now()
     form = UpdateForm(posted(request))

@@ -1,4 +1,4 @@
-"""The first page of a project: what is wrong, then everything."""
+"""The home page, a project's overview with its problems first, and the list of its resources."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WRONG_SHOWN = 10
 
 @open_page()
 def home(request: HttpRequest) -> HttpResponse:
-    """To where this person belongs: the project of their last visit, the first run, or sign-in."""
+    """Redirect to the project of the last visit, to the first setup or to sign-in."""
     if not request.user.is_authenticated:
         return redirect("sign-in" if is_set_up() else "welcome")
     projects = projects_of(user=request.user)
@@ -43,7 +43,7 @@ def overview(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     open_ones = {
         i.check_row_id: i for i in incidents.filter(check_row__in=[check.pk for check, _ in lines]).exclude(status="resolved")
     }
-    shown = list(resources_by_name(project=place.project)[:PAGE])  # what is wrong stands above them: they need not move
+    shown = list(resources_by_name(project=place.project)[:PAGE])  # sorted by name: problems are listed above
     context = {
         "wrong": [(check, state, open_ones.get(check.pk)) for check, state in lines],
         "resources": resource_lines(resource_ids=shown, now=now),

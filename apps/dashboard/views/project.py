@@ -1,4 +1,4 @@
-"""A project's own page: its name, its API keys, its people; and new projects."""
+"""A project's settings, API keys and members, and the creation of projects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from apps.orgs.services import KeyRankError, NameTakenError, change_project, cre
 
 @page("GET", "POST")
 def settings(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
-    """POST changes the project."""
+    """Show a project's settings; POST changes them."""
     place, now = enter_project(request, project), timezone.now()
     project_now = {"name": place.project.name, "retention_days": place.project.retention_days}
     form = ProjectForm(posted(request), initial=project_now)
@@ -51,7 +51,7 @@ def settings(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
 
 @page("GET", "POST")
 def new_project(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
-    """In the organization of the project that one comes from."""
+    """Create a project in the organization of the current one."""
     place, now = enter_project(request, project, Role.ADMIN), timezone.now()
     form = NameForm(posted(request))
     if request.method == "POST" and form.is_valid():
@@ -67,7 +67,7 @@ def new_project(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
 
 @page("GET", "POST")
 def new_key(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
-    """The key is shown in this answer and never again."""
+    """Create an API key, which only this response shows."""
     place, now = enter_project(request, project, Role.ADMIN), timezone.now()
     form = KeyForm(posted(request))
     if request.method == "POST" and form.is_valid():

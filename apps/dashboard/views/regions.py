@@ -1,4 +1,4 @@
-"""Regions of the deployment and how they are. Operators make them; everybody may see them."""
+"""The deployment's regions and their health. Operators create regions; every member may see them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RegionLine:
     dropped: int
     workers: int
     lag_ms: int
-    """How late the loop of its busiest worker is."""
+    """The highest event loop lag among its workers."""
 
 
 def region_lines(*, now: datetime) -> list[RegionLine]:

@@ -1,4 +1,4 @@
-"""One resource: the checks that look at it."""
+"""The page of a resource with its checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The project's public page, from the inside."""
+"""The form of a project's public status page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from apps.statuspages.selectors import page_of
 from apps.statuspages.services import SlugTakenError, change_page, ensure_page
 
 _RESOURCES = 300
-"""Resources that the form lists; those on the page stand there in any case."""
+"""How many resources the form lists; those that are on the page are always listed."""
 
 
 @page("GET", "POST")

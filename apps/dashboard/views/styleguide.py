@@ -1,4 +1,4 @@
-"""Every component in every state, for those who work on the look. Development only."""
+"""The style guide: every component in every state. Only with GORUPTIME_DEBUG."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def styleguide(request: HttpRequest) -> HttpResponse:
 
 @open_page()
 def sample_latency(_request: HttpRequest) -> HttpResponse:
-    """Figures of a made-up day for the chart: a wave, a slow spell, an outage, a hole."""
+    """Return sample data for the latency chart: a wave, a slow period, an outage and a gap."""
     moments = list(range(0, 96))
     p50 = [None if 60 <= n < 66 else 80 + 20 * math.sin(n / 12) + (60 if 30 <= n < 36 else 0) for n in moments]
     return JsonResponse(

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 from django import template
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from apps.core.clock import from_ms
-from apps.core.templatetags.look import percent
-from apps.incidents.list_views import Beat, Stretches
 from apps.incidents.words import STATES, STATUSES, span_words
 from apps.monitors.models import Check
 from apps.probes.reasons import MEANINGS
-from apps.results.uptime import Cell
 
 register = template.Library()
 
@@ -118,100 +113,6 @@ _ADVICE = {reason.value: meaning.advice for reason, meaning in MEANINGS.items()}
 def advice(code: str) -> str:
     """What to do about a reason."""
     return _ADVICE.get(code, "")
-
-
-_HEIGHT, _STEP = 28, 8
-
-
-@register.simple_tag
-def beat_bar(beats: Sequence[Beat], slugs: Mapping[int, str] | None = None, label: str = "", least: int = 0) -> SafeString:
-    """The last rounds as pills, newest at the right, with the material of their tooltips."""
-    padded = [*[Beat(0, "none")] * (least - len(beats)), *beats]
-    return _bar([beat.state for beat in padded], [_facts(beat, slugs or {}) for beat in padded], label)
-
-
-@register.simple_tag
-def stretch_bar(stretches: Stretches, label: str = "") -> SafeString:
-    """Equal stretches of time as pills, with the material of their tooltips in short: a letter for each."""
-    letters = "".join([_LETTERS[state] for state in stretches.states])
-    return _bar(stretches.states, {"from": stretches.start, "width": stretches.width, "states": letters}, label)
-
-
-def _bar(states: Sequence[str], facts: Any, label: str) -> SafeString:
-    counts = Counter(states)
-    said = ", ".join(f"{counts[state]} {word.lower()}" for state, word in STATES.items() if counts[state]) or "no run yet"
-    width = len(states) * _STEP
-    return format_html(
-        '<div class="beats" role="img" tabindex="0" aria-label="{}" data-beats="{}"><svg width="{}" height="{}" '
-        'viewBox="0 0 {} {}" aria-hidden="true">{}</svg></div>',
-        f"{label}{': ' if label else ''}{said}",
-        json.dumps(facts, separators=(",", ":")),
-        width,
-        _HEIGHT,
-        width,
-        _HEIGHT,
-        _drawn(states),
-    )
-
-
-_ORDER = ("none", "paused", "unknown", "up", "degraded", "down", "maintenance")
-
-
-def _drawn(states: Sequence[str]) -> SafeString:
-    """A path for each state, in the order of drawing: maintenance is a pill with a hollow over it."""
-    strokes: dict[str, list[str]] = {}
-    for index, state in enumerate(states):
-        strokes.setdefault(state, []).append(f"M{index * _STEP + 4} 4v{_HEIGHT - 8}")
-    drawn = [(state, "".join(strokes[state])) for state in _ORDER if state in strokes]
-    hollow = [("hollow", "".join(strokes["maintenance"]))] if "maintenance" in strokes else []
-    return format_html_join("", '<path class="v-{}" d="{}"/>', [*drawn, *hollow])
-
-
-_LETTERS = {"up": "u", "degraded": "w", "down": "d", "unknown": "x", "paused": "p", "maintenance": "m", "none": "n"}
-
-
-def _facts(beat: Beat, slugs: Mapping[int, str]) -> list[Any]:
-    regions = [[slugs.get(region, "?"), ms, _LETTERS[verdict]] for region, ms, verdict in beat.regions]
-    facts = [beat.slot, _LETTERS[beat.state], beat.latency_ms, beat.message[:200] or None, regions or None]
-    while facts[-1] is None:
-        facts.pop()
-    return facts
-
-
-_DAY_CLASSES = {state: SafeString("" if state == "up" else f" class={letter}") for state, letter in _LETTERS.items()}
-
-
-@register.simple_tag
-def day_bar(cells: Sequence[Cell], label: str) -> SafeString:
-    """One cell a day; its tooltip tells the uptime by duration. Days before the first are empty."""
-    # A stroke for a day, as short as it can be written: a page with a hundred bars has nine thousand of them.
-    strokes = format_html_join(
-        "",
-        '<path{} d="M{} 2v30"><title>{}</title></path>',
-        [(_DAY_CLASSES[cell.worst or "none"], index * 4 + 2, _day_words(cell)) for index, cell in enumerate(cells)],
-    )
-    return format_html(
-        '<svg class="days" viewBox="0 0 {} 34" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>',
-        len(cells) * 4,
-        f"{label}: {_days_said(cells)}",
-        strokes,
-    )
-
-
-def _days_said(cells: Sequence[Cell]) -> str:
-    counts = {state: sum(cell.worst == state for cell in cells) for state in ("down", "degraded", "up")}
-    parts = [f"{number} days {words}" for state, words in _SAID.items() if (number := counts[state])]
-    return ", ".join(parts) or "no history yet"
-
-
-_SAID = {"down": "with an outage", "degraded": "degraded", "up": "without trouble"}
-
-
-def _day_words(cell: Cell) -> str:
-    day = datetime.fromtimestamp(cell.start / 1000, UTC)
-    sums, parts = cell.sums, [f"{day.day} {day:%b}: {'no data' if cell.sums.ratio is None else percent(cell.sums.ratio)}"]
-    lengths = {"down": sums.down, "degraded": sums.degraded, "unknown": sums.unknown, "paused": sums.paused}
-    return ", ".join([*parts, *(f"{state} {span_words(length / 1000)}" for state, length in lengths.items() if length)])
 
 
 @register.filter

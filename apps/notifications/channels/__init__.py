@@ -1,1 +1,1 @@
-"""One module a kind of channel: how its config is read and how a message is sent."""
+"""One module per channel kind: how its config is validated and how a message is sent."""

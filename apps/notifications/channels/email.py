@@ -35,7 +35,7 @@ def parse(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def send(config: Mapping[str, Any], message: Message) -> None:
-    # One Message-ID for every try: a mail program shows a repeated one once.
+    # The same Message-ID for every attempt: a mail program shows a repeated message once.
     headers = {"Message-ID": f"<{message.key}@goruptime>", "Auto-Submitted": "auto-generated"}
     mail = EmailMultiAlternatives(subject(message), body(message), to=config["to"], headers=headers)
     try:
@@ -46,7 +46,7 @@ def send(config: Mapping[str, Any], message: Message) -> None:
         raise SendError(f"the mail was not taken: {error}") from error
 
 
-# SMTP has a timeout for each of its commands, and there may be some thirty.
+# The lease covers about thirty SMTP commands, each of which has its own timeout (EMAIL_TIMEOUT).
 KIND = ChannelKind(
     name="email",
     title="E-mail",

@@ -54,7 +54,7 @@ def parse(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def document(message: Message) -> dict[str, Any]:
-    """The body that a receiver gets."""
+    """Return the JSON document that the receiver gets."""
     return {
         "version": VERSION,
         "id": message.key,
@@ -98,7 +98,7 @@ def send(config: Mapping[str, Any], message: Message) -> None:
 
 
 def retry_after_s(text: str | None, *, now_s: float) -> float | None:
-    """Seconds to wait that a `Retry-After` asks for, as a number or as a date (RFC 9110, 10.2.3); None for anything else."""
+    """Return the seconds that a `Retry-After` header asks for, as number or date (RFC 9110, 10.2.3), else None."""
     if text is None:
         return None
     if text.isascii() and text.isdigit():

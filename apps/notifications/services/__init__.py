@@ -1,1 +1,1 @@
-"""Acts on channels, on the outbox and on deliveries."""
+"""Writes to channels, e-mail addresses and deliveries, and the expansion of the outbox."""

@@ -1,4 +1,4 @@
-"""Addresses of people who have no account: nothing but one mail goes to them before they agree."""
+"""Confirmation of e-mail addresses without an account: before it they get nothing but one e-mail with the link."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONFIRM_TASK = "pipeline.send_confirmation"
 
 @transaction.atomic
 def ask_for_confirmation(*, channel: Channel) -> None:
-    """One mail to each address of the channel that has not agreed and was not asked yet."""
+    """Queue one e-mail to each address of the channel that is unconfirmed and was not asked yet."""
     for address in unconfirmed_addresses(channel=channel):
         row, is_new = ChannelAddress.objects.get_or_create(
             organization_id=channel.organization_id, address=address, defaults={"token": secrets.token_urlsafe(32)}
@@ -30,7 +30,7 @@ def ask_for_confirmation(*, channel: Channel) -> None:
 
 
 def send_confirmation(*, address_id: uuid.UUID, now: datetime) -> bool:
-    """The mail with the link; an address gets one. Whether it was sent now."""
+    """Send the e-mail with the link, once per address. Returns whether it was sent now."""
     taken = ChannelAddress.objects.filter(pk=address_id, mailed_at=None, confirmed_at=None).update(mailed_at=now)
     if not taken:
         return False
@@ -50,12 +50,12 @@ def send_confirmation(*, address_id: uuid.UUID, now: datetime) -> bool:
 
 
 def waiting_confirmations(*, limit: int = 50) -> list[uuid.UUID]:
-    """Those that a lost wake-up or a mail server that was away left."""
+    """Return ids of addresses whose e-mail was not sent: its task was lost, or the mail server was unavailable."""
     return list(ChannelAddress.objects.filter(mailed_at=None, confirmed_at=None).values_list("pk", flat=True)[:limit])
 
 
 def confirm_address(*, token: str, now: datetime) -> ChannelAddress | None:
-    """The owner of the address agrees; a second time changes nothing. None for a link that was never sent."""
+    """Mark an address as confirmed; repeating it changes nothing. Returns None for an unknown token."""
     row = ChannelAddress.objects.filter(token=token).first()
     if row is not None and row.confirmed_at is None:
         row.confirmed_at = now

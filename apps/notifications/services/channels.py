@@ -1,4 +1,4 @@
-"""Channels: made, changed, tested, deleted."""
+"""Writes to channels: create, change, test and delete."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from apps.orgs.audit import changes_of, record_act
 from apps.orgs.models import Project
 
 CHANNEL_TESTS = Limit("channel-test", 20)
-"""Of a project: a test goes out to somebody, and must not become a relay."""
+"""Tests per minute and project: a test reaches third parties, and must not make us a relay."""
 
 
 class UnknownKindError(ValueError):
-    """No channel of that kind."""
+    """There is no such channel kind."""
 
 
 @transaction.atomic
 def create_channel(
     *, actor: Actor, project: Project, name: str, kind: str, config: Mapping[str, Any], now: datetime, is_enabled: bool = True
 ) -> Channel:
-    """Raises UnknownKindError and ConfigError."""
+    """Create a channel and queue the confirmation of its addresses. Raises UnknownKindError and ConfigError."""
     if kind not in CHANNEL_KINDS:
         raise UnknownKindError(f"is not one of {', '.join(sorted(CHANNEL_KINDS))}")
     kept = CHANNEL_KINDS[kind].parse(config)
@@ -47,7 +47,7 @@ def create_channel(
 def change_channel(
     *, actor: Actor, channel: Channel, name: str, config: Mapping[str, Any], is_enabled: bool, now: datetime
 ) -> Channel:
-    """Raises ConfigError."""
+    """Replace a channel's name, config and enabled flag. Raises ConfigError."""
     before = _audited(channel)
     channel.name, channel.is_enabled = name, is_enabled
     channel.config = CHANNEL_KINDS[channel.kind].parse(config)
@@ -60,7 +60,7 @@ def change_channel(
 
 @transaction.atomic
 def delete_channel(*, actor: Actor, channel: Channel, now: datetime) -> None:
-    """Its deliveries stay readable; what waits is not sent any more."""
+    """Mark a channel as deleted. Its deliveries stay readable; pending ones become dead."""
     Channel.objects.filter(pk=channel.pk).update(deleted_at=now, is_enabled=False)
     waiting = Delivery.objects.filter(channel=channel, status=Delivery.Status.PENDING)
     waiting.update(status=Delivery.Status.DEAD, finished_at=now, error="the channel was deleted")
@@ -69,7 +69,7 @@ def delete_channel(*, actor: Actor, channel: Channel, now: datetime) -> None:
 
 @transaction.atomic
 def send_test(*, actor: Actor, channel: Channel, now: datetime) -> Delivery:
-    """A delivery of its own, sent like every other."""
+    """Create a test delivery, which is sent like any other."""
     delivery = Delivery.objects.create(
         organization_id=channel.organization_id,
         channel=channel,

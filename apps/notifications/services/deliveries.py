@@ -1,4 +1,4 @@
-"""Deliveries: claimed by conditional update with a lease, sent, and what came of it noted. Each is sent at least once."""
+"""Sending of deliveries, each at least once: claim by conditional update with a lease, send, record the outcome."""
 
 from __future__ import annotations
 
@@ -31,30 +31,33 @@ log = logging.getLogger(__name__)
 DELIVER_TASK = "pipeline.deliver"
 MAX_ATTEMPTS = 12
 OUR_FAULT = "our own code failed"
-"""How the error of a delivery begins that no receiver is to blame for."""
+"""The beginning of a delivery's `error` where our own code raised, and no receiver is at fault."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 4.0, 3_600.0
 SENDERS_PER_CHANNEL = 2
-"""A receiver that hangs must not hold every sender."""
+"""Sends of one channel at the same time: a receiver that hangs must not occupy every worker."""
 _WAKE_AGAIN = timedelta(seconds=6)
 _UNFINISHED = (Delivery.Status.PENDING, Delivery.Status.SENDING)
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A delivery that is ours to send until its lease ends."""
+    """A delivery that we alone may send until its lease ends. `attempt` identifies the claim."""
 
     delivery: Delivery
     attempt: int
 
 
 def claimable(now: datetime) -> Q:
-    """Due and free, or left behind by a sender whose lease ended."""
+    """Return the filter for deliveries that are pending and due, or whose sender's lease has expired."""
     free = Q(status=Delivery.Status.PENDING, next_attempt_at__lte=now)
     return free | Q(status=Delivery.Status.SENDING, lease_until__lte=now)
 
 
 def waiting_deliveries(*, now: datetime, limit: int = 500) -> Sequence[uuid.UUID]:
-    """What could be claimed now and nobody was told of lately: the sweep finds what a lost wake-up left."""
+    """Return claimable deliveries for which no task was queued lately, and mark them as queued.
+
+    The sweep uses it to find deliveries whose task was lost.
+    """
     untold = Q(woken_at=None) | Q(woken_at__lte=now - _WAKE_AGAIN)
     found = list(_free().filter(claimable(now), untold).order_by("next_attempt_at").values_list("id", flat=True)[:limit])
     Delivery.objects.filter(pk__in=found).update(woken_at=now)
@@ -62,7 +65,7 @@ def waiting_deliveries(*, now: datetime, limit: int = 500) -> Sequence[uuid.UUID
 
 
 def _in_order() -> QuerySet[Delivery]:
-    """Deliveries with no unfinished earlier one of the same check and channel."""
+    """Return the deliveries that have no unfinished earlier one of the same check and channel."""
     earlier = Delivery.objects.filter(
         check_row_id=OuterRef("check_row_id"), channel_id=OuterRef("channel_id"), seq__lt=OuterRef("seq"), status__in=_UNFINISHED
     )
@@ -70,7 +73,7 @@ def _in_order() -> QuerySet[Delivery]:
 
 
 def _free() -> QuerySet[Delivery]:
-    """Those in order whose channel has a sender left."""
+    """Return the deliveries that are next in order and whose channel is below SENDERS_PER_CHANNEL."""
     busy = (
         Delivery.objects.filter(channel_id=OuterRef("channel_id"), status=Delivery.Status.SENDING)
         .order_by()
@@ -83,7 +86,7 @@ def _free() -> QuerySet[Delivery]:
 
 
 def claim(*, delivery_id: uuid.UUID, now: datetime) -> Claim | None:
-    """By conditional update: one sender at a time. None when it is not to be sent now."""
+    """Claim a delivery by conditional update: only one worker sends it. Returns None if it must not be sent now."""
     rows = _free().filter(claimable(now), pk=delivery_id)
     kind = Channel.objects.filter(deliveries=delivery_id).values_list("kind", flat=True).first()
     if kind is None:
@@ -97,7 +100,7 @@ def claim(*, delivery_id: uuid.UUID, now: datetime) -> Claim | None:
 
 
 def deliver(*, delivery_id: uuid.UUID, now: datetime) -> Delivery.Status | None:
-    """Claim, send, note. None when there was nothing to do."""
+    """Claim a delivery, send it and record the outcome. Returns its new status, or None if it could not be claimed."""
     claimed = claim(delivery_id=delivery_id, now=now)
     if claimed is None:
         return None
@@ -127,7 +130,7 @@ def deliver(*, delivery_id: uuid.UUID, now: datetime) -> Delivery.Status | None:
 
 
 def _obstacle(delivery: Delivery) -> str:
-    """Why a delivery must not be sent any more, or nothing."""
+    """Return why the delivery must not be sent any more, or an empty string."""
     if delivery.channel.deleted_at is not None or not delivery.channel.is_enabled:
         return "the channel was deleted or switched off"
     if delivery.event is not None and delivery.kind == IncidentEvent.Kind.RESOLVED:
@@ -140,7 +143,7 @@ def _obstacle(delivery: Delivery) -> str:
 
 
 def _confirmed_config(delivery: Delivery, kind: ChannelKind) -> dict[str, Any]:
-    """The channel's config without the addresses whose owners have not agreed."""
+    """Return the channel's config without the addresses that are not confirmed."""
     config: dict[str, Any] = delivery.channel.config
     if kind.confirmed_field is None:
         return config
@@ -154,7 +157,10 @@ def _lacks_addresses(config: dict[str, Any], kind: ChannelKind) -> str:
 
 
 def _is_within_limit(delivery: Delivery, config: dict[str, Any], kind: ChannelKind) -> bool:
-    """Mails of a project are limited: a storm must not make of it a sender whom nobody takes mail from."""
+    """Count the e-mails of this delivery and return whether the project may send them now.
+
+    The limit keeps a storm of alerts from getting the installation blocked as a sender of spam.
+    """
     if kind.confirmed_field is None:
         return True
     limit = Limit("mails", settings.MAILS_PER_MINUTE)
@@ -162,10 +168,10 @@ def _is_within_limit(delivery: Delivery, config: dict[str, Any], kind: ChannelKi
 
 
 def _postpone(claimed: Claim, now: datetime) -> Delivery.Status:
-    """Back to the queue for a minute; it was no try."""
+    """Reschedule the delivery in about a minute, without counting an attempt."""
     _held(claimed).update(
         status=Delivery.Status.PENDING,
-        next_attempt_at=now + timedelta(seconds=WINDOW_S * random.uniform(0.5, 1.5)),  # spreads them
+        next_attempt_at=now + timedelta(seconds=WINDOW_S * random.uniform(0.5, 1.5)),  # jitter
         lease_until=None,
         woken_at=None,
         attempts=F("attempts") - 1,
@@ -190,7 +196,7 @@ def _note_failure(claimed: Claim, error: SendError, now: datetime) -> Delivery.S
 
 @transaction.atomic
 def resend(*, actor: Actor, delivery_id: uuid.UUID, now: datetime) -> bool:
-    """Try a dead delivery again from the beginning, with the same key. False for one that is not dead."""
+    """Retry a dead delivery from its first attempt, with the same idempotency key. Returns False if it is not dead."""
     dead = Delivery.objects.filter(pk=delivery_id, status=Delivery.Status.DEAD)
     revived = dead.update(
         status=Delivery.Status.PENDING, attempts=0, next_attempt_at=now, finished_at=None, lease_until=None, woken_at=None
@@ -205,7 +211,7 @@ def resend(*, actor: Actor, delivery_id: uuid.UUID, now: datetime) -> bool:
 
 
 def pause(attempt: int, chance: float) -> float:
-    """Seconds before the next try: exponential with full jitter. `chance` is from 0 to 1."""
+    """Return the seconds until the next attempt: exponential, with full jitter. `chance` is random, from 0 to 1."""
     return float(min(_FIRST_PAUSE_S * 2 ** (attempt - 1), _LONGEST_PAUSE_S)) * chance + 1.0
 
 
@@ -216,7 +222,7 @@ def _finish(claimed: Claim, status: Delivery.Status, error: str, now: datetime) 
 
 
 def _wake_next(delivery: Delivery, now: datetime) -> None:
-    """A sender of the channel is free: the oldest that waits for one, of this check or another."""
+    """Queue the channel's oldest claimable delivery, of whatever check: one of its senders is free again."""
     waiting = _free().filter(claimable(now), channel_id=delivery.channel_id, status=Delivery.Status.PENDING)
     following = waiting.order_by("created_at", "seq").values_list("id", flat=True).first()
     if following is not None:
@@ -224,5 +230,5 @@ def _wake_next(delivery: Delivery, now: datetime) -> None:
 
 
 def _held(claimed: Claim) -> QuerySet[Delivery]:
-    """The delivery, if it is still ours: another may have claimed it after our lease ended."""
+    """Return the delivery as a queryset, which is empty if another worker claimed it after our lease ended."""
     return Delivery.objects.filter(pk=claimed.delivery.pk, status=Delivery.Status.SENDING, attempts=claimed.attempt)

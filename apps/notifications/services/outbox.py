@@ -1,4 +1,4 @@
-"""The outbox: events of incidents become deliveries, one for each channel that is to be told."""
+"""Expansion of the outbox: each incident event becomes one delivery per channel that is to be notified."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def expand_waiting(*, now: datetime) -> int:
-    """Every event not yet expanded, oldest first. Returns how many."""
+    """Expand every event that was not expanded yet, oldest first. Returns their number."""
     waiting = IncidentEvent.objects.filter(expanded_at=None).order_by("created_at", "seq")
     checks = list(dict.fromkeys(waiting.values_list("check_row_id", flat=True)[:1_000]))
     expanded = 0
@@ -34,7 +34,7 @@ def expand_waiting(*, now: datetime) -> int:
 
 @transaction.atomic
 def expand_check(*, check_id: uuid.UUID, now: datetime) -> int:
-    """A check's events in their order, under the state's lock: a later one never overtakes."""
+    """Expand a check's events in order, under its state row's lock: none can overtake. Returns their number."""
     CheckState.objects.select_for_update().get(check_row_id=check_id)
     events = list(
         IncidentEvent.objects.filter(check_row_id=check_id, expanded_at=None).select_related("incident").order_by("seq")
@@ -47,7 +47,7 @@ def expand_check(*, check_id: uuid.UUID, now: datetime) -> int:
 def _expand(event: IncidentEvent, now: datetime) -> None:
     channels = Channel.objects.filter(project_id=event.incident.project_id, is_enabled=True, deleted_at=None)
     if event.kind == IncidentEvent.Kind.RESOLVED:
-        # Who never heard of the opening hears no resolve.
+        # A channel that was not notified of the opening is not notified of the resolve.
         heard = Delivery.objects.filter(channel=OuterRef("pk"), event__incident_id=event.incident_id)
         channels = channels.filter(Exists(heard))
     deliveries = [

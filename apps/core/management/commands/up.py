@@ -10,9 +10,9 @@ from django.core.management.base import BaseCommand
 
 _FROM_THE_START = {
     "PYTHONUNBUFFERED": "1",
-    "MALLOC_ARENA_MAX": "2",  # threads of a worker share their free memory
+    "MALLOC_ARENA_MAX": "2",  # glibc keeps free memory per arena: few arenas, less memory
 }
-"""Interpreter and C library read it once, and the supervisor's copies do not start anew."""
+"""Interpreter and C library read these at their start only, which the supervisor's forks do not go through again."""
 
 
 class Command(BaseCommand):
@@ -25,7 +25,7 @@ class Command(BaseCommand):
         parser.add_argument("--demo", action="store_true", help="with a demo project and the target that it watches")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        # The supervisor takes this process over: it needs nothing of what was imported before the servers run.
+        # The supervisor replaces this process, so that it starts without Django and everything else imported here.
         path, port = str(settings.DATA_FOLDER.path.absolute()), str(options["port"])
         command = [sys.executable, "-m", "apps.core.embedded.supervisor", "--data", path, "--port", port]
         command += ["--shared", settings.PROGRAMS]

@@ -31,11 +31,11 @@ class Command(BaseCommand):
         except (OSError, ValueError, OverflowError) as error:
             raise CommandError(f"{options['bind']} cannot be listened on: {error}") from error
         _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a slow client is a file, and costs nothing else
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # one descriptor per slow client
         application = import_string(settings.WSGI_APPLICATION)
         doors = [import_string(name) for name in settings.QUICK_DOORS]
         get_resolver().url_patterns  # noqa: B018  # loads every view
-        # To walk through what is loaded again at every full collection stopped all answers for a tenth of a second.
+        # Without this every full collection traverses all loaded modules, which stopped all responses for 0.1 s.
         gc.collect()
         gc.freeze()
         be_patient(settings.STATEMENT_TIMEOUT_S + 1)
@@ -43,4 +43,4 @@ class Command(BaseCommand):
             import_string(name)(host, listening.getsockname()[1])
         Server(application, doors, threads=options["threads"]).run(listening)
         sys.stdout.flush()
-        os._exit(0)  # a thread that still waits for a database keeps nobody
+        os._exit(0)  # do not wait for threads that are blocked on the database

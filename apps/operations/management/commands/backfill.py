@@ -17,7 +17,7 @@ _WIDE = 40
 
 
 def day(text: str) -> int:
-    """The start of a day, in epoch ms."""
+    """Return the start of a day (UTC) in epoch milliseconds. Raises ArgumentTypeError."""
     try:
         return to_ms(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC))
     except ValueError as error:
@@ -47,7 +47,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{rows} hours of {len(checks)} checks were rolled up anew.")
 
     def _show(self, share: float) -> None:
-        """A bar, where somebody watches."""
+        """Draw a progress bar if stderr is a terminal."""
         if sys.stderr.isatty():
             done = int(share * _WIDE)
             self.stderr.write(f"\r[{'#' * done}{'.' * (_WIDE - done)}] {share:4.0%}", ending="")

@@ -23,7 +23,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         with connection.cursor() as cursor:
-            # A migration may take its time, but who waits for a lock stops all who come behind.
+            # A migration may take long, but while it waits for a table lock all later statements on the table wait too.
             cursor.execute(f"SET statement_timeout = 0; SET lock_timeout = '{_LOCK_S}s'")
         for left in reversed(range(_TRIES)):
             try:

@@ -1,0 +1,137 @@
+"""Tags that draw bars of history: cells of time, each filled from below with the share of it that was bad."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django import template
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from apps.incidents.list_views import Beat, RunBar
+from apps.incidents.words import STATES
+from apps.results.bars import Bar, Cell
+
+register = template.Library()
+
+_LETTERS = {"up": "u", "degraded": "w", "down": "d", "unknown": "x", "paused": "p", "maintenance": "m", "none": "n"}
+_FROM_BELOW = ("down", "degraded", "maintenance", "unknown", "paused", "up")
+_LEAST = {"down": 5, "degraded": 5}
+"""Trouble is never drawn lower than this many pixels, however short it was."""
+
+
+@dataclass(frozen=True)
+class _Look:
+    """Pixels of a bar: from cell to cell, and its height."""
+
+    step: int
+    height: int
+
+
+_PILLS, _DAYS = _Look(8, 28), _Look(4, 34)
+
+
+@register.simple_tag
+def time_bar(bar: Bar, label: str) -> SafeString:
+    """A bar of pills, with the material of their tooltips."""
+    return _bar(_PILLS, bar.cells, {"from": bar.start, "width": bar.width, "cells": [_facts(cell) for cell in bar.cells]}, label)
+
+
+@register.simple_tag
+def days_bar(bar: Bar, label: str) -> SafeString:
+    """A bar of days as wide as its place, with the material of their tooltips."""
+    facts = {"from": bar.start, "width": bar.width, "cells": [_facts(cell) for cell in bar.cells]}
+    return _bar(_DAYS, bar.cells, facts, label)
+
+
+@register.simple_tag
+def runs_bar(bar: RunBar, slugs: Mapping[int, str], label: str) -> SafeString:
+    """A bar of pills with what was seen in each."""
+    beats = {index: _run_facts(beat, slugs) for index, beat in bar.beats.items()}
+    facts = {
+        "from": bar.bar.start, "width": bar.bar.width, "runs": beats,
+        "cells": [_facts(cell) for cell in bar.bar.cells],
+    }  # fmt: skip
+    return _bar(_PILLS, bar.bar.cells, facts, label)
+
+
+def _facts(cell: Cell) -> Any:
+    """0 where nothing is known, 1 of a cell that was up throughout, else [letter, seconds, letter, seconds, …]."""
+    if not cell:
+        return 0
+    if len(cell) == 1 and "up" in cell:
+        return 1
+    return [part for state, length in cell.items() for part in (_LETTERS[state], round(length / 1000))]
+
+
+def _run_facts(beat: Beat, slugs: Mapping[int, str]) -> list[Any]:
+    regions = [[slugs.get(region, "?"), ms, _LETTERS[verdict]] for region, ms, verdict in beat.regions]
+    facts = [beat.slot, _LETTERS[beat.state], beat.latency_ms, beat.message[:200] or None, regions or None]
+    while facts[-1] is None:
+        facts.pop()
+    return facts
+
+
+def _bar(look: _Look, cells: Sequence[Cell], facts: Any, label: str) -> SafeString:
+    width = len(cells) * look.step
+    stretches = format_html(' preserveAspectRatio="none"') if look is _DAYS else ""
+    return format_html(
+        '<div class="beats{}" role="img" tabindex="0" aria-label="{}" data-bar="{}"><svg width="{}" height="{}" '
+        'viewBox="0 0 {} {}"{} aria-hidden="true">{}</svg></div>',
+        " days" if look is _DAYS else "",
+        f"{label}: {_sum_up(cells)}",
+        json.dumps(facts, separators=(",", ":")),
+        width,
+        look.height,
+        width,
+        look.height,
+        stretches,
+        _draw(cells, look),
+    )
+
+
+def _sum_up(cells: Sequence[Cell]) -> str:
+    """The bar in words, for those who do not see it."""
+    counts = Counter(next((state for state in _FROM_BELOW if state in cell), "none") for cell in cells)
+    known = [
+        ngettext("%(count)d part %(state)s", "%(count)d parts %(state)s", counts[state])
+        % {"count": counts[state], "state": str(word).lower()}
+        for state, word in STATES.items()
+        if counts[state]
+    ]
+    return ", ".join(known) or _("nothing known yet")
+
+
+def _draw(cells: Sequence[Cell], look: _Look) -> SafeString:
+    """A path for each state: strokes that stand on each other within a cell."""
+    strokes: dict[str, list[str]] = {}
+    middle, height = look.step // 2, look.height
+    for index, cell in enumerate(cells):
+        x = index * look.step + middle
+        if len(cell) <= 1:
+            strokes.setdefault(next(iter(cell), "none"), []).append(f"M{x} {height}v-{height}")
+            continue
+        for state, bottom, part in _stack(cell, height):
+            strokes.setdefault(state, []).append(f"M{x} {bottom}v-{part}")
+    drawn = [(state, "".join(strokes[state])) for state in ("none", *_FROM_BELOW) if state in strokes]
+    hollow = [("hollow", "".join(strokes["maintenance"]))] if "maintenance" in strokes else []
+    return format_html_join("", '<path class="v-{}" d="{}"/>', [*drawn, *hollow])
+
+
+def _stack(cell: Cell, height: int) -> list[tuple[str, int, int]]:
+    """(state, bottom, height) of each part of a cell of several states; together they fill it."""
+    whole = sum(cell.values())
+    present = [state for state in _FROM_BELOW if state in cell]
+    parts, left = [], height
+    for state in present[:-1]:
+        part = min(left, max(_LEAST.get(state, 0), round(cell[state] / whole * height)))
+        if part:
+            parts.append((state, left, part))
+            left -= part
+    return [*parts, (present[-1], left, left)] if left else parts
