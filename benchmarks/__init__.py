@@ -1,1 +1,1 @@
-"""Measurements of the real processes. Each prints a table for people and, as its last line, one JSON object."""
+"""Benchmarks of the real processes. Each prints its figures as one JSON object, some of them after a table."""

@@ -1,7 +1,8 @@
-"""One fate after another under load: `python -m benchmarks.chaos --rate 300`. Real processes, a target that flips, webhooks counted.
+"""Faults of the real processes under load, one after another: `python -m benchmarks.chaos --rate 300`.
 
-After each fate every slot is accounted for (a run, or unknown time), none ran twice, every true outage has its incident and its two
-messages, none was invented; the time until all is as before is written down. One JSON object is the last line.
+Some targets have an outage during each fault. Counted are slots due and run, slots run twice, true outages and their
+incidents, false incidents, missing and repeated messages; measured is the time until slots run on time again. The last
+line of output is one JSON object.
 """
 
 from __future__ import annotations
@@ -32,23 +33,25 @@ _WINDOW_S, _LATEST_S = 4.0, 2.0
 
 @dataclass(frozen=True)
 class Fate:
+    """What was counted and measured for one fault."""
+
     name: str
     recovered_s: float
-    """Until slots of all checks run again, on time."""
+    """Seconds from the end of the fault until nearly all slots run on time again."""
     due: int
     ran: int
     twice: int
     outages: int
     incidents: int
     invented: int
-    """Incidents of checks whose target was well."""
+    """Incidents of checks whose target was up."""
     untold: int
-    """Messages that are missing."""
+    """Messages that should have been sent and did not arrive."""
     doubled: int
 
 
 class Course:
-    """A stack under load, and what was done to it."""
+    """A stack under load, with its target and its webhook receiver."""
 
     def __init__(self, stack: Stack, target: Target, receiver: Receiver, rate: int) -> None:
         self.stack, self.target, self.receiver = stack, target, receiver
@@ -56,7 +59,7 @@ class Course:
         self.database = psycopg.connect(database_url(stack), autocommit=True)
 
     def suffer(self, name: str, fate: Callable[[], None]) -> Fate:
-        """The outages begin before it and end after it."""
+        """Cause a fault and return its figures; the outages of some targets begin before the fault and end after it."""
         start, heard, twice = time.time(), len(self.receiver.got), self.target.twice()
         failing = random.sample(range(self.checks), FLIPPED)
         for index in failing:
@@ -74,7 +77,7 @@ class Course:
             (message["check"]["name"], message["event"]) for _, message in self._messages(heard, 2 * FLIPPED) if message["check"]
         )
         wanted = {(name, event) for name in names for event in ("incident.opened", "incident.resolved")}
-        opened = [row[0] for row in self._query(_INCIDENTS, start - _LATEST_S)]  # a slot may be run a little later
+        opened = [row[0] for row in self._query(_INCIDENTS, start - _LATEST_S)]  # its slot is earlier than its run
         due, ran = self._slots(start, time.time() - 5)
         return Fate(
             name=name,
@@ -93,7 +96,7 @@ class Course:
         until = time.time() + 60
         while len(self.receiver.got) - heard < count and time.time() < until:
             time.sleep(0.2)
-        time.sleep(2)  # one too many would come now
+        time.sleep(2)  # for a message too many to arrive
         return self.receiver.got[heard:]
 
     def _until(self, what: Callable[[], bool], since: float) -> float:
@@ -119,7 +122,7 @@ class Course:
         return self.database.execute(statement, parameters or None).fetchall()
 
     def _runs_on_time(self, since: float) -> bool:
-        """Of the slots of two seconds that lie behind a fate, and two before now, nearly all have run."""
+        """Return whether 98 % of the slots due between 4 and 2 s ago have run; False until 4 s after `since`."""
         now = time.time()
         if now - _WINDOW_S < since:
             return False
@@ -164,7 +167,7 @@ def _stopped(stack: Stack, victim: str, seconds: float) -> None:
 
 
 def _out_of_memory(stack: Stack, seconds: float) -> None:
-    """The memory limit is reached: what would need more is refused, what takes out is not."""
+    """Make the broker reach its memory limit: it refuses writes that need memory, but neither reads nor removals."""
     with redis.Redis.from_url(cache_url(stack)) as broker:
         broker.config_set("maxmemory", 1)
         time.sleep(seconds)
@@ -172,7 +175,7 @@ def _out_of_memory(stack: Stack, seconds: float) -> None:
 
 
 def _refusing(stack: Stack, seconds: float) -> None:
-    """Every connection ends, and none is taken."""
+    """End all connections to the database and refuse new ones for that many seconds."""
     url = database_url(stack)
     name = str(psycopg.conninfo.conninfo_to_dict(url)["dbname"])
     with psycopg.connect(psycopg.conninfo.make_conninfo(url, dbname="postgres"), autocommit=True) as other:

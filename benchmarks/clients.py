@@ -1,4 +1,4 @@
-"""Several keep-alive clients at once, one request after another each, and what the server's processes used for it."""
+"""A load generator: several keep-alive clients at once; measures response times and the CPU time of processes."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ CLIENTS = 4
 
 @dataclass(frozen=True)
 class Load:
+    """What was measured under load; `cpu_s` is by the name of the process."""
+
     answers: int
     seconds: float
     taken_ms: list[float]
-    """Of each answer, the quickest first."""
+    """The response times, the shortest first."""
     cpu_s: dict[str, float]
     bytes: int
-    """Of the largest body."""
+    """The size of the largest body, compressed where the server does that."""
 
     def figures(self) -> dict[str, float]:
         return {
@@ -32,7 +34,10 @@ class Load:
 
 
 def under_load(port: int, paths: Sequence[str], count: int, pids: Mapping[str, int]) -> Load:
-    """Each client asks for paths of its own where there are enough. An answer other than 200 is an AssertionError."""
+    """Send `count` GET requests from `CLIENTS` clients and measure them. Raises AssertionError if a status is not 200.
+
+    Each client has paths of its own where there are enough.
+    """
     _asked(port, paths, 50)
     before = {name: cpu_s(pid) for name, pid in pids.items()}
     began = time.monotonic()
@@ -45,7 +50,7 @@ def under_load(port: int, paths: Sequence[str], count: int, pids: Mapping[str, i
 
 
 def _asked(port: int, paths: Sequence[str], count: int) -> list[tuple[float, int]]:
-    """(milliseconds, bytes) of each answer."""
+    """Send `count` requests over one connection and return (milliseconds, bytes) of each response."""
     client, seen = http.client.HTTPConnection("127.0.0.1", port), []
     for number in range(count):
         began = time.perf_counter()
@@ -58,6 +63,6 @@ def _asked(port: int, paths: Sequence[str], count: int) -> list[tuple[float, int
 
 
 def cpu_s(pid: int) -> float:
-    """Of a process and what it started."""
+    """Return the CPU seconds that a process and its descendants have used."""
     process = psutil.Process(pid)
     return sum(sum(part.cpu_times()[:2]) for part in [process, *process.children(recursive=True)])

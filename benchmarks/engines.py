@@ -1,8 +1,9 @@
-"""What a fresh HTTP check costs, next to others: `python -m benchmarks.engines`.
+"""CPU cost of an HTTP check over a new connection, compared with other clients: `python -m benchmarks.engines`.
 
-One target on the loopback, plain and TLS; each engine in a process of its own, in turn, several rounds, the median counts. Every
-check is a new connection, verified against a bundle of the usual size, with its whole body read. CPU is user and system time of
-the engine's process, after a warm-up; the exporter's with its own HTTP API, as it is used.
+There is one target on the loopback, plain and TLS. Each engine runs in a process of its own, in turn, for several
+rounds; the median counts. Every check opens a new connection, verifies it against a CA bundle of the usual size and
+reads the whole body. CPU is the user and system time of the engine's process after a warm-up; that of the exporter
+includes its HTTP API.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ async def _measured(look: Callable[[], Awaitable[None]], count: int) -> float:
 
 
 async def goruptime(url: str, ca: str, count: int) -> float:
-    """The product's runner: options parsed once, addresses judged, phases, certificate, facts and verdict."""
+    """Measure the product's runner, including address policy, phases, certificate, facts and verdict."""
     network = Network(AddressPolicy(private=True), ca_file=ca)
     job = Job("check", 1, 0, "http", url, {}, 10_000)
 
@@ -94,7 +95,7 @@ async def aiohttp_(url: str, ca: str, count: int) -> float:
 
 
 class _Shared(HTTPAdapter):
-    """One context for all: to parse the bundle for each check would cost twenty times as much."""
+    """An adapter whose checks share one SSL context: parsing the CA bundle for each would cost twenty times as much."""
 
     context: ssl.SSLContext
 
@@ -103,7 +104,7 @@ class _Shared(HTTPAdapter):
         return host, {"ssl_context": self.context}
 
     def cert_verify(self, *_args: Any) -> None:
-        """The context does."""
+        """Do nothing: the shared context verifies the certificate."""
 
 
 def requests_(url: str, ca: str, count: int) -> float:
@@ -123,7 +124,7 @@ def requests_(url: str, ca: str, count: int) -> float:
 
 
 def exporter(url: str, ca: str, count: int) -> float | None:
-    """Debian's package, fetched where it is not installed; None where there is no such package."""
+    """Measure Debian's blackbox exporter, downloaded if it is not installed; return None where it cannot be had."""
     program = _exporter()
     if program is None:
         return None
@@ -131,7 +132,7 @@ def exporter(url: str, ca: str, count: int) -> float | None:
         config = Path(folder) / "config.yml"
         config.write_text(_CONFIG)
         command = [program, f"--config.file={config}", "--web.listen-address=127.0.0.1:9195", "--log.level=error"]
-        # As the system's roots: a `ca_file` in its configuration would be parsed for each check.
+        # Passed as the system's CA bundle: a `ca_file` in the configuration would be parsed for each check.
         quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         with subprocess.Popen(command, env={**os.environ, "SSL_CERT_FILE": ca}, **quiet) as process:
             try:
@@ -192,7 +193,7 @@ def target(certificate: str) -> Iterator[str]:
 
 
 def measure(count: int) -> dict[str, Any]:
-    """CPU seconds per 1,000 checks by engine and scheme."""
+    """Measure all engines and return the CPU seconds per 1,000 checks by engine and scheme."""
     found: dict[str, dict[str, float | None]] = {name: {} for name in ENGINES}
     with tempfile.TemporaryDirectory() as folder:
         authority = trustme.CA()

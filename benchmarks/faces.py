@@ -1,7 +1,8 @@
-"""How quick pages, lists and the API are with ten thousand checks and five million runs: `python -m benchmarks.faces`. JSON out.
+"""Response times of pages, lists and the API with 10,000 checks and 5,000,000 runs: `python -m benchmarks.faces`.
 
-Seeds an installation of its own (processes of `manage.py up`, the checks' region switched off; the past in parallel, with sums of
-90 days before it), then asks each page over HTTP, one request after another, as one signed-in person, or with one key.
+Seeds an installation of its own: the processes of `manage.py up` with the checks' region disabled, past runs written in
+parallel, and daily rollups of the 90 days before them. Then it requests each page over HTTP, one request after another,
+signed in or with an API key. Prints JSON.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ REQUESTS, SHARES = 200, 2
 
 
 def seed(count: int, runs: int) -> None:
-    """Inside the installation's Django: checks of one project."""
+    """Create the checks of one project, partitions for their runs, and finished rollup cursors.
+
+    Like all functions that `--act` names, it runs in a process with the installation's settings.
+    """
     from django.db import transaction
     from django.utils import timezone
 
@@ -43,14 +47,14 @@ def seed(count: int, runs: int) -> None:
     with transaction.atomic():
         _seed_checks(count, now - timedelta(minutes=runs // count), now)
     ensure_days(first=now - timedelta(minutes=runs // count), days=2 + runs // count // 1_440)
-    Region.objects.update(is_enabled=False)  # nothing is probed: it is the pages that are measured
-    # All of it is rolled up: the pipeline need not do it again while pages are measured.
+    Region.objects.update(is_enabled=False)  # nothing must be probed while pages are measured
+    # The rollups are seeded, too, so that the pipeline does not compute them while pages are measured.
     for kind, width in (("hour", 3_600_000), ("day", 86_400_000)):
         RollupCursor.objects.update_or_create(span=kind, defaults={"done_until": to_ms(now) // width * width, "after": None})
 
 
 def seed_past(share: int) -> None:
-    """The past of one share of the checks."""
+    """Create runs, states and rollups of one share of the checks."""
     from django.utils import timezone
 
     from apps.monitors.models import Check
@@ -60,7 +64,7 @@ def seed_past(share: int) -> None:
 
 
 def seed_sums() -> None:
-    """Days before the runs, as the first of theirs was: what percentiles over three months read."""
+    """Copy the first daily rollup to each of the 90 days before it: percentiles over three months read these."""
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -132,7 +136,7 @@ def _seed_past(checks: Sequence[Any], start: datetime, now: datetime, share: int
 
 
 def wait_until_packed() -> None:
-    """Until no day is left that is to be packed; forty minutes at most, and RuntimeError then."""
+    """Wait until every day that is old enough has been packed. Raises RuntimeError after forty minutes."""
     from django.utils import timezone
 
     from apps.core.clock import to_ms
@@ -147,7 +151,7 @@ def wait_until_packed() -> None:
 
 
 def hold() -> None:
-    """An ordinary day: states that hold for an hour, thirty checks down and ten degraded."""
+    """Set the states of an ordinary day, valid for an hour: thirty checks down, ten degraded, the others up."""
     from django.utils import timezone
 
     from apps.core.clock import to_ms
@@ -160,7 +164,7 @@ def hold() -> None:
 
 
 def silence() -> None:
-    """The worst of nights: nothing was heard of anything for ten minutes, and all of it is unknown."""
+    """Make every check unknown: no result has arrived for ten minutes."""
     from django.db.models import F
 
     from apps.incidents.models import CheckState
@@ -169,6 +173,8 @@ def silence() -> None:
 
 
 class Person:
+    """An HTTP client that keeps cookies, so that it can sign in."""
+
     def __init__(self, stack: Stack) -> None:
         self._url = stack.url
         self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
@@ -196,7 +202,7 @@ def measure(person: Person, path: str, **headers: str) -> dict[str, Any]:
 
 
 def _inside(stack: Stack, act: str, *arguments: str) -> None:
-    """One of the functions above, in a process of the installation."""
+    """Run one of the functions above in a process with the installation's settings."""
     command = [sys.executable, "-m", "benchmarks.faces", "--act", act, *arguments]
     environment = {**stack.environment, "DJANGO_SETTINGS_MODULE": "goruptime.settings"}
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
@@ -206,7 +212,7 @@ def _measured(stack: Stack, checks: int, runs: int) -> dict[str, Any]:
     stack.start()
     stack.bootstrap()
     began = time.monotonic()
-    with stack.halted("upkeep"):  # or it packs days while they are written
+    with stack.halted("upkeep"):  # it would pack days while they are written
         _inside(stack, "seed", "--checks", str(checks), "--runs", str(runs))
         with ThreadPoolExecutor(SHARES) as both:
             list(both.map(lambda share: _inside(stack, "past", "--share", str(share)), range(SHARES)))
@@ -215,7 +221,7 @@ def _measured(stack: Stack, checks: int, runs: int) -> dict[str, Any]:
     _inside(stack, "packed")
     packed_s = time.monotonic() - began - seeded_s
     _inside(stack, "hold")
-    time.sleep(20)  # the statistics of what was written, by the server itself
+    time.sleep(20)  # time for autovacuum to collect statistics of the new rows
     person = Person(stack)
     person.sign_in("owner@example.org", "correct horse")
     home, one = f"/projects/{stack.project}/", f"/checks/{stack.get('checks/?limit=1')['results'][0]['id']}/"

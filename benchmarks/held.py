@@ -1,4 +1,4 @@
-"""Processes held to a share of a core, so that two cores can show what more workers bring. Linux, as root."""
+"""Limit processes to a share of a core, so that two cores can show the effect of more workers. Linux, as root."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PERIOD_US = 10_000
 
 @contextmanager
 def held(pids: Iterable[int], share: float) -> Iterator[None]:
-    """Each of them by itself, to that part of a core (cgroups, version 1 or 2)."""
+    """Limit each process to `share` of a core within the block, by a cgroup (version 1 or 2) of its own."""
     made = [_group_of(pid, int(_PERIOD_US * share)) for pid in pids]
     try:
         yield

@@ -1,7 +1,7 @@
-"""Dispatch and ingest, each alone: `python -m benchmarks.parts`. JSON out.
+"""Dispatch and ingest measured separately: `python -m benchmarks.parts`. Prints JSON.
 
-Real servers; the product's own processes stand still meanwhile. What a tick costs by checks and by due slots, and what a result
-costs by the size of its message, in Python and in PostgreSQL.
+Uses real servers; the product's workers are suspended meanwhile. Measures the cost of a tick by the number of checks
+and of due slots, and the cost of a result by the size of its message, each as CPU time in Python and in PostgreSQL.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.e2e.stack import ROOT, Stack
 
 TICKS = 20
 SPREADS = ((10_000, 10), (10_000, 100), (10_000, 1_000), (100_000, 100), (100_000, 1_000), (100_000, 10_000))
-"""(checks, due slots in a tick)."""
+"""Pairs of (number of checks, due slots per tick)."""
 MESSAGES = (25, 100, 400)
 RESULTS = 10_000
 
@@ -47,7 +47,7 @@ def dispatch(checks: int, due: int, postgres: int) -> dict[str, Any]:
             "UPDATE monitors_check SET interval_s = %s, phase_ms = (abs(hashtext(id::text)) %% %s)",
             [interval_s, interval_s * 1000],
         )
-        database.execute("VACUUM ANALYZE monitors_check")  # or it would scan the rows as they were, too
+        database.execute("VACUUM ANALYZE monitors_check")  # or scans would read the dead versions of the rows, too
     sent_until = DispatchCursor.objects.values_list("sent_until_ms", flat=True).first() or 0
     now = max(timezone.now(), from_ms(sent_until))
     Region.objects.update(heard_at_ms=to_ms(now) + 1_000_000)
@@ -60,7 +60,7 @@ def dispatch(checks: int, due: int, postgres: int) -> dict[str, Any]:
         taken.append((time.perf_counter() - began) * 1000)
         with current_app.connection_for_write() as broker:
             channel: Any = broker.default_channel
-            channel.queue_purge(wire.queue_of("local"))  # nobody reads it
+            channel.queue_purge(wire.queue_of("local"))  # no worker reads it
     after = time.process_time(), cpu_s(postgres)
     return {
         "checks": checks,
@@ -72,12 +72,12 @@ def dispatch(checks: int, due: int, postgres: int) -> dict[str, Any]:
 
 
 def _each(before: float, after: float, count: int) -> float:
-    """Milliseconds of each."""
+    """Return the milliseconds per item."""
     return round((after - before) * 1000 / count, 2)
 
 
 def ingest(size: int, postgres: int) -> dict[str, Any]:
-    """Results of checks that go on as before, from one region, in messages of so many."""
+    """Measure the ingest of results that change no state, from one region, `size` results per message."""
     from apps.core.clock import from_ms, to_ms
     from apps.incidents.models import CheckState
     from apps.monitors.models import Check, Region
@@ -101,7 +101,7 @@ def ingest(size: int, postgres: int) -> dict[str, Any]:
         bodies = (wire.runs_body(runs[start : start + size]) for start in range(0, len(runs), size))
         return [wire.Signer(region.slug, region.key, "benchmark").sign(body, sent_at=to_ms(now)) for body in bodies]
 
-    for body in messages():  # the first of a check is news
+    for body in messages():  # not measured: a check's first result changes its state
         take(body, memory=memory, now=now)
     due = {check: slot + 10_000 for check, slot in due.items()}
     made = messages()

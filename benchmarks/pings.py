@@ -1,4 +1,4 @@
-"""What a heartbeat's ping costs: `python -m benchmarks.pings`. Real processes, keep-alive clients, success pings to several checks."""
+"""Cost of a heartbeat's success ping with real processes and keep-alive clients: `python -m benchmarks.pings`."""
 
 from __future__ import annotations
 

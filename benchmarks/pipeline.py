@@ -1,4 +1,4 @@
-"""The whole pipeline at a rate: `make bench RATE=100 SECONDS=60 TLS=0`. Real processes on data of their own."""
+"""The whole pipeline at a given rate, with real processes: `make bench RATE=100 SECONDS=60 TLS=0`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Target:
-    """The target process."""
+    """The target (`benchmarks.target`), run in a process of its own."""
 
     def __init__(self, certificate: str) -> None:
         command = [sys.executable, "-m", "benchmarks.target", *(["--cert", certificate] if certificate else [])]
@@ -62,12 +62,14 @@ class Target:
 
 @dataclass(frozen=True)
 class Usage:
+    """CPU seconds and memory in MB by process name."""
+
     cpu_s: dict[str, float]
     memory_mb: dict[str, float]
 
 
 def usage(stack: Stack) -> Usage:
-    """CPU seconds and memory (what is shared is counted once: PSS) of the supervisor's tree, by the name of its first child."""
+    """Return CPU and memory (PSS) of the supervisor and of each of its children with descendants, by name."""
     parents: dict[int, list[int]] = defaultdict(list)
     stats: dict[int, list[str]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
@@ -110,7 +112,7 @@ def percentiles(values: list[float]) -> dict[str, float | None]:
 
 
 def flip_until(target: Target, checks: int, until: float) -> None:
-    """One check a second goes down for an interval and a half, so that messages flow all the while."""
+    """Take one target down each second, for an interval and a half, so that messages are sent all the time."""
     heals: list[tuple[float, int]] = []
     for index in random.sample(range(checks), min(checks, int(until - time.time()))):
         now = time.time()
@@ -194,7 +196,7 @@ def _measured(
 
 
 def _warnings(stack: Stack) -> list[str]:
-    """What the processes complained of, each once."""
+    """Return the distinct warnings and errors of the log, at most twenty, with every number replaced by 0."""
     found = re.findall(r"^.*(?:WARN|ERROR|Traceback|FATAL).*$", stack.log.read_text(errors="replace"), re.MULTILINE)
     return sorted({re.sub(r"\d+", "0", line)[:200] for line in found})[:20]
 
@@ -206,12 +208,12 @@ _FAILED_ENDS = """
 
 
 def _dropped(stack: Stack) -> int:
-    """Jobs that the workers gave up so far, by their own count."""
+    """Return how many jobs the workers have dropped so far, by their own count."""
     return sum(sum(region["dropped"].values()) for region in stack.get("regions/")["results"])
 
 
 def _facts(database: Any, start: int, end: int, twice: int, dropped: int) -> dict[str, Any]:
-    """Slots by arithmetic, against the runs that are there."""
+    """Compare the slots due between `start` and `end` (epoch milliseconds) with the recorded runs."""
     due = database.execute(
         "SELECT sum((%(end)s - 1 - phase_ms) / (interval_s * 1000) - (%(start)s - 1 - phase_ms) / (interval_s * 1000)) FROM monitors_check",
         {"start": start, "end": end},

@@ -1,4 +1,4 @@
-"""A status page under the eyes of many, and while the database stands still: `python -m benchmarks.public_page`. JSON out."""
+"""A status page under load, and while the database is suspended: `python -m benchmarks.public_page`. Prints JSON."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ def _under_load(stack: Stack, path: str, count: int) -> dict[str, float]:
 
 
 def _without_database(stack: Stack, path: str) -> dict[str, Any]:
-    """Asked four times a second while PostgreSQL is stopped and others ask for what needs it; 0 is no answer within ten seconds."""
+    """Request the page four times a second while PostgreSQL is suspended and other clients request what needs it.
+
+    Responses are counted by status; 0 is no response within ten seconds.
+    """
     seen: Counter[str] = Counter()
     slowest_s = 0.0
     with stack.halted("postgres"), ThreadPoolExecutor(OTHERS) as pool:
@@ -44,7 +47,7 @@ def _without_database(stack: Stack, path: str) -> dict[str, Any]:
 
 
 def _ask_until(stack: Stack, until: float) -> Counter[str]:
-    """A list, twice a second; how often it was answered with which status."""
+    """Request a list twice a second until a moment of the monotonic clock, and count the responses by status."""
     seen: Counter[str] = Counter()
     while time.monotonic() < until:
         seen[str(stack.call("GET", "/api/v1/checks/")[0])] += 1

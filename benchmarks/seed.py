@@ -1,4 +1,4 @@
-"""Thousands of checks of one target quickly: `python -m benchmarks.seed PROJECT URL COUNT INTERVAL_S`."""
+"""Create thousands of checks of one target in bulk: `python -m benchmarks.seed PROJECT URL COUNT INTERVAL_S`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import uuid
 import django
 
 _TOGETHER = 1_000
-"""In a transaction: it holds the tick up."""
+"""Checks per transaction. Each transaction holds the lock that the tick waits for."""
 
 
 def seed(project_id: str, url: str, count: int, interval_s: int) -> None:

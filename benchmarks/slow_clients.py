@@ -1,4 +1,4 @@
-"""What five hundred clients that send a byte a second cost the others: `python -m benchmarks.slow_clients`. Real processes."""
+"""Response times beside 500 clients that send a byte a second: `python -m benchmarks.slow_clients`. Real processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BODY = b"POST /api/v1/checks/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: appl
 
 
 class SlowClients:
-    """Half of them never end their headers, half never their bodies; who is shown the door comes again."""
+    """500 slow clients: half never finish their headers, half never their bodies; a disconnected one reconnects."""
 
     def __init__(self, port: int) -> None:
         self._port = port

@@ -1,4 +1,4 @@
-"""How soon the whole local run answers, and what it takes of the machine when it has nothing to do: `python -m benchmarks.start`."""
+"""Start-up time of `manage.py up`, and its memory and CPU when idle: `python -m benchmarks.start`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.e2e.stack import Stack
 
 
 def _first_page_s(stack: Stack) -> float:
-    """From the command to the first page, with assets and environment in place."""
+    """Return the seconds from the command to the first page, with assets and environment already built."""
     began = time.monotonic()
     stack.start()
     assert stack.call("GET", "/")[0] == 200

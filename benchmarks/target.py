@@ -1,7 +1,7 @@
-"""A target that costs little: `python -m benchmarks.target [--cert FILE]`. It speaks with its parent by pipes.
+"""A cheap HTTP target, controlled by its parent through pipes: `python -m benchmarks.target [--cert FILE]`.
 
-Prints its port; then carries out each line `down PATH`, `up PATH` or `count` of its input; `count` prints the requests so far
-and how many of them came twice for one slot.
+Prints its port, then executes each line of its input: `down PATH`, `up PATH` or `count`. `count` prints the number of
+requests so far, and how many of them were repeats for the same slot.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Site:
         self._last: dict[bytes, float] = {}
 
     def seen(self, path: bytes, now: float) -> None:
-        """Two requests of one check closer than half its interval are one slot run twice."""
+        """Count a request. Two requests of one check less than half its interval apart are one slot run twice."""
         self.requests += 1
         if now - self._last.get(path, -1e9) < HALF_INTERVAL_S:
             self.twice += 1

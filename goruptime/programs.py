@@ -1,5 +1,5 @@
 """The modules that our programs share, imported once by the supervisor before it forks
-(`apps/core/embedded/copies.py`).
+(`apps/core/embedded/forks.py`).
 
 No task modules: Celery would register their tasks in the probe worker's app too.
 """
@@ -17,7 +17,7 @@ import apps.probes.engine
 django.setup()
 
 import apps.core.web_server.server
-import apps.ingress.door
+import apps.ingress.ping_handler
 import apps.pipeline.beat
 import apps.pipeline.consumer
 import apps.pipeline.dispatch

@@ -1,1 +1,1 @@
-"""The suite mirrors `apps/`; it runs on embedded engines of its own (`engines`)."""
+"""The test suite. It mirrors `apps/` and starts a PostgreSQL and a Valkey of its own (`tests/engines.py`)."""

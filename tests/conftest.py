@@ -1,4 +1,4 @@
-"""The cast that every test knows: Alice owns Acme, Bob views it, Charlie owns another organization."""
+"""Shared fixtures. Alice owns the organization Acme, Bob is a viewer in it, Charlie owns another organization."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from apps.orgs.models import Membership, Organization, Project, Role, User
 from apps.orgs.services import create_api_key
 from apps.results.partitions import ensure_partitions
 
-# A busy machine is no failure of a property.
+# No deadline per example: a busy machine must not fail a property test.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
 
@@ -30,7 +30,7 @@ NOW_MS = to_ms(NOW)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """The journeys in a browser are asked for by name (`make browser`): they need Chromium, the rest of the suite does not."""
+    """Skip `tests/browser` unless it is named on the command line (`make browser`): only these tests need Chromium."""
     is_browser = collection_path.name == "browser"
     return True if is_browser and not any("browser" in argument for argument in config.args) else None
 
@@ -44,7 +44,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def _runs_end_with_their_test(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Django's flush after a transactional test leaves unmanaged tables alone."""
+    """Empty `check_runs` after a transactional test: Django's flush skips unmanaged tables."""
     yield
     if "transactional_db" in request.fixturenames:
         with connection.cursor() as cursor:
@@ -53,7 +53,7 @@ def _runs_end_with_their_test(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_broker(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
-    """Wake-ups are kept instead of sent: the broker is the end-to-end tests' subject."""
+    """Record wake-ups (`core.wake`) instead of sending them: only the end-to-end tests use a broker."""
     woken: list[tuple[str, dict[str, Any]]] = []
     monkeypatch.setattr("apps.core.wake._send", lambda task, kwargs: woken.append((task, kwargs)))
     return woken
@@ -66,6 +66,8 @@ def woken(_no_broker: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[
 
 @dataclass(frozen=True)
 class Cast:
+    """The organizations, projects, users and regions that most tests start from."""
+
     organization: Organization
     project: Project
     other: Organization
@@ -77,7 +79,7 @@ class Cast:
 
 
 def make_live(region: Region, at_ms: int, *, since_ms: int | None = None) -> None:
-    """Heard all the while until `at_ms`."""
+    """Save the region as heard from until `at_ms` without a gap; with `since_ms`, as silent before that moment."""
     region.heard_at_ms, region.last_sent_ms = at_ms, at_ms
     region.silent_from_ms = region.silent_until_ms = None
     if since_ms is not None:
@@ -100,7 +102,7 @@ def cast(db: None) -> Cast:
 
 
 class Api:
-    """A client that speaks JSON as somebody."""
+    """A JSON client of the API that sends the given headers, usually an API key."""
 
     def __init__(self, **headers: str) -> None:
         self._client = Client(headers=headers or None)
@@ -112,12 +114,13 @@ class Api:
 
 @pytest.fixture
 def api(cast: Cast) -> Api:
-    """With a member's key of Acme's project."""
+    """Return a client with an admin's key for Acme's project."""
     _, key = create_api_key(actor=SYSTEM, now=NOW, project=cast.project, name="tests", role=Role.ADMIN)
     return Api(**{"X-API-Key": key})
 
 
 @pytest.fixture
 def stranger(cast: Cast) -> Api:
+    """Return a client with an admin's key of the other organization."""
     _, key = create_api_key(actor=SYSTEM, now=NOW, project=cast.others_project, name="tests", role=Role.ADMIN)
     return Api(**{"X-API-Key": key})

@@ -1,4 +1,4 @@
-"""`check --deploy` as a production installation would run it: real servers named, TLS in front."""
+"""Run `manage.py check --deploy` with the settings of a production installation: servers of its own, HTTPS in front."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pytest plugin, loaded before Django's settings: an embedded PostgreSQL and Valkey for this run alone."""
+"""A pytest plugin, loaded before Django's settings: starts an embedded PostgreSQL and Valkey for this test run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _QUICK = ["--fsync=off", "--synchronous_commit=off", "--full_page_writes=off"]
 
 
 def start() -> None:
-    """Start both and name them in the environment; they end with this process."""
+    """Start both servers and put their URLs into the environment; they are stopped when this process exits."""
     home = Path(tempfile.mkdtemp(prefix="goruptime-test-"))
     folder = DataFolder(home)
     folder.prepare()
@@ -70,7 +70,7 @@ def _wait(is_ready: Callable[[], bool]) -> None:
 
 if "PYTEST_XDIST_WORKER" not in os.environ:
     start()
-else:  # a cache of its own: one worker's test may clear it
+else:  # each xdist worker has a cache database of its own, since tests clear the cache
     os.environ["REDIS_URL"] = (
         os.environ["REDIS_URL"].partition("?")[0] + f"?db={1 + int(os.environ['PYTEST_XDIST_WORKER'].removeprefix('gw')) % 15}"
     )

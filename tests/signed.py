@@ -1,4 +1,4 @@
-"""A message as a probe worker of its own would send it."""
+"""Sign messages as probe workers do, each as a worker of its own, so that sequence numbers never clash."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from apps.incidents.services.check_commands import StateForbidsError
 from apps.monitors.errors import FieldError
 from apps.notifications.contract import ConfigError
 from apps.notifications.services.channels import UnknownKindError
-from apps.orgs.services import KeyRankError, NameTakenError
+from apps.orgs.services import KeyRoleError, NameTakenError
 
 _CODES = {
     400: "invalid",
@@ -38,7 +38,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
         return _answer(400, "invalid", "Some fields cannot be used.", {error.field: [_sentence(error.message)]})
     if isinstance(error, UnknownKindError):
         return _answer(400, "invalid", "Some fields cannot be used.", {"kind": [_sentence(str(error))]})
-    if isinstance(error, KeyRankError):
+    if isinstance(error, KeyRoleError):
         if context["request"].method == "DELETE":
             return _answer(403, "forbidden", str(error))
         return _answer(400, "invalid", "Some fields cannot be used.", {error.field: [str(error)]})

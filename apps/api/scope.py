@@ -25,13 +25,13 @@ def get_or_404(rows: QuerySet[M], pk: uuid.UUID) -> M:
     return found
 
 
-def mine(rows: QuerySet[M], caller: Caller) -> QuerySet[M]:
+def in_callers_tenant(rows: QuerySet[M], caller: Caller) -> QuerySet[M]:
     """Return the rows of the caller's organization, limited to the project of its API key if there is one."""
     rows = rows.filter(organization=caller.organization)
     return rows if caller.project is None else rows.filter(project=caller.project)
 
 
-def project_named(request: Request, project_id: uuid.UUID | None) -> Project:
+def resolve_project(request: Request, project_id: uuid.UUID | None) -> Project:
     """Return the project to act in: that of the API key, else the one that was sent. Raises ValidationError."""
     caller = caller_of(request)
     if caller.project is not None:

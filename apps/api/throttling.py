@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 
 from apps.api.caller import Caller
-from apps.core.throttle import WINDOW_S, Limit, may_try
+from apps.core.throttle import WINDOW_S, Limit, allow_attempt
 from apps.orgs.models import Project
 
 if TYPE_CHECKING:
@@ -44,5 +44,5 @@ def ensure_within(limit: Limit, project: Project) -> None:
 
     The limit is per project and not per key, because a key can create further keys.
     """
-    if not may_try(limit, str(project.pk)):
+    if not allow_attempt(limit, str(project.pk)):
         raise Throttled(wait=WINDOW_S)

@@ -2,7 +2,7 @@ from django.urls import path
 from drf_spectacular.views import SpectacularAPIView
 
 from apps.api.docs import Docs
-from apps.api.views import checks, heartbeats, history, incidents, statuspages, telling, tenants
+from apps.api.views import channels, checks, deliveries, heartbeats, history, incidents, regions, statuspages, tenants
 
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
@@ -28,7 +28,7 @@ urlpatterns = [
     path("checks/<uuid:pk>/resume/", checks.CheckResume.as_view(), name="check-resume"),
     path("checks/<uuid:pk>/rotate-ping-url/", checks.CheckRotatePingUrl.as_view(), name="check-rotate-ping-url"),
     path("checks/<uuid:pk>/run/", checks.CheckRunNow.as_view(), name="check-run"),
-    path("regions/", telling.RegionList.as_view(), name="regions"),
+    path("regions/", regions.RegionList.as_view(), name="regions"),
     path("incidents/", incidents.IncidentList.as_view(), name="incidents"),
     path("incidents/<uuid:pk>/", incidents.IncidentDetail.as_view(), name="incident"),
     path("incidents/<uuid:pk>/ack/", incidents.IncidentAck.as_view(), name="incident-ack"),
@@ -36,9 +36,9 @@ urlpatterns = [
     path("incidents/<uuid:pk>/updates/", incidents.IncidentUpdates.as_view(), name="incident-updates"),
     path("status-pages/", statuspages.StatusPageList.as_view(), name="status-pages"),
     path("status-pages/<uuid:pk>/", statuspages.StatusPageDetail.as_view(), name="status-page"),
-    path("channels/", telling.ChannelList.as_view(), name="channels"),
-    path("channels/<uuid:pk>/", telling.ChannelDetail.as_view(), name="channel"),
-    path("channels/<uuid:pk>/test/", telling.ChannelTest.as_view(), name="channel-test"),
-    path("deliveries/", telling.DeliveryList.as_view(), name="deliveries"),
-    path("deliveries/<uuid:pk>/", telling.DeliveryDetail.as_view(), name="delivery"),
+    path("channels/", channels.ChannelList.as_view(), name="channels"),
+    path("channels/<uuid:pk>/", channels.ChannelDetail.as_view(), name="channel"),
+    path("channels/<uuid:pk>/test/", channels.ChannelTest.as_view(), name="channel-test"),
+    path("deliveries/", deliveries.DeliveryList.as_view(), name="deliveries"),
+    path("deliveries/<uuid:pk>/", deliveries.DeliveryDetail.as_view(), name="delivery"),
 ]

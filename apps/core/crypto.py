@@ -41,7 +41,7 @@ def _ring(keys: tuple[str, ...]) -> tuple[AESGCM, ...]:
     return tuple(ring)
 
 
-def place_of(table: str, column: str, row: object) -> str:
+def associated_data_of(table: str, column: str, row: object) -> str:
     """Return the location that a value is bound to. `row` identifies the row permanently: its id, or another value of
     it that never changes.
     """
@@ -136,7 +136,7 @@ class EncryptedJSONField(models.BinaryField):  # type: ignore[type-arg]  # the s
         row = getattr(instance, self.bound_to)
         if row is None:
             raise ValueError(f"{self.model.__name__}.{self.name} is bound to {self.bound_to}, which is not known yet")
-        return place_of(self.model._meta.db_table, str(self.column), row)
+        return associated_data_of(self.model._meta.db_table, str(self.column), row)
 
     def from_db_value(self, value: Any, *_: object) -> Any:
         return None if value is None else _Sealed(bytes(value))

@@ -12,7 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.exceptions import RedisError
 
 from apps.core.envelope import error_body
-from apps.core.timed_postgres.patience import patience
+from apps.core.timed_postgres.client_timeout import client_timeout
 
 _PATIENCE_S = 3.0
 
@@ -39,7 +39,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 def _database() -> str:
     try:
-        with patience(_PATIENCE_S), connection.cursor() as cursor:
+        with client_timeout(_PATIENCE_S), connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except DatabaseError:
         return "unavailable"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from django.apps import apps
 from django.db import connection, models
 
-from apps.core.crypto import EncryptedJSONField, decrypt, encrypt, is_newest, place_of
+from apps.core.crypto import EncryptedJSONField, associated_data_of, decrypt, encrypt, is_newest
 
 _BATCH = 500
 
@@ -41,7 +41,8 @@ def rotate(model: type[models.Model], field: EncryptedJSONField) -> int:
                 [] if after is None else [after],
             )
             rows = [
-                (pk, place_of(options.db_table, str(field.column), row), bytes(value)) for pk, row, value in cursor.fetchall()
+                (pk, associated_data_of(options.db_table, str(field.column), row), bytes(value))
+                for pk, row, value in cursor.fetchall()
             ]
             for pk, place, value in rows:
                 if not is_newest(value, place=place):

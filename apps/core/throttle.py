@@ -26,7 +26,7 @@ class Limit:
     most: int
 
 
-def may_try(limit: Limit, who: str, *, count: int = 1) -> bool:
+def allow_attempt(limit: Limit, who: str, *, count: int = 1) -> bool:
     """Count `count` attempts of `who`. Returns whether they are still within the limit of the current minute."""
     key = f"tries:{limit.name}:{hashlib.sha256(who.encode(errors='replace')).hexdigest()}"
     try:

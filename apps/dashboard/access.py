@@ -14,7 +14,8 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.http import urlencode
+from django.utils.http import url_has_allowed_host_and_scheme, urlencode
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 from django_htmx.http import HttpResponseClientRedirect
@@ -76,12 +77,19 @@ def _answering(view: View, methods: tuple[str, ...]) -> View:
         except (OperationalError, InterfaceError):
             log.warning("%s is not answered: the database is away", request.path)
             sentence = "The database does not answer at the moment. Try again in a while."
-            return render(request, "error.html", {"title": "Not available", "sentence": sentence}, status=503)
+            return render(request, "error.html", {"title": _("Not available"), "sentence": sentence}, status=503)
 
     # HEAD is exempt from the CSRF check, so that it is allowed only where GET is.
     answering = never_cache(require_http_methods([*named, *(["HEAD"] if "GET" in named else [])])(answered))
     answering.methods = frozenset(named)  # type: ignore[attr-defined]  # read by the tests of permissions
     return answering
+
+
+def safe_next(request: HttpRequest) -> str:
+    """Return the address of this site that a form or link names as `next`, or nothing."""
+    there = request.POST.get("next") or request.GET.get("next") or ""
+    is_ours = url_has_allowed_host_and_scheme(there, {request.get_host()}, require_https=request.is_secure())
+    return there if is_ours else ""
 
 
 def posted(request: HttpRequest) -> QueryDict | None:
@@ -117,22 +125,22 @@ def enter_project(request: HttpRequest, project_id: uuid.UUID, need: Role = Role
 
 
 def enter_check(request: HttpRequest, pk: uuid.UUID, need: Role = Role.VIEWER) -> tuple[ProjectContext, Check]:
-    check = Check.objects.select_related("project__organization", "resource", "state").filter(pk=pk, deleted_at=None).first()
-    place = _enter(request, check.project if check else None, need)
-    return place, cast(Check, check)
+    check = Check.objects.live().select_related("project__organization", "resource", "state").filter(pk=pk).first()
+    access = _enter(request, check.project if check else None, need)
+    return access, cast(Check, check)
 
 
 def enter_resource(request: HttpRequest, pk: uuid.UUID, need: Role = Role.VIEWER) -> tuple[ProjectContext, Resource]:
     resource = Resource.objects.select_related("project__organization").filter(pk=pk).first()
-    place = _enter(request, resource.project if resource else None, need)
-    return place, cast(Resource, resource)
+    access = _enter(request, resource.project if resource else None, need)
+    return access, cast(Resource, resource)
 
 
 def enter_incident(request: HttpRequest, pk: uuid.UUID, need: Role = Role.VIEWER) -> tuple[ProjectContext, Incident]:
     incidents = Incident.objects.select_related("project__organization", "check_row", "acknowledged_by")
     incident = incidents.filter(pk=pk).first()
-    place = _enter(request, incident.project if incident else None, need)
-    return place, cast(Incident, incident)
+    access = _enter(request, incident.project if incident else None, need)
+    return access, cast(Incident, incident)
 
 
 def _enter(request: HttpRequest, project: Project | None, need: Role) -> ProjectContext:
@@ -144,9 +152,9 @@ def _enter(request: HttpRequest, project: Project | None, need: Role) -> Project
     member = find_member(user=user, organization_id=project.organization_id) if project else None
     if project is None or member is None:
         raise Http404
-    place = ProjectContext(user, project, Role(member.role), user_actor(user, request.META))
-    if not place.role.covers(need):
+    access = ProjectContext(user, project, Role(member.role), user_actor(user, request.META))
+    if not access.role.covers(need):
         raise PermissionDenied
     if request.session.get("project") != str(project.pk):
         request.session["project"] = str(project.pk)
-    return place
+    return access

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 
-from apps.core.clock import from_ms
-from apps.incidents.heartbeat_machine import HeartbeatState, Preview
+from apps.core.clock import from_ms, to_ms
+from apps.incidents.heartbeat_machine import HeartbeatState, Preview, preview
 from apps.incidents.selectors import due_times_of
 from apps.monitors.models import Check
 from apps.monitors.selectors import ping_url
+from apps.probes.registry import KINDS
 from apps.results.models import Ping
 from apps.results.pings import newest_pings
 
@@ -27,7 +29,7 @@ class PingLine:
 
 
 @dataclass(frozen=True)
-class Beat:
+class HeartbeatPanel:
     url: str
     deadline: datetime | None
     running_since: list[datetime]
@@ -37,11 +39,11 @@ class Beat:
     """Whether recent pings have a run time, which takes a start signal."""
 
 
-def beat_of(check: Check, now: datetime, *, may_ping: bool) -> Beat:
+def heartbeat_panel(check: Check, now: datetime, *, may_ping: bool) -> HeartbeatPanel:
     state = check.state
     begun = HeartbeatState.read(state.wait).begun if state.wait else ()
     pings = newest_pings(check_id=check.pk, count=_PINGS_SHOWN)
-    return Beat(
+    return HeartbeatPanel(
         url=(ping_url(check) or "") if may_ping else "",
         deadline=None if state.deadline is None else from_ms(state.deadline),
         running_since=[from_ms(run.last) for run in begun],
@@ -54,3 +56,10 @@ def beat_of(check: Check, now: datetime, *, may_ping: bool) -> Beat:
 def shown_times(times: list[Preview]) -> list[tuple[datetime, datetime]]:
     """Return pairs of datetimes: when a ping is expected, and from when it is missing."""
     return [(from_ms(time.expected), from_ms(time.missing_from)) for time in times]
+
+
+def typical_gap_ms(check: Check, now: datetime) -> int:
+    """Return the shortest gap between the next times at which a passive check is expected."""
+    options = KINDS[check.kind].parse(check.target, check.options)
+    times = [time.expected for time in preview(options, check.interval_ms, after=to_ms(now), count=_TIMES_SHOWN)]
+    return min(later - earlier for earlier, later in pairwise(times))

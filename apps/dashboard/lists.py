@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.functional import Promise
 
 PAGE = 30
 """Rows per page, about two screens. Each costs about 2 ms to render, most of it for its bar."""
@@ -42,18 +43,18 @@ class Pages:
 
 def paged(request: HttpRequest, rows: Rows, total: int) -> Pages:
     """Return the requested page of `rows(start=, stop=)`; `total` is the number of all rows."""
-    number = whole(request.GET.get("page"), least=1, most=max(1, -(-total // PAGE)))
+    number = int_parameter(request.GET.get("page"), least=1, most=max(1, -(-total // PAGE)))
     start = (number - 1) * PAGE
     return Pages(
         rows=rows(start=start, stop=start + PAGE),
         first=start + 1,
         total=total,
-        previous=address(request, page=str(number - 1)) if number > 1 else "",
-        next=address(request, page=str(number + 1)) if start + PAGE < total else "",
+        previous=url_with(request, page=str(number - 1)) if number > 1 else "",
+        next=url_with(request, page=str(number + 1)) if start + PAGE < total else "",
     )
 
 
-def whole(text: str | None, *, least: int, most: int) -> int:
+def int_parameter(text: str | None, *, least: int, most: int) -> int:
     """Return a query parameter as a number between `least` and `most`; `least` if it is not a number."""
     is_number = text is not None and text.isascii() and text.isdigit() and len(text) < 17
     return min(max(int(text or 0), least), most) if is_number else least
@@ -72,7 +73,7 @@ def is_uuid(text: str) -> bool:
     return True
 
 
-def address(request: HttpRequest, **changes: str) -> str:
+def url_with(request: HttpRequest, **changes: str) -> str:
     """Return the URL of this page with changed query parameters; an empty one is left out."""
     asked = request.GET.copy()
     for name in ("live", "page", "before"):  # a changed list starts at its first page
@@ -96,39 +97,40 @@ class Column:
     """The value of `aria-sort`: `ascending`, `descending` or empty."""
 
 
-def ordered(request: HttpRequest, fields: Mapping[str, str], default: str) -> tuple[str, dict[str, Column]]:
-    """Return the requested order as a field for `order_by`, and the headings. `fields` maps a name to `field|title`."""
+def ordered(request: HttpRequest, fields: Mapping[str, tuple[str, Any]], default: str) -> tuple[str, dict[str, Column]]:
+    """Return the requested order as a field for `order_by`, and the headings. `fields` maps a name to (field, title)."""
     asked = request.GET.get("sort", default)
     name = asked.removeprefix("-")
     if name not in fields:
         asked = name = default
     columns = {}
-    for key, described in fields.items():
-        title = described.partition("|")[2]
+    for key, (_, title) in fields.items():
         is_this, is_down = key == name, asked.startswith("-")
-        link = address(request, sort=f"-{key}" if is_this and not is_down else key)
+        link = url_with(request, sort=f"-{key}" if is_this and not is_down else key)
         columns[key] = Column(key, title, link, ("descending" if is_down else "ascending") if is_this else "")
-    field = fields[name].partition("|")[0]
+    field = fields[name][0]
     return f"-{field}" if asked.startswith("-") else field, columns
 
 
 @dataclass(frozen=True)
-class Chip:
+class FilterLink:
     value: str
-    title: str
+    title: str | Promise
     link: str
     is_chosen: bool
     count: int | None = None
 
 
-def chips(request: HttpRequest, name: str, choices: Mapping[str, str], counts: Mapping[str, int] | None = None) -> list[Chip]:
+def filter_links(
+    request: HttpRequest, name: str, choices: Mapping[str, str | Promise], counts: Mapping[str, int] | None = None
+) -> list[FilterLink]:
     """Return filter links for the query parameter `name`; the link of the active one removes it."""
     chosen = request.GET.get(name, "")
     return [
-        Chip(
+        FilterLink(
             value,
             title,
-            address(request, **{name: "" if value == chosen else value}),
+            url_with(request, **{name: "" if value == chosen else value}),
             value == chosen,
             None if counts is None else counts.get(value, 0),
         )

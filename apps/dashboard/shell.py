@@ -12,14 +12,15 @@ from django.templatetags.static import static
 
 from apps.dashboard.access import ProjectContext
 from apps.incidents.project_summary import ProjectSummary, summarize_project
+from apps.incidents.words import STATUSES
 from apps.orgs.selectors import projects_of
 
 _ICONS = {"down": "icon-down.svg", "warn": "icon-warn.svg", "up": "icon-up.svg"}
 
 
-def show(
+def render_page(
     request: HttpRequest,
-    place: ProjectContext,
+    access: ProjectContext,
     template: str,
     context: Mapping[str, Any],
     *,
@@ -31,11 +32,11 @@ def show(
     status: int = 200,
 ) -> HttpResponse:
     """Render a page in its frame, or only its live part if that is polling. `known` saves a second summary."""
-    whole = known or summarize_project(project=place.project, now=now)
+    whole = known or summarize_project(project=access.project, now=now)
     is_live = bool(version) and "live" in request.GET and getattr(request, "htmx", False)
     values = {
         **context,
-        "place": place,
+        "access": access,
         "section": section,
         "title": title,
         "now": now,
@@ -43,16 +44,17 @@ def show(
         "tab_title": _tab_title(whole, title),
         "tab_icon": static(_ICONS.get(whole.worst, "icon-unknown.svg")),
         "live_url": _live_url(request, version),
-        "projects": [] if is_live else projects_of(user=place.user),
+        "projects": [] if is_live else projects_of(user=access.user),
+        "undo": request.session.get("undo") if not is_live else None,
     }
     return render(request, f"{template}#live" if is_live else template, values, status=status)
 
 
 def _tab_title(whole: ProjectSummary, title: str) -> str:
-    wrong = [
-        f"{whole.counts[status]} {word}" for status, word in (("down", "down"), ("warn", "degraded")) if status in whole.counts
+    problems = [
+        f"{whole.counts[status]} {str(STATUSES[status]).lower()}" for status in ("down", "warn") if status in whole.counts
     ]
-    return f"({', '.join(wrong)}) {title} · GoUpTime" if wrong else f"{title} · GoUpTime"
+    return f"({', '.join(problems)}) {title} · GoUpTime" if problems else f"{title} · GoUpTime"
 
 
 def _live_url(request: HttpRequest, version: str) -> str:
@@ -61,10 +63,10 @@ def _live_url(request: HttpRequest, version: str) -> str:
     return f"{request.path}?{asked.urlencode()}"
 
 
-def is_current(request: HttpRequest, version: str) -> bool:
+def is_poll_unchanged(request: HttpRequest, version: str) -> bool:
     """Return whether a polling live part already shows this version."""
     return bool(getattr(request, "htmx", False)) and request.GET.get("live") == version
 
 
-def nothing_new() -> HttpResponse:
+def no_content() -> HttpResponse:
     return HttpResponse(status=204)

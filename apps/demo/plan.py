@@ -78,8 +78,8 @@ class Outage:
 
 
 _FAILURES = (
-    (0.5, 503, "http_status", "[status] (503) in 200-299"),
-    (0.2, 500, "http_status", "[status] (500) in 200-299"),
+    (0.5, 503, "http_status", "answered 503, expected 200–299"),
+    (0.2, 500, "http_status", "answered 500, expected 200–299"),
     (0.2, 0, "connect_refused", "127.0.0.1 refused the connection"),
     (0.1, 0, "read_timeout", "no full answer within 10000 ms"),
 )
@@ -108,7 +108,7 @@ def outages(chance: random.Random, *, number: int, start: int, end: int, kind: s
             found.append(Outage(begin, stop, True, 0, *_OF_OTHERS[kind]))
             continue
         if chance.random() < 0.25:
-            found.append(Outage(begin, stop, False, 200, "too_slow", "[latency] (1840 ms) <= 1000 ms"))
+            found.append(Outage(begin, stop, False, 200, "too_slow", "took 1840 ms, longer than 1000 ms"))
             continue
         _, code, reason, message = chance.choices(_FAILURES, [failure[0] for failure in _FAILURES])[0]
         found.append(Outage(begin, stop, True, code, reason, message))

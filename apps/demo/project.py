@@ -171,11 +171,11 @@ def _publish(project: Project, now: datetime) -> None:
 def point_demo_at(*, organization: Organization, places: Places, now: datetime) -> None:
     """Update the checks and the webhook: ports may differ from the last start, and the CA certificate is new."""
     wanted = {part.name: {"target": _target(part, places), "options": _options(part, places)} for part in PARTS}
-    for check in Check.objects.filter(organization=organization, deleted_at=None):
+    for check in Check.objects.live().filter(organization=organization):
         changes = wanted.get(check.name)
         if changes is not None:
             check_commands.edit_check(actor=SYSTEM, check_id=check.pk, changes=changes, resource=None, now=now)
-    for channel in Channel.objects.filter(organization=organization, deleted_at=None, kind="webhook", name="Demo hook"):
+    for channel in Channel.objects.live().filter(organization=organization, kind="webhook", name="Demo hook"):
         change_channel(
             actor=SYSTEM,
             now=now,
@@ -188,7 +188,7 @@ def point_demo_at(*, organization: Organization, places: Places, now: datetime) 
 
 def demo_ping_url(organization: Organization) -> str | None:
     """Return the address that the demo's job pings, or None without its heartbeat."""
-    check = Check.objects.filter(organization=organization, kind="heartbeat", deleted_at=None).first()
+    check = Check.objects.live().filter(organization=organization, kind="heartbeat").first()
     return None if check is None else ping_url(check)
 
 

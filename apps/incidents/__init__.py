@@ -1,1 +1,4 @@
-"""What it means: the state machine, check state, incidents and their events (the outbox). Tells nobody."""
+"""The meaning of results: state machine, check state, incidents and their events (the outbox).
+
+Sends no messages itself.
+"""

@@ -1,4 +1,4 @@
-"""Extra slots of a check, pure: one at now after create, edit and resume, and one per "run now"."""
+"""Extra (unscheduled) slots of a check: one on create, edit and resume, and one per "run now". Pure functions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SAME_PRESS_MS = 5_000
 
 
 def new_extra(state: State, policy: Policy, extras: Sequence[int], now: int) -> int:
-    """The slot of an extra run at `now`: after the last settled slot, and not on another slot of the check."""
+    """Return the slot of an extra run at `now` (epoch ms): after the last settled slot and unlike every other slot."""
     slot = max(now, state.slot + 1)
     while is_of_sequence(slot, policy, extras):
         slot += 1
@@ -19,7 +19,10 @@ def new_extra(state: State, policy: Policy, extras: Sequence[int], now: int) -> 
 
 
 def open_extra(state: State, policy: Policy, extras: Sequence[int], now: int) -> int | None:
-    """The extra slot that a further press gets too: one not settled and not given up, or one of the last five seconds."""
+    """Return the extra slot that a repeated "run now" reuses, or None.
+
+    That is the newest one, if it is neither settled nor timed out or was made within the last five seconds.
+    """
     newest = max(extras, default=None)
     if newest is None:
         return None
@@ -28,4 +31,5 @@ def open_extra(state: State, policy: Policy, extras: Sequence[int], now: int) ->
 
 
 def kept(extras: Sequence[int], slot: int) -> list[int]:
+    """Return the extra slots with `slot` added; only the newest ten are kept."""
     return sorted([*extras, slot])[-KEPT:]

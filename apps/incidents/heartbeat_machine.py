@@ -1,6 +1,6 @@
-"""What a passive check waits for, pure: signals and deadlines become rounds, which `machine.step` judges like any other.
+"""The state machine of heartbeats: turns signals and missed deadlines into rounds, which `machine.step` judges.
 
-Standard library and the probes' reasons only; epoch milliseconds of the core, no clock, no I/O.
+Pure: standard library and the probes' reasons only; times are epoch milliseconds of the core's clock; no clock, no I/O.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from apps.probes.contract import Rhythm
 from apps.probes.reasons import Reason, Verdict
 
 OPEN_LIMIT = 20
-"""Runs that are kept apart at the same time; a further one is heard, and not measured."""
+"""Runs tracked at the same time. A further start is received, but its runtime is not measured."""
 
 
 class Signal(StrEnum):
@@ -25,20 +25,20 @@ class Signal(StrEnum):
 
 @dataclass(frozen=True)
 class OpenRun:
-    """A run that has begun and not ended."""
+    """A run of the job that has started and not finished."""
 
     rid: str
-    """Its run id; empty where the job sends none."""
+    """The run id that the job sent; empty if it sends none."""
     first: int
-    """The overrun is counted from here: a job that only ever begins does not push it on."""
+    """Time of the first start signal. The runtime limit counts from here, so repeated starts do not extend it."""
     last: int
-    """The latest start: what its time is measured from."""
+    """Time of the latest start signal; the runtime is measured from here."""
 
 
 @dataclass(frozen=True)
 class HeartbeatState:
     anchor: int | None = None
-    """What the next expected signal is counted from; None until the first, which is never missed."""
+    """Time from which the next expected signal is computed; None before the first signal, which is never late."""
     begun: tuple[OpenRun, ...] = ()
 
     def stored(self) -> dict[str, Any]:
@@ -51,13 +51,13 @@ class HeartbeatState:
 
 @dataclass(frozen=True)
 class Deadline:
-    """A moment beyond which something is wrong; a signal at the very millisecond is in time."""
+    """The last moment for something expected; a signal in that very millisecond is in time."""
 
     at: int
     expected: int
-    """When it should have come, or when the run began."""
+    """When the signal was expected or, for an overrun, when the run started."""
     rid: str | None
-    """The run that is not to take longer; None: any signal was expected."""
+    """Id of the run that must not take longer; None if any signal was expected."""
 
     @property
     def reason(self) -> Reason:
@@ -65,7 +65,7 @@ class Deadline:
 
 
 def deadline(wait: HeartbeatState, rhythm: Rhythm, interval: int) -> Deadline | None:
-    """The next one: of the run that began first, or while none runs of the next signal. None: nothing came ever."""
+    """Return the next deadline: that of the oldest open run, else of the next signal; None before the first signal."""
     if wait.begun:
         oldest = min(wait.begun, key=lambda run: run.first)
         return Deadline(oldest.first + rhythm.max_runtime_ms, oldest.first, oldest.rid)
@@ -77,17 +77,18 @@ def deadline(wait: HeartbeatState, rhythm: Rhythm, interval: int) -> Deadline | 
 
 @dataclass(frozen=True)
 class Heard:
-    """What a signal did: the wait after it, and what it says of the job."""
+    """The effect of a signal: the state after it, and what it says about the job."""
 
     wait: HeartbeatState
     verdict: Verdict | None = None
-    """None of a start and a log: they judge nothing."""
+    """None for start and log signals, which do not judge the job."""
     runtime: int | None = None
     others: int = 0
-    """Further runs that had begun and not ended."""
+    """Other runs that have started and not finished."""
 
 
 def on_ping(wait: HeartbeatState, signal: Signal, rid: str, at: int) -> Heard:
+    """Return the effect of a signal that was received at `at` (epoch ms) for the run `rid`."""
     mine = next((run for run in wait.begun if run.rid == rid), None)
     others = tuple(run for run in wait.begun if run is not mine)
     if signal == Signal.LOG:
@@ -103,19 +104,26 @@ def on_ping(wait: HeartbeatState, signal: Signal, rid: str, at: int) -> Heard:
 
 
 def passed(wait: HeartbeatState, missed: Deadline) -> HeartbeatState:
-    """After a deadline: an overrun is told once, and what was expected is counted on from when it should have come."""
+    """Return the state after a missed deadline.
+
+    An overrunning run is removed, so that it is reported once; otherwise the time of the missed signal becomes the
+    anchor.
+    """
     if missed.rid is None:
         return replace(wait, anchor=missed.expected)
     return HeartbeatState(missed.at, tuple(run for run in wait.begun if run.rid != missed.rid))
 
 
 def resumed(wait: HeartbeatState, at: int) -> HeartbeatState:
-    """After a pause: the time runs from then on, for what came meanwhile judged nothing."""
+    """Return the state after a pause that ended at `at`: waiting starts anew from there, open runs are forgotten."""
     return HeartbeatState() if wait.anchor is None else HeartbeatState(at)
 
 
 def edited(wait: HeartbeatState, rhythm: Rhythm, interval: int, at: int) -> HeartbeatState:
-    """Under a new rhythm nobody is late for what was due before; of a run that is on its way the end is waited for anew."""
+    """Return the state after an edit at `at`: open runs are forgotten, and no deadline lies in the past.
+
+    The anchor moves to `at` if a run was open or the deadline under the new rhythm has passed; otherwise it is kept.
+    """
     if wait.anchor is None:
         return HeartbeatState()
     due = deadline(HeartbeatState(wait.anchor), rhythm, interval)
@@ -124,14 +132,14 @@ def edited(wait: HeartbeatState, rhythm: Rhythm, interval: int, at: int) -> Hear
 
 @dataclass(frozen=True)
 class Preview:
-    """The next times of a rhythm."""
+    """An expected time of a rhythm, and the moment after which the signal counts as missing (epoch ms)."""
 
     expected: int
     missing_from: int
 
 
 def preview(rhythm: Rhythm, interval: int, *, after: int, count: int) -> list[Preview]:
-    """As they come when every signal comes at its time."""
+    """Return the next `count` expected times after `after`, assuming that every signal arrives on time."""
     times: list[Preview] = []
     for _ in range(count):
         after = rhythm.expected_after(after, interval)

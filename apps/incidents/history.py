@@ -1,11 +1,12 @@
-"""What state checks were in, over time: intervals with pauses and silence laid over them, and the uptime that follows."""
+"""Check state over time: shown intervals, overlaid with pauses and missing data, and the uptime computed from them."""
 
 from __future__ import annotations
 
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from apps.core.clock import from_ms, to_ms
 from apps.incidents.machine import unknown_from
@@ -18,14 +19,17 @@ from apps.results.sums import day_sums
 from apps.results.uptime import Span, Uptime, add_up, overlay, summed
 
 _RARE_MS = 90 * DAY_MS
+_FIGURES_DAYS = (1, 7, 30, 90)
+_WHOLE = 0.99
 _GAPS = 8
-"""Days without sums in so many places: it is cheaper to read all of it."""
+"""With more gaps than this between summed days, reading all intervals at once takes less time."""
 
 
 def histories(*, checks: Sequence[Check], start: datetime, end: datetime) -> dict[uuid.UUID, list[Span]]:
-    """Each check's spans within [start, end), never before its creation and not beyond what readers may know.
+    """Return each check's spans within [start, end), beginning at its creation at the earliest.
 
-    Two queries, of checks that were loaded with their `state`.
+    They end at the first unsettled slot; if its result is overdue, the time after it is `unknown`. Runs two queries.
+    The checks must have been loaded with their `state`.
     """
     begin, until = to_ms(start), to_ms(end)
     settled = {check.id: min(until, check.state.due) for check in checks}
@@ -43,7 +47,7 @@ def histories(*, checks: Sequence[Check], start: datetime, end: datetime) -> dic
 
 
 def uptime(*, check: Check, start: datetime, end: datetime) -> Uptime:
-    """Milliseconds of each state within [start, end): whole days from their sums, the rest from intervals."""
+    """Return the milliseconds per state within [start, end): whole days from day sums, the rest from intervals."""
     begin, until = max(to_ms(start), to_ms(check.created_at)), to_ms(end)
     pauses = _pauses([check.pk], begin, until)[check.pk]
     days = [
@@ -70,15 +74,40 @@ def uptime(*, check: Check, start: datetime, end: datetime) -> Uptime:
 
 
 def uptime_of(spans: Sequence[Span], *, check: Check, start: datetime, end: datetime) -> Uptime:
-    """The sums of spans that `histories` gave for at least [start, end)."""
+    """Sum the spans that `histories` returned for a range that contains [start, end)."""
     begin, until = max(to_ms(start), to_ms(check.created_at)), to_ms(end)
     if until <= begin:
         return Uptime(begin, begin)
     return add_up(spans, begin, max([begin, *(min(span.end, until) for span in spans)]))
 
 
+@dataclass(frozen=True)
+class UptimeFigure:
+    """Uptime over the last `days` days, as a page shows it."""
+
+    days: int
+    uptime: Uptime | None
+    """None if the check is not older than the next shorter figure's span, so that this one would repeat it."""
+
+    @property
+    def is_partial(self) -> bool:
+        """Return whether over 1 % of the span has no data, so that the page names the part it covers."""
+        return self.uptime is not None and self.uptime.seen < _WHOLE * self.days * DAY_MS
+
+
+def uptime_figures(spans: Sequence[Span], *, check: Check, now: datetime) -> list[UptimeFigure]:
+    """Return the figures of a check's page from spans that `histories` returned for at least 90 days."""
+    figures, shorter = [], 0
+    for days in _FIGURES_DAYS:
+        is_older = now - check.created_at > timedelta(days=shorter)
+        uptime = uptime_of(spans, check=check, start=now - timedelta(days=days), end=now) if is_older else None
+        figures.append(UptimeFigure(days, uptime))
+        shorter = days
+    return figures
+
+
 def looked_back(checks: Iterable[Check]) -> list[Wanted]:
-    """How far back the newest runs of checks are looked for: heartbeats may be rare."""
+    """Return how far back to look for each check's newest runs: 90 days for heartbeats, which may be rare."""
     return [Wanted(check.pk, _RARE_MS) if check.kind in PASSIVE else Wanted(check.pk) for check in checks]
 
 

@@ -1,4 +1,4 @@
-"""What lists of checks and resources show, a page at a time, in a fixed number of queries."""
+"""Rows for lists of checks and resources: one page at a time, in a fixed number of queries."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ DAY = timedelta(days=1)
 
 
 def checks_of(*, project: Project, now: datetime) -> QuerySet[Any]:
-    """With the `rank` of the status that readers are told now: orders and filters of thousands."""
-    return Check.objects.filter(project=project, deleted_at=None).annotate(rank=rank_now(now))
+    """Return the project's checks, annotated with the `rank` of the status shown now for sorting and filtering."""
+    return Check.objects.live().filter(project=project).annotate(rank=rank_now(now))
 
 
 def worst_checks(*, project: Project, limit: int, now: datetime) -> list[tuple[Check, ShownState]]:
-    """What is wrong: the worst first, of equals the newest."""
+    """Return the checks that need attention: worst status first, then the most recent change."""
     ids = wrong_checks(project=project, limit=limit, now=now)
     checks: list[Check] = in_order(Check.objects.select_related("state"), ids)
     pauses = open_pauses(checks)
@@ -48,7 +48,7 @@ def worst_checks(*, project: Project, limit: int, now: datetime) -> list[tuple[C
 
 
 def in_order(rows: QuerySet[Any], ids: Sequence[uuid.UUID]) -> list[Any]:
-    """The rows of these ids in their order; one that was deleted meanwhile is left out."""
+    """Return the rows with these ids in the same order; rows deleted in the meantime are left out."""
     found = rows.in_bulk(ids)
     return [found[pk] for pk in ids if pk in found]
 
@@ -57,18 +57,18 @@ def in_order(rows: QuerySet[Any], ids: Sequence[uuid.UUID]) -> list[Any]:
 
 
 class Beat(NamedTuple):
-    """One pill: a round of a check. A tuple, for a list makes a thousand of them."""
+    """One cell of a beat bar: a round of a check. A NamedTuple, because a list page creates a thousand of them."""
 
     slot: int
     state: str
     latency_ms: int | None = None
     message: str = ""
     regions: tuple[tuple[int, int, str], ...] = ()
-    """(region, latency, verdict) where there are several."""
+    """(region id, latency in ms, verdict) per region; empty if the round has one region only."""
 
 
 def beats_of(runs: Sequence[SeenRun], check: Check, *, count: int, now: datetime) -> list[Beat]:
-    """The last rounds of runs in the order of slots. One that a vote to come could still change is not shown yet."""
+    """Return the last `count` rounds in slot order. Rounds that a missing vote could still change are left out."""
     policy, now_ms = policy_of(check), to_ms(now)
     rounds: dict[int, list[SeenRun]] = defaultdict(list)
     for run in runs:
@@ -88,7 +88,7 @@ def beats_of(runs: Sequence[SeenRun], check: Check, *, count: int, now: datetime
 
 def _beat(slot: int, votes: Sequence[SeenRun], found: str) -> Beat:
     state = "degraded" if found == "split" else found
-    if len(votes) == 1:  # nearly every beat of nearly every list
+    if len(votes) == 1:  # fast path: most checks have one region
         only = votes[0]
         return Beat(slot, state, only.duration_ms if only.verdict in _GOOD else None, _said(only))
     bad = next((vote for vote in votes if vote.reason), None)
@@ -103,15 +103,15 @@ def _said(run: SeenRun) -> str:
 
 @dataclass(frozen=True)
 class RunBar:
-    """The latest rounds of a check in their places in time."""
+    """A bar of a check's latest rounds, each placed by its time."""
 
     bar: Bar
     beats: Mapping[int, Beat]
-    """By the index of their cell: the worst of those in it. A cell without one shows what is known of that time."""
+    """The worst beat of each cell, by cell index. A cell without a beat shows the state intervals instead."""
 
 
 def run_bar(beats: Sequence[Beat], spans: Sequence[Span], *, width: int, count: int, phase: int) -> RunBar:
-    """`count` cells of `width` ms up to the last moment of which something is known; `phase` is where a cell begins."""
+    """Return `count` cells of `width` ms that end at the last known moment; cells begin at `phase` + n * `width`."""
     newest = max([beat.slot for beat in beats[-1:]] + [span.end - 1 for span in spans[-1:]], default=0)
     start = newest - (newest - phase) % width - (count - 1) * width
     bar = bar_of(spans, start=start, width=width, count=count)
@@ -126,7 +126,7 @@ def run_bar(beats: Sequence[Beat], spans: Sequence[Span], *, width: int, count: 
 
 
 def day_bar(spans: Sequence[Span], *, now: datetime) -> Bar:
-    """The last 24 hours by half-hours: the bar of every list."""
+    """Return the last 24 hours in half-hour cells, the bar that every list shows."""
     start = (to_ms(now) // HALF_HOUR_MS - _HALF_HOURS + 1) * HALF_HOUR_MS
     return bar_of(spans, start=start, width=HALF_HOUR_MS, count=_HALF_HOURS)
 
@@ -142,11 +142,11 @@ class CheckLine:
     uptime: Uptime
     latency: Percentiles | None
     fails_from: Sequence[str] = ()
-    """Regions that see it down while it counts as up or degraded."""
+    """Slugs of the regions from which it fails now, if it does not fail from all of them."""
 
 
 def regions_that_fail(runs: Sequence[SeenRun], check: Check, slugs: Mapping[int, str]) -> list[str]:
-    """The slugs of the regions from which a check of several fails now; none where all of them agree."""
+    """Return the slugs of regions from which the check fails now; empty if all regions agree or there is only one."""
     if len(check.region_ids) == 1:
         return []
     failing = failing_regions(runs, region_ids=check.region_ids, interval_ms=check.interval_ms)
@@ -154,7 +154,10 @@ def regions_that_fail(runs: Sequence[SeenRun], check: Check, slugs: Mapping[int,
 
 
 def check_lines(*, check_ids: Sequence[uuid.UUID], now: datetime) -> list[CheckLine]:
-    """In the order of the ids. The newest runs are read only of checks with several regions, to name those that fail."""
+    """Return list rows in the order of the ids.
+
+    Runs are read only for checks with several regions, to name the regions that fail.
+    """
     checks: list[Check] = in_order(Check.objects.select_related("state"), check_ids)
     ids = [check.id for check in checks]
     pauses = open_pauses(checks)
@@ -192,8 +195,8 @@ class ResourceLine:
 
 
 def resources_by_name(*, project: Project, search: str = "") -> QuerySet[Any]:
-    """Ids of the resources with a check; an index has them in this order."""
-    is_watched = Exists(Check.objects.filter(resource=OuterRef("pk"), deleted_at=None))
+    """Return the ids of resources that have a check, by name; an index covers this order."""
+    is_watched = Exists(Check.objects.live().filter(resource=OuterRef("pk")))
     rows = Resource.objects.filter(is_watched, project=project, **({"name__icontains": search} if search else {}))
     return rows.order_by("name", "pk").values_list("pk", flat=True)
 
@@ -201,9 +204,10 @@ def resources_by_name(*, project: Project, search: str = "") -> QuerySet[Any]:
 def resources_by_rank(
     *, project: Project, known: ProjectSummary, search: str, start: int, stop: int, now: datetime
 ) -> list[uuid.UUID]:
-    """A part of them: what is wrong, the worst first, then the others by name.
+    """Return ids [start:stop] of the resources with checks: those with problems, worst first, then the rest by name.
 
-    To sort ten thousand takes as long as all else of a page. It is spared: mostly few are wrong, or all alike.
+    Sorting ten thousand resources by status takes as long as the rest of the page. It is avoided, as usually few have
+    problems or all have the same status.
     """
     named = resources_by_name(project=project, search=search)
     if not known.wrong or len(known.counts) == 1:
@@ -218,15 +222,15 @@ def resources_by_rank(
 
 
 def count_resources(*, project: Project, search: str = "") -> int:
-    """How many there are of them."""
-    checks = Check.objects.filter(project=project, deleted_at=None)
+    """Return the number of resources that have a check, optionally of those whose name contains `search`."""
+    checks = Check.objects.live().filter(project=project)
     checks = checks.filter(resource__name__icontains=search) if search else checks
     return checks.values("resource_id").distinct().count()
 
 
 def resource_lines(*, resource_ids: Sequence[uuid.UUID], now: datetime) -> list[ResourceLine]:
-    """In the order of the ids; one that has no check any more is left out."""
-    looked_at = Check.objects.filter(resource__in=resource_ids, deleted_at=None).select_related("resource", "state")
+    """Return list rows in the order of the ids; resources that have no check any more are left out."""
+    looked_at = Check.objects.live().filter(resource__in=resource_ids).select_related("resource", "state")
     checks = list(looked_at.annotate(status=status_now(now)))
     of: dict[uuid.UUID, list[Check]] = defaultdict(list)
     for check in checks:

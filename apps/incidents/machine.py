@@ -1,7 +1,8 @@
-"""The check state machine, pure: votes meet in `verdict`, time passes in `step`, `derive` walks the rounds, `cut` ends an epoch.
+"""The check state machine. Pure: standard library, integer milliseconds, no clock, no I/O, frozen values.
 
-Standard library only, integer milliseconds, no clock, no I/O, total functions over frozen values. A slot names a round; a round
-is settled once and never changes. Everything that must be written down comes out as events, in order.
+`verdict` combines the votes of a round, `step` applies a settled round to the state, `derive` settles all rounds that
+are decided, `truncate` ends a revision or a pause. A slot identifies a round; a round is settled once and never
+changes. Everything that must be written comes out as events, in order.
 """
 
 from __future__ import annotations
@@ -11,17 +12,20 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 SLACK_MS = 5_000
-"""A round is late at slot + timeout + SLACK."""
+"""A round is overdue at slot + timeout + SLACK_MS."""
 AGE_MS = 5_000
-"""A vote waits so long before it closes earlier rounds: one that was sent before it may be in another consumer's hands."""
+"""How long ago a vote must have been recorded to close earlier rounds.
+
+A vote that was sent before it may still be in the hands of another consumer.
+"""
 STALE_NEWS_MS = 900_000
-"""A round settled so long after its slot is nobody's news any more."""
+"""Nobody is notified about a round that is settled this long after its slot."""
 GAP = 5
-"""Counted rounds more than GAP intervals apart belong to different streaks."""
+"""Rounds whose verdict is up, degraded or down belong to different streaks if more than GAP intervals apart."""
 
 
 class Level(IntEnum):
-    """Of the open incident."""
+    """Severity of the open incident; GOOD means that none is open."""
 
     GOOD = 0
     WARN = 1
@@ -30,7 +34,7 @@ class Level(IntEnum):
 
 @dataclass(frozen=True)
 class Streak:
-    """Rounds in a row that belong to a kind, and the first one's slot."""
+    """A number of consecutive rounds with certain verdicts, and the slot of the first one."""
 
     count: int = 0
     first: int | None = None
@@ -46,13 +50,13 @@ _BELONGS: tuple[frozenset[str], ...] = (
     frozenset({"up", "degraded"}),
     frozenset({"up"}),
 )
-"""What the four streaks count: down, bad, ok, clean."""
+"""The verdicts that the four streaks count: down, bad, ok, clean."""
 NO_STREAKS = (_NO_STREAK,) * 4
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What of a check the machine reads; times in ms."""
+    """The settings of a check that the machine reads; times in ms."""
 
     interval: int
     timeout: int
@@ -61,22 +65,22 @@ class Policy:
     quorum: int | None = None
     phase: int = 0
     since: int = 0
-    """Regular slots before this are not of the present revision."""
+    """Regular slots before this one do not belong to the current revision."""
 
 
 @dataclass(frozen=True)
 class Round:
     slot: int
     until: int
-    """The next slot of the sequence: the verdict holds until it."""
+    """The next slot of the sequence; the verdict holds until then."""
     verdict: str
-    """up, degraded, down, unknown or split"""
+    """One of up, degraded, down, unknown and split."""
     k: int = 1
-    """Votes that this round needed."""
+    """Number of agreeing votes that this round needed."""
     is_safe: bool = True
-    """The live regions still missing could not have made it down."""
+    """Whether the missing votes of live regions could not have made it down."""
     is_quiet: bool = False
-    """Nothing is told now: maintenance, or too old to be news."""
+    """Whether nobody is notified: maintenance, or the round is too old to be news."""
 
 
 @dataclass(frozen=True)
@@ -84,23 +88,23 @@ class State:
     due: int
     """The first slot that is not settled."""
     slot: int = -1
-    """The last slot settled, or the millisecond before a cut."""
+    """The last settled slot, or the millisecond before a truncation."""
     level: Level = Level.GOOD
     streaks: tuple[Streak, ...] = NO_STREAKS
     counted: int | None = None
-    """The last slot with a side."""
+    """The last slot that the streaks counted."""
     opened: int | None = None
-    """Start of the open incident."""
+    """Start of the open incident (epoch ms)."""
     by: int = 0
-    """k of the round that confirmed the incident's present severity."""
+    """Number of votes needed (k) in the round that confirmed the incident's current severity."""
     told: Level = Level.GOOD
-    """What people were last told."""
+    """The level of the last notification."""
     status: str = "pending"
 
 
 @dataclass(frozen=True)
 class Put:
-    """Replaces all intervals from `slot` on."""
+    """Replaces all intervals from `slot` on: `own` is the round's own health, `shown` the health that readers see."""
 
     slot: int
     until: int
@@ -110,14 +114,14 @@ class Put:
 
 @dataclass(frozen=True)
 class MarkDown:
-    """Shows as down whatever is not unknown from `start` on."""
+    """Shows all time from `start` on as down, except unknown time."""
 
     start: int
 
 
 @dataclass(frozen=True)
 class Unmark:
-    """Shows each interval's own health again from `start` on."""
+    """Shows each interval from `start` on by its own health again."""
 
     start: int
 
@@ -142,16 +146,16 @@ class Resolved:
 
 @dataclass(frozen=True)
 class Notice:
-    """People are to be told that the check is at this level."""
+    """People must be notified that the check is at this level."""
 
     level: Level
 
 
 Event = Put | MarkDown | Unmark | Opened | Worsened | Resolved | Notice
 Votes = Mapping[int, str]
-"""region: verdict"""
+"""Verdict by region id."""
 Rows = Mapping[int, tuple[int, Votes]]
-"""slot: (the core's clock at the round's first vote, votes)"""
+"""By slot: the core's time when the round's first vote was recorded, and the votes."""
 
 
 @dataclass(frozen=True)
@@ -159,24 +163,27 @@ class Tally:
     down: int
     degraded: int
     good: int
-    """up or degraded"""
+    """Votes that are up or degraded."""
     missing: int
 
 
 def needed(policy: Policy, live: Collection[int]) -> int:
-    """k: an explicit quorum is never lowered; else a majority of the live regions."""
+    """Return k, the number of agreeing votes needed: the configured quorum, else a majority of live regions.
+
+    A configured quorum is not lowered when fewer regions are live.
+    """
     return policy.quorum or len(live) // 2 + 1
 
 
 def tally(votes: Votes, live: Collection[int]) -> Tally:
-    """Only live regions count; `unknown` is an answer without a side."""
+    """Count the votes of live regions by verdict; `unknown` is an answer, but for neither side."""
     sides = [verdict for region, verdict in votes.items() if region in live]
     degraded = sides.count("degraded")
     return Tally(sides.count("down"), degraded, degraded + sides.count("up"), len(live) - len(sides))
 
 
 def verdict(votes: Votes, policy: Policy, live: Collection[int], *, is_over: bool = False) -> str | None:
-    """The verdict of a round, or None while a vote still to come could change it."""
+    """Return the verdict of a round, or None while a vote still missing could change it."""
     count, k = tally(votes, live), needed(policy, live)
     out = 0 if is_over else count.missing
     if count.down >= k:
@@ -192,7 +199,7 @@ def verdict(votes: Votes, policy: Policy, live: Collection[int], *, is_over: boo
 
 
 def health(verdict_: str, level: Level) -> tuple[str, str]:
-    """(own, shown): the round's own health, and what is shown while the check is at this level."""
+    """Return (own, shown): the round's own health, and what is shown while the check is at this level."""
     own = verdict_ if verdict_ in ("up", "unknown") else "degraded"
     return own, "down" if level == Level.DOWN and own != "unknown" else own
 
@@ -206,7 +213,10 @@ def shown_status(verdict_: str, level: Level) -> str:
 
 
 def step(state: State, rnd: Round, policy: Policy) -> tuple[State, list[Event]]:
-    """The state after one settled round. A slot before `state.due` is late or repeated and changes nothing."""
+    """Return the state after one settled round, and the events.
+
+    A slot before `state.due` is late or repeated and changes nothing.
+    """
     if rnd.slot < state.due:
         return state, []
     streaks, counted = _counted(state, rnd, policy)
@@ -232,8 +242,8 @@ def step(state: State, rnd: Round, policy: Policy) -> tuple[State, list[Event]]:
 
 
 def _counted(state: State, rnd: Round, policy: Policy) -> tuple[tuple[Streak, ...], int | None]:
-    """The streaks with this round in them, and the last slot with a side."""
-    # An incident that a smaller k confirmed must be able to close once more regions are back and disagree.
+    """Return the streaks with this round counted, and the last counted slot."""
+    # An incident confirmed by fewer votes must be able to close once more regions are live and they disagree.
     closes = rnd.verdict == "split" and state.level > Level.GOOD and state.by < rnd.k and rnd.is_safe
     side = "up" if closes else rnd.verdict
     if side not in ("up", "degraded", "down"):
@@ -245,16 +255,20 @@ def _counted(state: State, rnd: Round, policy: Policy) -> tuple[tuple[Streak, ..
 
 
 def goes_on(streaks: Sequence[int | None], counted: int | None, slot: int, interval: int) -> bool:
-    """Whether a good round of a check that is up only makes its good streaks longer: nothing fails, and no gap lies between.
+    """Return whether an up round of a check that is up only lengthens its ok and clean streaks.
 
-    `streaks` are the four as count and first slot, flat.
+    That is the case if no failing streak is under way and the last round is close enough. `streaks` are the four
+    streaks as a flat sequence of count and first slot.
     """
     down, _, bad, _, ok, _, clean, _ = streaks
     return not down and not bad and bool(ok and clean) and counted is not None and slot - counted <= GAP * interval
 
 
 def _told(told: Level, level: Level, rnd: Round) -> tuple[Level, list[Event]]:
-    """Notices compare with what was last told; nothing opens with a good round in hand."""
+    """Compare the level with the last notification; return the level notified now, and the notices.
+
+    A failure is notified only with a round that is itself down or degraded.
+    """
     notices: list[Event] = []
     if not rnd.is_quiet and told > level:
         notices.append(Notice(Level.GOOD))
@@ -266,14 +280,14 @@ def _told(told: Level, level: Level, rnd: Round) -> tuple[Level, list[Event]]:
 
 
 def truncate(state: State, at: int, *, is_new_target: bool = False) -> tuple[State, list[Event]]:
-    """Edit, pause and resume: what is not settled ends here as unknown; the next slot is `at`; the level is kept."""
+    """Truncate the state at `at`, for an edit, pause or resume: unsettled time becomes unknown, the level is kept."""
     at = max(at, state.slot + 1)
     events: list[Event] = [Put(state.due, at, "unknown", "unknown")] if state.due < at else []
     return replace(state, due=at, slot=at - 1, streaks=NO_STREAKS if is_new_target else state.streaks), events
 
 
 def next_slot(after: int, policy: Policy, extras: Iterable[int] = ()) -> int:
-    """The first slot of the sequence after a moment."""
+    """Return the first slot of the sequence, regular or extra, after a moment."""
     base = max(after, policy.since - 1) - policy.phase
     grid = (base // policy.interval + 1) * policy.interval + policy.phase
     return min([grid, *(extra for extra in extras if extra > after)])
@@ -293,8 +307,10 @@ def derive(
     extras: Sequence[int] = (),
     is_quiet: Callable[[int], bool] = lambda _slot: False,
 ) -> tuple[State, list[Event]]:
-    """Settle every next round that is decided, or over because a vote for a slot at least timeout + SLACK later was recorded
-    AGE ago. `rows` are the recorded runs after `state.slot`. Silent slots go in one step, however many.
+    """Settle all rounds that are decided or over; return the state and the events.
+
+    A round is over when a vote for a slot at least timeout + SLACK_MS later was recorded AGE_MS ago. `rows` are the
+    votes recorded after `state.slot`. A stretch of slots without votes is settled in one step, however long.
     """
     newest = max((slot for slot, (recorded, _) in rows.items() if recorded <= now - AGE_MS), default=-1)
     reach = newest - policy.timeout - SLACK_MS
@@ -315,5 +331,5 @@ def derive(
 
 
 def unknown_from(state: State, policy: Policy, now: int) -> int | None:
-    """The moment from which readers show `unknown` because nothing is settled there, or None."""
+    """Return the moment from which readers show `unknown` because no round is settled there, or None."""
     return state.due if now > state.due + policy.timeout + SLACK_MS else None

@@ -1,4 +1,4 @@
-"""What it means: the machine's state of each check, incidents, and the outbox of their events."""
+"""The state of each check, incidents, and the outbox of incident events."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ class Severity(models.TextChoices):
 
 
 class CheckState(models.Model):
-    """The machine's frozen state of a check (`machine.State`), one row, made with the check. Its lock orders all acts on it."""
+    """The stored `machine.State` of a check: one row, created with it. Commands on the check lock this row first."""
 
     check_row = models.OneToOneField(Check, models.CASCADE, primary_key=True, related_name="state")
     due = models.BigIntegerField()
     slot = models.BigIntegerField()
     level = models.SmallIntegerField(default=0)
     streaks = ArrayField(models.BigIntegerField(null=True))
-    """(count, first slot) of down, bad, ok, clean, flat."""
+    """Flat list of (count, first slot) for the streaks down, bad, ok and clean."""
     counted = models.BigIntegerField(null=True)
     opened = models.BigIntegerField(null=True)
     opened_by = models.SmallIntegerField(default=0)
     told = models.SmallIntegerField(default=0)
     status = models.CharField(max_length=10, default="pending")
     since = models.BigIntegerField()
-    """From when the status has held."""
+    """When the check entered this status (epoch ms)."""
     own = models.SmallIntegerField(null=True)
     shown = models.SmallIntegerField(null=True)
-    """The healths of the check's last state interval: a steady check writes no interval."""
+    """`own` and `shown` are the healths of the latest state interval: a round that repeats them writes no interval."""
     extras = ArrayField(models.BigIntegerField(), default=list)
     deadline = models.BigIntegerField(null=True)
-    """Of a passive check that waits for something: its `due`, for the sweep to look up."""
+    """Copy of `due` if a passive check waits for something: the column that the sweep looks up."""
     wait = models.JSONField(null=True)
-    """`passive.Wait` of a passive check."""
+    """The `HeartbeatState` of a passive check, as JSON."""
     pings = models.IntegerField(default=0)
-    """How many a passive check has heard."""
+    """Number of pings that a passive check has received."""
     reason = models.TextField(blank=True)
     message = models.TextField(blank=True)
     told_incident = models.ForeignKey("Incident", models.SET_NULL, null=True, related_name="+")
@@ -59,7 +59,7 @@ class CheckState(models.Model):
             models.CheckConstraint(condition=Q(deadline=None) | Q(deadline=F("due")), name="checkstate_deadline_is_due"),
         ]
         indexes = [
-            # passive checks whose deadline has passed; without those that have none, an active check's update stays in its page
+            # the sweep for missed deadlines; active checks have none, so their updates touch no index (HOT)
             models.Index(fields=["deadline"], condition=Q(deadline__isnull=False), name="checkstate_deadline"),
         ]
 
@@ -88,11 +88,11 @@ class Incident(models.Model):
     started_at = models.DateTimeField()
     resolved_at = models.DateTimeField(null=True)
     downtime_ms = models.BigIntegerField(default=0)
-    """Of its down intervals; counted when it is resolved."""
+    """Total of the time shown as down; computed when the incident is resolved."""
     reason = models.TextField(blank=True)
     message = models.TextField(blank=True)
     resolution = models.TextField(blank=True)
-    """Why it ended, when not by recovery: `check_deleted`, or a person's act."""
+    """Why it ended if the check did not recover: `check_deleted` or `person`."""
     acknowledged_at = models.DateTimeField(null=True)
     acknowledged_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
 
@@ -113,7 +113,7 @@ class Incident(models.Model):
             models.Index(fields=["organization", "-started_at", "id"], name="incident_list"),  # list, newest first
             models.Index(fields=["check_row", "-started_at"], name="incident_by_check"),  # a check's history
             models.Index(fields=["project", "-started_at"], name="incident_by_project"),  # a project's list, newest first
-            # what is open now: the overview, the count in the menu
+            # open incidents: the overview and the count in the menu
             models.Index(fields=["project"], condition=~Q(status="resolved"), name="incident_open"),
         ]
 
@@ -122,12 +122,12 @@ class Incident(models.Model):
 
     @property
     def length_s(self) -> float | None:
-        """From start to end; None while it goes on."""
+        """Return the duration in seconds; None while the incident is open."""
         return (self.resolved_at - self.started_at).total_seconds() if self.resolved_at else None
 
 
 class IncidentUpdate(models.Model):
-    """What a person wrote to an incident: for the team, or for the public page too."""
+    """A person's note on an incident, for the team only or for the public status page as well."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="+")
@@ -145,7 +145,7 @@ class IncidentUpdate(models.Model):
 
 
 class IncidentEvent(models.Model):
-    """The outbox: what people are to be told, written with the state that it tells of. `seq` counts per check."""
+    """The outbox: a notification to be sent, written in one transaction with the state. `seq` counts per check."""
 
     class Kind(models.TextChoices):
         OPENED = "incident.opened"
@@ -159,7 +159,7 @@ class IncidentEvent(models.Model):
     seq = models.IntegerField()
     kind = models.CharField(max_length=24, choices=Kind.choices)
     payload = models.JSONField()
-    """The facts as they were; a message sent later tells what was true then."""
+    """The facts at the time of the event: a message sent later still reports what was true then."""
     created_at = models.DateTimeField()
     expanded_at = models.DateTimeField(null=True)
 

@@ -1,4 +1,4 @@
-"""What an event tells, as it was when it happened: the body of webhooks and the material of mails."""
+"""The payload of an incident event, a snapshot of its moment: the body of webhooks and the data for mails."""
 
 from __future__ import annotations
 
@@ -40,5 +40,5 @@ def incident_body(incident: Incident) -> dict[str, Any]:
 
 
 def timestamp(moment: Any) -> str:
-    """RFC 3339 in UTC, to the millisecond."""
+    """Return the moment in RFC 3339 format, in UTC with milliseconds."""
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"

@@ -1,6 +1,7 @@
-"""How a project stands: counts by status, what is wrong, and a version by which an open page knows that nothing is new.
+"""Summary of a project: checks by status, what needs attention, and a version that changes with the content.
 
-One pass over narrow rows each, by hand: of ten thousand checks the mapper's own work would take as long as the database's.
+An open page compares versions to learn whether anything is new. Written in SQL, as one scan over few columns: for ten
+thousand checks the ORM alone would take as long as the database.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from django.db.models import Count, Max
 from apps.core.clock import to_ms
 from apps.incidents.machine import SLACK_MS
 from apps.incidents.models import Incident
-from apps.incidents.words import RANKS, STATUSES, WRONG, worst
+from apps.incidents.words import PROBLEMS, RANKS, STATUSES, worst
 from apps.orgs.models import Project
 
 _LIVELY, _CALM_MS = 300, 5_000
 _NAMES = list(STATUSES)
 _RANKS = " ".join(f"WHEN '{status}' THEN {rank}" for status, rank in RANKS.items())
-# `selectors.rank_now` in SQL; a test holds the two together.
+# The same rule as `selectors.rank_now`, in SQL; a test compares the two.
 _STANDING = f"""
     SELECT c.id, c.resource_id, c.revision, s.slot, s.since,
         CASE WHEN c.is_paused THEN {RANKS["paused"]} WHEN s.due < %(last_due)s - c.timeout_s * 1000 THEN {RANKS["unknown"]}
@@ -35,10 +36,10 @@ _STANDING = f"""
 
 @dataclass(frozen=True)
 class ProjectSummary:
-    """`version` changes whenever something that a list shows may have."""
+    """Counts of a project. `version` changes whenever something that a list shows may have changed."""
 
     counts: dict[str, int]
-    """By status, the worst first."""
+    """Number of checks by status, worst status first."""
     open_incidents: int
     version: str
 
@@ -48,7 +49,7 @@ class ProjectSummary:
 
     @property
     def wrong(self) -> int:
-        return sum(self.counts.get(status, 0) for status in WRONG)
+        return sum(self.counts.get(status, 0) for status in PROBLEMS)
 
     @property
     def worst(self) -> str:
@@ -56,13 +57,13 @@ class ProjectSummary:
 
 
 def summarize_project(*, project: Project, now: datetime) -> ProjectSummary:
-    """Two queries, whatever the size of the project."""
+    """Summarize a project in two queries, whatever its size."""
     sums = "count(*), max(slot), max(since), sum(revision)"
     rows = _asked(f"SELECT rank, {sums} FROM ({_STANDING}) AS standing GROUP BY 1 ORDER BY 1", project, now)  # noqa: S608  # literals
     incidents = Incident.objects.filter(project=project).exclude(status=Incident.Status.RESOLVED)
     known = incidents.aggregate(number=Count("pk"), newest=Max("started_at"), seen=Max("acknowledged_at"))
     counts = {_NAMES[row[0]]: row[1] for row in rows}
-    # In a large project something settles at every moment: there, results alone make a new version every few seconds.
+    # In a large project some round settles at every moment: there, new results change the version every 5 s only.
     step = 1 if sum(counts.values()) <= _LIVELY else _CALM_MS
     states = [(rank, number, slot // step, since, revisions) for rank, number, slot, since, revisions in rows]
     parts = [*states, known["number"], known["newest"], known["seen"]]
@@ -70,7 +71,7 @@ def summarize_project(*, project: Project, now: datetime) -> ProjectSummary:
 
 
 def wrong_checks(*, project: Project, limit: int, now: datetime) -> list[uuid.UUID]:
-    """The worst first, of equals the newest."""
+    """Return the ids of checks that need attention: worst status first, then the most recent change."""
     statement = f"""
         SELECT id FROM ({_STANDING}) AS standing WHERE rank = ANY(%(wrong)s) ORDER BY rank, since DESC, id LIMIT %(limit)s
     """  # noqa: S608  # literals
@@ -78,7 +79,7 @@ def wrong_checks(*, project: Project, limit: int, now: datetime) -> list[uuid.UU
 
 
 def wrong_resources(*, project: Project, now: datetime) -> list[uuid.UUID]:
-    """Those with a check that is wrong, the worst first, then by name; all of them."""
+    """Return the ids of all resources with a check that needs attention: worst status first, then by name."""
     statement = f"""
         SELECT r.id FROM ({_STANDING}) AS standing JOIN monitors_resource AS r ON r.id = resource_id
         WHERE rank = ANY(%(wrong)s) GROUP BY r.id, r.name ORDER BY min(rank), r.name, r.id
@@ -87,7 +88,7 @@ def wrong_resources(*, project: Project, now: datetime) -> list[uuid.UUID]:
 
 
 def _asked(statement: str, project: Project, now: datetime, **more: Any) -> Sequence[Any]:
-    wrong = [RANKS[status] for status in WRONG]
+    wrong = [RANKS[status] for status in PROBLEMS]
     values = {"project": project.pk, "last_due": to_ms(now) - SLACK_MS, "wrong": wrong, **more}
     with connection.cursor() as cursor:
         cursor.execute(statement, values)

@@ -1,4 +1,4 @@
-"""Why a check is as it is, from the votes of a round: pure."""
+"""Chooses the reason shown for a check from the votes of a round. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ _WORST_FIRST = ("down", "degraded", "unknown")
 
 
 def explain(votes: Sequence[Vote], status: str) -> Why | None:
-    """The worst vote's reason; None when nothing in the round speaks against the target."""
+    """Return the reason of the worst vote, or None without a problem.
+
+    If the check is not confirmed down and some regions see the target up, the reason is `regions_disagree`.
+    """
     for verdict in _WORST_FIRST:
         found = next((v for v in sorted(votes, key=lambda v: v.region_id) if v.verdict == verdict and v.reason), None)
         if found is not None and found.reason is not None:

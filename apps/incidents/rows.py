@@ -1,4 +1,4 @@
-"""Between rows and the machine's values."""
+"""Converts between database rows and the values of the state machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def state_of(row: CheckState) -> State:
 
 
 def write_state(row: CheckState, state: State) -> None:
-    """Onto the row, not into the database."""
+    """Copy the state to the row's attributes; the caller saves the row."""
     row.due, row.slot, row.level, row.told = state.due, state.slot, int(state.level), int(state.told)
     row.streaks = [part for streak in state.streaks for part in (streak.count, streak.first)]
     row.counted, row.opened, row.opened_by, row.status = state.counted, state.opened, state.by, state.status

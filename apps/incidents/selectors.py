@@ -1,4 +1,4 @@
-"""Reads of state: the machine's status with pause and silence laid over it; incidents and what happened in them."""
+"""Reads of check status (overridden while paused or without results), expected pings, incidents and downtimes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.db.models import Case, CharField, F, QuerySet, SmallIntegerField, Va
 
 from apps.core.clock import from_ms, to_ms
 from apps.incidents.heartbeat_machine import HeartbeatState, Preview, preview
-from apps.incidents.machine import SLACK_MS, unknown_from
+from apps.incidents.machine import SLACK_MS, Level, unknown_from
 from apps.incidents.models import CheckState, Incident
 from apps.incidents.rows import policy_of, state_of
 from apps.incidents.words import RANKS
@@ -26,15 +26,17 @@ from apps.results.selectors import shown_spans
 
 @dataclass(frozen=True)
 class ShownState:
-    """What a reader is told of a check now."""
+    """The status that readers see now, since when, and why."""
 
     status: str
     since: datetime
     reason: tuple[str, str] | None
+    is_unconfirmed: bool = False
+    """Whether it fails, but not yet often enough to open an incident."""
 
 
 def shown_state(*, check: Check, row: CheckState, pause: Pause | None, now: datetime) -> ShownState:
-    """Pure over loaded rows; `pause` is the open one of a paused check."""
+    """Return the status shown now, without a query. `pause` is the open pause of a paused check."""
     if check.is_paused:
         return ShownState("paused", from_ms(pause.from_ms if pause else row.due), None)
     state = state_of(row)
@@ -42,16 +44,20 @@ def shown_state(*, check: Check, row: CheckState, pause: Pause | None, now: date
     if silent_from is not None:
         return ShownState("unknown", from_ms(silent_from), (Reason.NO_RESULT.value, MEANINGS[Reason.NO_RESULT].words))
     reason = (row.reason, row.message) if row.reason else None
-    return ShownState(state.status, from_ms(row.since), reason)
+    is_unconfirmed = state.status == "warn" and state.level == Level.GOOD and row.reason != Reason.TOO_SLOW.value
+    return ShownState(state.status, from_ms(row.since), reason, is_unconfirmed)
 
 
 def status_now(now: datetime, prefix: str = "") -> Case:
-    """`shown_state`'s status as an expression over checks, for filters and words. A test holds the two together."""
+    """Return the status of `shown_state` as a SQL expression, for filters and labels. A test compares the two."""
     return Case(*_laid_over(now, prefix, str), default=F(f"{prefix}state__status"), output_field=CharField())
 
 
 def rank_now(now: datetime, prefix: str = "") -> Case:
-    """That status as its rank, worst first: of ten thousand checks numbers are sorted in a third of the time of words."""
+    """Return the rank of that status as a SQL expression, 0 for the worst.
+
+    Ten thousand numbers are sorted in a third of the time of words.
+    """
     known = [When(**{f"{prefix}state__status": status}, then=Value(rank)) for status, rank in RANKS.items()]
     return Case(*_laid_over(now, prefix, RANKS.__getitem__), *known, output_field=SmallIntegerField())
 
@@ -65,36 +71,39 @@ def _laid_over(now: datetime, prefix: str, value: Callable[[str], Any]) -> list[
 
 
 def open_pauses(checks: Iterable[Check]) -> dict[uuid.UUID, Pause]:
-    """Those of the checks that are paused; no query where none is."""
+    """Return the open pause of each paused check; runs no query if none is paused."""
     paused = [check.pk for check in checks if check.is_paused]
     return {pause.check_row_id: pause for pause in Pause.objects.filter(check_row_id__in=paused, until_ms=None)}
 
 
 def due_times(*, fields: CheckFields, now: datetime, count: int) -> list[Preview]:
-    """Of a passive check that is not saved, as if it were heard now."""
+    """Return the next expected times of an unsaved passive check, as if its first ping came now."""
     options = KINDS[fields.kind].parse(fields.target, fields.options)
     return preview(options, fields.interval_s * 1000, after=to_ms(now), count=count)
 
 
 def due_times_of(*, check: Check, row: CheckState, now: datetime, count: int) -> list[Preview]:
-    """The next times of a passive check, counted from what it heard last; none while it is paused."""
+    """Return the next expected times of a passive check, counted from its last signal; empty while it is paused."""
     if check.is_paused:
         return []
     options = KINDS[check.kind].parse(check.target, check.options)
     wait = HeartbeatState.read(row.wait) if row.wait else HeartbeatState()
-    # A run that began ends some time: what comes after it is counted from now.
+    # While a run is open or a signal is overdue, the last signal does not tell the next one: count from now.
     after = to_ms(now) if wait.anchor is None or wait.begun or (row.deadline or 0) < to_ms(now) else wait.anchor
     return preview(options, check.interval_ms, after=after, count=count)
 
 
 def incidents_of(*, organization: Organization, project: Project | None) -> QuerySet[Incident]:
-    """What a caller may see, with what a list shows."""
+    """Return the incidents that a caller may see, with the relations that a list shows."""
     incidents = Incident.objects.filter(organization=organization).select_related("acknowledged_by")
     return incidents if project is None else incidents.filter(project=project)
 
 
 def downtimes_ms(*, incidents: Sequence[Incident], now: datetime) -> dict[uuid.UUID, int]:
-    """Of resolved incidents what was counted then; of open ones what their intervals hold so far. Two queries at the most."""
+    """Return the downtime of each incident in ms: stored for resolved ones, computed up to now for open ones.
+
+    Runs at most two queries.
+    """
     counted = {incident.pk: incident.downtime_ms for incident in incidents}
     open_ones = [i for i in incidents if i.status != Incident.Status.RESOLVED and i.check_row_id is not None]
     if not open_ones:

@@ -1,39 +1,45 @@
-"""How a status, a verdict and a span of time are called on every face: one word for each thing."""
+"""Labels for statuses, states and durations: one word for each, the same on every page."""
 
 from __future__ import annotations
 
-STATUSES = {
-    "down": "Down",
-    "warn": "Degraded",
-    "unknown": "Unknown",
-    "maintenance": "Maintenance",
-    "up": "Up",
-    "pending": "Waiting for first run",
-    "paused": "Paused",
+from collections.abc import Sequence
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+STATUSES: dict[str, Promise] = {
+    "down": gettext_lazy("Down"),
+    "warn": gettext_lazy("Degraded"),
+    "unknown": gettext_lazy("Unknown"),
+    "maintenance": gettext_lazy("Maintenance"),
+    "up": gettext_lazy("Up"),
+    "pending": gettext_lazy("Waiting for first run"),
+    "paused": gettext_lazy("Paused"),
 }
-"""Of a check, worst first."""
-WRONG = ("down", "warn", "unknown")
-"""What somebody should look at."""
+"""Statuses of a check, the worst first."""
+PROBLEMS = ("down", "warn", "unknown")
+"""Statuses that need attention."""
 RANKS = {status: rank for rank, status in enumerate(STATUSES)}
-STATES = {
-    "up": "Up",
-    "degraded": "Degraded",
-    "down": "Down",
-    "unknown": "Unknown",
-    "paused": "Paused",
-    "maintenance": "Maintenance",
+STATES: dict[str, Promise] = {
+    "up": gettext_lazy("Up"),
+    "degraded": gettext_lazy("Degraded"),
+    "down": gettext_lazy("Down"),
+    "unknown": gettext_lazy("Unknown"),
+    "paused": gettext_lazy("Paused"),
+    "maintenance": gettext_lazy("Maintenance"),
 }
-"""Of a run or a span of time."""
+"""States of a run or a span of time."""
 
 
-def worst(statuses: list[str]) -> str:
-    """The status that a group shows; a paused or waiting one does not hide what the others say."""
+def worst(statuses: Sequence[str]) -> str:
+    """Return the status of a group, the worst of its members; paused and pending members do not hide the others."""
     return min(statuses, key=RANKS.__getitem__, default="pending")
 
 
 def span_words(seconds: float) -> str:
-    """`45 s`, `4 min 10 s`, `2 h 5 min`, `3 d 4 h`."""
+    """Return a duration in its two largest units: `45 s`, `4 min 10 s`, `2 h 5 min` or `3 d 4 h`."""
     whole = max(0, int(seconds))
-    parts = [(whole // 86_400, "d"), (whole // 3_600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s")]
-    first = next((i for i, (value, _) in enumerate(parts) if value), 3)
-    return " ".join(f"{value} {unit}" for value, unit in parts[first : first + 2] if value) or "0 s"
+    parts = [(whole // 86_400, _("d")), (whole // 3_600 % 24, _("h")), (whole // 60 % 60, _("min")), (whole % 60, _("s"))]
+    first = next((i for i, (value, _unit) in enumerate(parts) if value), 3)
+    return " ".join(f"{value} {unit}" for value, unit in parts[first : first + 2] if value) or _("0 s")

@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
-from apps.core.throttle import Limit, may_try
+from apps.core.throttle import Limit, allow_attempt
 from apps.core.web_server.requests import Answer
 from apps.incidents.services.check_commands import create_check
 from apps.incidents.services.heartbeat_walk import Ping
@@ -43,7 +43,7 @@ class _TooManyError(Exception):
 
 @csrf_exempt
 def ping_page(request: HttpRequest, path: str) -> HttpResponse:
-    """Answer a ping as a Django view, for servers without the quick door in front."""
+    """Answer a ping as a Django view, for servers without the fast handler in front."""
     try:
         found = read_ping({**request.META, "PATH_INFO": f"/ping/{path}", "wsgi.input": request})
     except BadPingError as error:
@@ -53,7 +53,7 @@ def ping_page(request: HttpRequest, path: str) -> HttpResponse:
     return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
 
 
-def answer_steady_pings(requests: Sequence[PingRequest]) -> Mapping[int, Answer]:
+def answer_ping_batch(requests: Sequence[PingRequest]) -> Mapping[int, Answer]:
     """Record the pings that a batch can record. Returns their responses by index; answer the others one by one."""
     places = [place for place, request in enumerate(requests) if request.address is not None]
     pings = [(address, request.ping) for request in requests if (address := request.address) is not None]
@@ -92,7 +92,7 @@ def _received(request: PingRequest) -> Answer:
     if address is None:
         address = heartbeat_named(ping_key=request.key, slug=request.slug)
         if address is None and request.may_create:
-            if not may_try(_NEW_HEARTBEATS, request.key):
+            if not allow_attempt(_NEW_HEARTBEATS, request.key):
                 raise _TooManyError
             address, is_new = _created(request.key, request.slug, request.ping), True
     if address is None:

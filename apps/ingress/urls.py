@@ -1,4 +1,4 @@
-"""The URLs below `/ping/`. In production the web server's quick door answers them before Django."""
+"""The URLs below `/ping/`. In production the web server's fast handler answers them before Django."""
 
 from django.urls import path
 

@@ -1,1 +1,1 @@
-"""What to watch and when: resources, checks, regions, the schedule. Knows nothing of what was seen."""
+"""What is monitored and when: resources, checks, regions, the schedule. Knows nothing about results."""

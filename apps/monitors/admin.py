@@ -12,7 +12,7 @@ from apps.monitors.models import Check, DispatchCursor, Pause, Region, Resource
 
 @admin.register(Region)
 class RegionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Made by `manage.py region add`; here they are named and switched on and off."""
+    """Regions are created by `manage.py region add`; here operators rename, enable and disable them."""
 
     list_display = ["slug", "name", "is_enabled", "in_flight", "clock_offset_ms", "created_at"]
     list_filter = ["is_enabled"]
@@ -37,7 +37,7 @@ class ResourceAdmin(ReadOnlyAdmin):
 
 @admin.register(Check)
 class CheckAdmin(ReadOnlyAdmin):
-    """Edited in the dashboard, where an edit begins a revision."""
+    """Read-only: checks are edited in the dashboard, where an edit begins a revision."""
 
     list_display = ["name", "kind", "target", "project", "interval_s", "is_paused", "revision", "deleted_at"]
     list_filter = ["kind", "is_paused", ("deleted_at", admin.EmptyFieldListFilter)]

@@ -1,10 +1,10 @@
-"""What callers of the services are told by name."""
+"""Errors that callers of the services handle."""
 
 from __future__ import annotations
 
 
 class FieldError(ValueError):
-    """A value that cannot be used. `field` is its name in the API."""
+    """A field with an invalid value. `field` is its name in the API."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field}: {message}")

@@ -1,4 +1,4 @@
-"""When a region was live: pure, in the core's epoch milliseconds."""
+"""When a region was live. Pure; times are epoch milliseconds of the core's clock."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ SILENCE_MS = 15_000
 
 @dataclass(frozen=True)
 class Liveness:
-    """What is kept of a region's messages: the newest, and the last silence between two."""
+    """What is kept of the times of a region's messages: the newest, and the last silence between two of them."""
 
     last_sent: int | None = None
     silent_from: int | None = None
     silent_until: int | None = None
 
     def heard(self, sent_at: int) -> Liveness:
-        """After a message sent at `sent_at`; one that arrives late shortens the silence it falls into."""
+        """Return the liveness after a message sent at `sent_at`; a late one shortens the silence it falls into."""
         if self.last_sent is None:
             return Liveness(sent_at)
         if sent_at > self.last_sent:
@@ -32,7 +32,7 @@ class Liveness:
         return replace(self, silent_from=None, silent_until=None)
 
     def covers(self, moment: int, now: int) -> bool | None:
-        """Whether messages came all around a moment; None while the next one may still come."""
+        """Return whether `moment` lies outside every silence; None while the next message may still show it."""
         if self.last_sent is None:
             return False
         if self.last_sent < moment:
@@ -43,7 +43,7 @@ class Liveness:
         return not is_silent
 
     def is_live(self, slot: int) -> bool:
-        """Whether the last message before the slot was sent within 15 s of it, as far as is kept."""
+        """Return whether a message was sent in the 15 s before the slot, as far as is known."""
         if self.last_sent is None or slot - self.last_sent > SILENCE_MS:
             return False
         if self.silent_from is None or self.silent_until is None:

@@ -1,4 +1,4 @@
-"""What is watched, from where, and when."""
+"""What is monitored, from which regions, and when."""
 
 from __future__ import annotations
 
@@ -14,21 +14,24 @@ from apps.orgs.models import Organization, Project
 
 MIN_INTERVAL_S, MAX_INTERVAL_S = 5, 86_400
 MAX_TIMEOUT_S = 60
-"""A run holds a socket of its worker for so long."""
+"""Limited, because a run holds a socket of its worker for that long."""
 
 
 CORE = "core"
-"""The slug of the region in which passive checks are heard: the core itself. No probe worker is of it."""
+"""The slug of the region that receives pings of passive checks: the core itself. It has no probe workers."""
 
 
 class RegionQuerySet(models.QuerySet["Region"]):
     def probing(self) -> RegionQuerySet:
-        """Those in which probes run now."""
+        """Filter to the regions in which probes run now."""
         return self.filter(is_enabled=True).exclude(slug=CORE)
 
 
 class Region(models.Model):
-    """Of the deployment. Its liveness is judged by what its workers send, in the core's time (epoch ms)."""
+    """A probe region of the installation.
+
+    Its liveness is judged by the times at which its messages were sent (epoch ms of the core's clock).
+    """
 
     id = models.SmallAutoField(primary_key=True)
     slug = models.SlugField(max_length=40, unique=True)
@@ -37,18 +40,18 @@ class Region(models.Model):
     key = EncryptedJSONField(bound_to="slug")
     key_id = models.CharField(max_length=16)
     heard_at_ms = models.BigIntegerField(null=True)
-    """When the core last took a message of this region: dispatch goes on for those heard from."""
+    """When the core last received a message of this region; jobs are sent only to regions heard from lately."""
     last_sent_ms = models.BigIntegerField(null=True)
-    """When the newest message was sent; never goes back."""
+    """When the newest message was sent; never decreases."""
     silent_from_ms = models.BigIntegerField(null=True)
     silent_until_ms = models.BigIntegerField(null=True)
     clock_offset_ms = models.BigIntegerField(default=0)
     in_flight = models.IntegerField(default=0)
     dropped = models.JSONField(default=dict)
     canaries = models.JSONField(default=dict)
-    """Which of its canaries the worker that reported last reached."""
+    """Which canaries the worker that reported last could reach."""
     workers = models.JSONField(default=dict)
-    """What each of its living workers reported last; `in_flight` and `dropped` are their sums."""
+    """The last report of each living worker; `in_flight` and `dropped` are their sums."""
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = RegionQuerySet.as_manager()
@@ -80,6 +83,12 @@ class Resource(models.Model):
         return self.name
 
 
+class CheckQuerySet(models.QuerySet["Check"]):
+    def live(self) -> CheckQuerySet:
+        """Filter to the checks that are not deleted."""
+        return self.filter(deleted_at=None)
+
+
 class Check(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="checks")
@@ -90,26 +99,28 @@ class Check(models.Model):
     target = models.CharField(max_length=2000)
     options = models.JSONField(default=dict)
     secrets = EncryptedJSONField(null=True)
-    """The options that the kind calls secret; the others stand in `options`."""
+    """The options that the kind declares secret; the others are in `options`."""
     interval_s = models.IntegerField(default=60)
     timeout_s = models.IntegerField(default=10)
     degraded_ms = models.IntegerField(null=True)
     retries = models.SmallIntegerField(default=0)
-    """Further attempts within a run."""
+    """Number of additional attempts within a run."""
     fail_after = models.SmallIntegerField(default=1)
     recover_after = models.SmallIntegerField(default=1)
     quorum = models.SmallIntegerField(null=True)
     region_ids = ArrayField(models.SmallIntegerField())
     ping_secret = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
-    """In the address that a heartbeat's job reports to: who knows it may say that the job failed or ended well."""
+    """Part of a heartbeat's ping URL: whoever knows it can report the job as failed or finished."""
     is_paused = models.BooleanField(default=False)
     revision = models.IntegerField(default=1)
-    """Counts what the probe or the machine reads; a run of another revision never steps."""
+    """Incremented when something that the probe or the machine reads changes; runs of other revisions are ignored."""
     since_ms = models.BigIntegerField()
-    """Regular slots before this are not of the present revision."""
+    """Regular slots before this (epoch ms) do not belong to the current revision."""
     phase_ms = models.IntegerField()
     created_at = models.DateTimeField()
     deleted_at = models.DateTimeField(null=True)
+
+    objects = CheckQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -140,7 +151,7 @@ class Check(models.Model):
             models.Index(fields=["organization", "-created_at", "id"], condition=Q(deleted_at=None), name="check_list"),
             models.Index(fields=["project", "-created_at", "id"], condition=Q(deleted_at=None), name="check_project_list"),
             models.Index(fields=["project", "name", "id"], condition=Q(deleted_at=None), name="check_by_name"),  # the dashboard's
-            # how a project stands: one look through all of its checks, without their rows
+            # project summary: an index-only scan of all checks of a project
             models.Index(
                 fields=["project", "id"],
                 include=["resource", "is_paused", "timeout_s", "revision"],
@@ -162,7 +173,7 @@ class Check(models.Model):
 
 
 class Pause(models.Model):
-    """A span in which nobody asked for a check to be looked at. The last one of a paused check is open."""
+    """A span of time in which a check was paused. The last pause of a paused check is open."""
 
     check_row = models.ForeignKey(Check, models.CASCADE, related_name="pauses")
     from_ms = models.BigIntegerField()
@@ -180,7 +191,7 @@ class Pause(models.Model):
 
 
 class BeatLease(models.Model):
-    """One row: which of several beats gives the beat, and until when, by the database's clock."""
+    """A single row: which beat process sends, and until when by the database's clock."""
 
     id = models.SmallIntegerField(primary_key=True, default=1)
     holder = models.CharField(max_length=40)
@@ -194,7 +205,7 @@ class BeatLease(models.Model):
 
 
 class DispatchCursor(models.Model):
-    """One row: slots up to here have been sent. Its lock orders ticks and edits."""
+    """A single row: slots up to here have been sent. Its lock serializes ticks and edits."""
 
     id = models.SmallIntegerField(primary_key=True, default=1)
     sent_until_ms = models.BigIntegerField()

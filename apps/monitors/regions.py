@@ -1,4 +1,4 @@
-"""Regions: made, and heard of. What their workers report is kept as they said it last."""
+"""Creates regions and records the messages and reports of their workers."""
 
 from __future__ import annotations
 
@@ -18,10 +18,18 @@ from apps.probes import wire
 
 
 def ensure_region(*, slug: str, name: str = "") -> Region:
-    """The region of that slug, made when it is new. Raises FieldError for the core's own."""
+    """Return the region with this slug, created if it is new. Raises FieldError for the core's slug."""
     if slug == CORE:
         raise FieldError("slug", f"{CORE!r} is where heartbeats are heard; no probe worker can be of it")
     return _ensure_region(slug=slug, name=name)
+
+
+@transaction.atomic
+def change_region(*, region: Region, name: str, is_enabled: bool) -> Region:
+    """Rename a region, or disable or enable its probing."""
+    region.name, region.is_enabled = name, is_enabled
+    region.save(update_fields=["name", "is_enabled"])
+    return region
 
 
 def ensure_core_region() -> Region:
@@ -29,7 +37,7 @@ def ensure_core_region() -> Region:
 
 
 def hear_core(*, now: datetime) -> None:
-    """The core can be reached by pings now: a deadline inside its silence is nobody's fault."""
+    """Record that pings can reach the core now: a deadline in a gap between these records is settled as unknown."""
     hear_region(region_id=ensure_core_region().pk, sent_at=to_ms(now), report=None, now=now)
 
 
@@ -44,7 +52,7 @@ def _ensure_region(*, slug: str, name: str) -> Region:
 
 @dataclass(frozen=True)
 class WorkerReport:
-    """A heartbeat, and which message of which worker it came with."""
+    """A worker's heartbeat message, with the worker's name and the message's sequence number."""
 
     worker: str
     sequence: int
@@ -53,17 +61,20 @@ class WorkerReport:
 
 _WORKERS_KEPT = 50
 _BUSY = frozenset({"late", "unsent"})
-"""Drops that tell of more work than a worker can do; the others belong to a start or a stop."""
+"""Reasons for drops that mean overload; the others occur when a worker starts or stops."""
 
 
 def _heard_workers(before: Mapping[str, Any], report: WorkerReport, now_ms: int) -> dict[str, Any]:
-    """The region's workers that were heard of lately. Of each, when it last had to drop something."""
+    """Return the last reports of all workers heard from lately, including this one.
+
+    `dropped_at_ms` is when a worker last dropped a job because of overload.
+    """
     heartbeat = report.heartbeat
     alive = {name: worker for name, worker in before.items() if worker["at_ms"] > now_ms - WORKER_LIVES_MS}
     known = alive.get(report.worker)
     drops_more = _busy_drops(heartbeat.dropped) > (_busy_drops(known["dropped"]) if known else 0)
     newest = sorted(alive, key=lambda name: alive[name]["at_ms"], reverse=True)[: _WORKERS_KEPT - 1]
-    alive = {name: alive[name] for name in newest}  # regions are not trusted: they may name as many as they like
+    alive = {name: alive[name] for name in newest}  # regions are not trusted: they may invent any number of workers
     alive[report.worker] = {
         "at_ms": now_ms,
         "sequence": report.sequence,
@@ -77,9 +88,9 @@ def _heard_workers(before: Mapping[str, Any], report: WorkerReport, now_ms: int)
 
 
 def _is_repeated(region: Region, report: WorkerReport, sent_at: int, now_ms: int) -> bool:
-    """Whether a heartbeat was taken before, or is so old that its worker may be forgotten: it says nothing of now.
+    """Return whether a heartbeat was received before, or is so old that its worker may have been forgotten.
 
-    A worker without the core's time may say any `sent_at`.
+    `sent_at` is not judged if the worker does not know the core's time yet.
     """
     known = region.workers.get(report.worker)
     if known is not None:
@@ -93,9 +104,9 @@ def _busy_drops(dropped: Mapping[str, int]) -> int:
 
 @transaction.atomic
 def hear_region(*, region_id: int, sent_at: int, report: WorkerReport | None, now: datetime) -> None:
-    """A message of the region arrived. A copy of an older one makes nothing live: what was sent when is signed.
+    """Record a message of the region. A replayed one does not make it live, as its send time is signed.
 
-    A worker that does not know the core's time yet keeps its region unheard for slots.
+    A message of a worker that does not know the core's time yet does not count for liveness at slots.
     """
     region = Region.objects.select_for_update().get(pk=region_id)
     now_ms = to_ms(now)

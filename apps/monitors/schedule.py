@@ -1,4 +1,4 @@
-"""Slots are arithmetic: when a check is due, without a row written."""
+"""Slot arithmetic: computes when checks are due, without stored rows."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import hashlib
 import uuid
 
 AHEAD_MS = 2_000
-"""Jobs go out this much before their slot."""
+"""Jobs are sent this long before their slot."""
 PAST_MS = 2_000
-"""After a gap, slots older than this are not made up for: they become unknown time."""
+"""After an outage of the tick, slots older than this are not sent; they become unknown time."""
 
 
 def phase_of(check_id: uuid.UUID, interval_ms: int) -> int:
-    """A stable place of the check in its interval: the load is even, and a restart makes no herd."""
+    """Return the check's stable offset in its interval (ms): spreads the load, also after a restart."""
     return int.from_bytes(hashlib.sha256(check_id.bytes).digest()[:8]) % interval_ms
 
 
 def due_span(sent_until: int, now: int) -> tuple[int, int]:
-    """(after, until]: the slots that a tick at `now` sends. Never longer than the shortest interval."""
+    """Return (after, until], the slots that a tick at `now` sends: never longer than the shortest interval."""
     return max(sent_until, now - PAST_MS), now + AHEAD_MS

@@ -1,4 +1,4 @@
-"""Reads of what is watched."""
+"""Reads of checks, regions and resources."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from django.db import connection
 from django.db.models import Q, QuerySet
 
 from apps.core.arrays import array_of
-from apps.core.crypto import DecryptionError, decrypt, place_of
+from apps.core.crypto import DecryptionError, associated_data_of, decrypt
 from apps.monitors.liveness import Liveness
 from apps.monitors.models import CORE, Check, Region, Resource
 from apps.orgs.models import Organization, Project
@@ -28,13 +28,13 @@ HEARD_WITHIN_MS = 900_000
 
 
 def checks_of(*, organization: Organization, project: Project | None) -> QuerySet[Check]:
-    """The checks a caller may see: of the organization, or of the one project its key is for."""
-    checks = Check.objects.filter(organization=organization, deleted_at=None)
+    """Return the checks that a caller may see: of the organization, or of the project that its API key is for."""
+    checks = Check.objects.live().filter(organization=organization)
     return checks if project is None else checks.filter(project=project)
 
 
 def regions_of_checks(check_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, list[int]]:
-    """The regions of each check that there is, deleted ones too."""
+    """Return the region ids of each existing check, including deleted ones."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT id, region_ids FROM monitors_check WHERE id = ANY (%s::uuid[])", [array_of(check_ids)])
         return dict(cursor.fetchall())
@@ -45,18 +45,18 @@ def liveness_of(region: Region) -> Liveness:
 
 
 def watched_resources(*, project: Project) -> QuerySet[Resource]:
-    """Those with a check, once for each of its checks: for counting and sorting by them."""
+    """Return resources with a check, once for each of their checks: for counting and sorting by checks."""
     return Resource.objects.filter(project=project, checks__isnull=False, checks__deleted_at=None)
 
 
 def clock_words(region: Region) -> str | None:
-    """Of a worker whose clock is off by more than it may be."""
+    """Return a message if the clock of the worker that reported last is off by more than the tolerance, else None."""
     is_off = abs(region.clock_offset_ms) > APPLIED_BEYOND_MS
     return f"clock off by {region.clock_offset_ms / 1000:+.1f} s" if is_off else None
 
 
 def is_impaired(region: Region) -> bool:
-    """Its workers reach none of their canaries: what they see fail is reported as unknown."""
+    """Return whether its worker reaches none of its canaries, so that failures that it sees are reported as unknown."""
     return bool(region.canaries) and not any(region.canaries.values())
 
 
@@ -64,7 +64,7 @@ WORKER_LIVES_MS = 30_000
 
 
 def living_workers(region: Region, *, now_ms: int) -> list[dict[str, Any]]:
-    """What each of its workers that was heard of lately said last."""
+    """Return the last reports of the region's workers that were heard from lately."""
     return [worker for worker in region.workers.values() if worker["at_ms"] > now_ms - WORKER_LIVES_MS]
 
 
@@ -80,18 +80,21 @@ _LIVENESS = """
 
 
 def heard_lately(regions: Iterable[Region], *, now_ms: int) -> list[Region]:
-    """Those that jobs are sent to: a backlog of ingest must not stop the probing."""
+    """Return the regions to send jobs to: those heard from in the last 15 minutes.
+
+    Much longer than a silence, so that a backlog of ingest does not stop probing.
+    """
     return [region for region in regions if (region.heard_at_ms or 0) > now_ms - HEARD_WITHIN_MS]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the machine reads of a check: a narrow read, for thousands a second."""
+    """The columns of a check that the state machine reads; few, as thousands of checks are read per second."""
 
     id: uuid.UUID
     revision: int
     is_active: bool
-    """It is probed: neither paused nor deleted, nor of a passive kind."""
+    """Whether it is probed: not paused, not deleted, not passive."""
     interval_ms: int
     timeout_ms: int
     fail_after: int
@@ -107,7 +110,11 @@ _PLANS_KEPT = 200_000
 
 
 def plans(check_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Plan]:
-    """Of checks whose state is locked. Only revisions are read of those seen before: nothing of a plan changes without one."""
+    """Return the plans of checks whose state is locked.
+
+    Plans are cached by revision, since none of their columns changes without a new one: for known checks only the
+    revision is read.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT id, revision FROM monitors_check WHERE id = ANY (%s::uuid[])", [array_of(check_ids)])
         found = {key[0]: _plans.get(key) for key in cursor.fetchall()}
@@ -130,7 +137,7 @@ _PLANS = """
 
 @dataclass(frozen=True, slots=True)
 class PassivePlan:
-    """What is read of a passive check for each of its pings: narrow, too."""
+    """The columns of a passive check that are read for each of its pings."""
 
     id: uuid.UUID
     revision: int
@@ -141,11 +148,11 @@ class PassivePlan:
     region_id: int
     kind: str
     options: dict[str, Any]
-    """Those of its kind, `degraded_ms` among them."""
+    """The kind's options, with `degraded_ms` added."""
 
 
 def passive_plan(check_id: uuid.UUID) -> PassivePlan | None:
-    """None of a check that is not there, or deleted, or of an active kind."""
+    """Return the plan of a passive check; None if it does not exist, is deleted or is an active check."""
     statement = """
         SELECT id, revision, is_paused, interval_s * 1000, fail_after, recover_after, region_ids[1], kind,
             options::text, degraded_ms FROM monitors_check WHERE id = %s AND deleted_at IS NULL AND kind = ANY (%s)
@@ -159,32 +166,32 @@ def passive_plan(check_id: uuid.UUID) -> PassivePlan | None:
 
 
 def passive_plan_of(check_id: uuid.UUID, columns: Sequence[Any]) -> PassivePlan:
-    """Of its columns as `passive_plan` reads them, from `revision` on."""
+    """Build a plan from the columns that `passive_plan` selects, from `revision` on."""
     *plain, options, degraded_ms = columns
     values: list[Any] = [check_id, *plain, {**json.loads(options), "degraded_ms": degraded_ms}]
     return PassivePlan(*values)
 
 
 def ping_url(check: Check) -> str | None:
-    """Where the job of a heartbeat reports; None of other kinds."""
+    """Return the URL that a heartbeat's job calls; None for other kinds."""
     return f"{settings.PUBLIC_URL}/ping/{check.ping_secret}" if check.kind == "heartbeat" else None
 
 
 def heartbeat_at(address: uuid.UUID) -> uuid.UUID | None:
-    """The id of the heartbeat with this ping secret. Its id is taken in place of it for one release."""
-    found = Check.objects.filter(kind__in=PASSIVE, deleted_at=None).filter(Q(ping_secret=address) | Q(pk=address))
+    """Return the id of the heartbeat with this ping secret. For one release the check's own id is accepted as well."""
+    found = Check.objects.live().filter(kind__in=PASSIVE).filter(Q(ping_secret=address) | Q(pk=address))
     return found.values_list("pk", flat=True).first()
 
 
 def heartbeat_named(*, ping_key: str, slug: str) -> uuid.UUID | None:
-    """The id of a project's heartbeat by its slug."""
-    named = Check.objects.filter(project__ping_key=ping_key, kind="heartbeat", deleted_at=None, options__slug=slug)
+    """Return the id of a project's heartbeat by its slug."""
+    named = Check.objects.live().filter(project__ping_key=ping_key, kind="heartbeat", options__slug=slug)
     return named.values_list("pk", flat=True).first()
 
 
 @dataclass(frozen=True)
 class DueCheck:
-    """What a job needs of a check that is due."""
+    """What a job needs to know of a check that is due."""
 
     id: uuid.UUID
     revision: int
@@ -198,7 +205,7 @@ class DueCheck:
     retries: int
     region_ids: tuple[int, ...]
     tenant: str
-    """The organization, shortened: who takes turns."""
+    """Shortened organization id, by which workers share their capacity fairly among tenants."""
 
 
 _COLUMNS = (
@@ -213,14 +220,14 @@ _DUE = f"""
 
 
 def due_checks(*, after_ms: int, until_ms: int) -> list[DueCheck]:
-    """The last regular slot of every active check in (after, until], by one scan."""
+    """Return every active check that has a regular slot in (after, until], with the last such slot, in one scan."""
     with connection.cursor() as cursor:
         cursor.execute(_DUE, {"after": after_ms, "until": until_ms, "passive": list(PASSIVE)})
         return [due for row in cursor.fetchall() if (due := _due(row)) is not None]
 
 
 def due_now(*, check_id: uuid.UUID, revision: int, slot: int) -> DueCheck | None:
-    """One extra slot of a check, or None when the check has changed since."""
+    """Return one extra slot of a check, or None if the check has changed since."""
     statement = f"SELECT {_COLUMNS.format(slot='%(slot)s::bigint')} FROM monitors_check WHERE id = %(id)s AND revision = %(revision)s AND deleted_at IS NULL AND NOT is_paused"  # noqa: S608, E501  # built of the literal above
     with connection.cursor() as cursor:
         cursor.execute(statement, {"slot": slot, "id": check_id, "revision": revision})
@@ -229,15 +236,19 @@ def due_now(*, check_id: uuid.UUID, revision: int, slot: int) -> DueCheck | None
 
 
 def tenant_of(organization_id: uuid.UUID) -> str:
-    """How a job names whose it is."""
+    """Return the tenant's name in jobs."""
     return organization_id.hex[:8]
 
 
 def _due(row: Sequence[Any]) -> DueCheck | None:
-    """None when its secrets cannot be opened: that check waits for its key, the others do not."""
+    """Build a due check from its columns. None if its secrets cannot be decrypted: only that check is skipped."""
     check_id, revision, slot, kind, target, options, secrets, timeout_s, degraded_ms, retries, regions, organization = row
     try:
-        opened = {} if secrets is None else json.loads(decrypt(secrets, place=place_of("monitors_check", "secrets", check_id)))
+        opened = (
+            {}
+            if secrets is None
+            else json.loads(decrypt(secrets, place=associated_data_of("monitors_check", "secrets", check_id)))
+        )
     except DecryptionError as error:
         log.error("check %s is not run: %s", check_id, error)
         return None

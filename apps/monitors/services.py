@@ -1,4 +1,7 @@
-"""Acts on what is watched. Those that touch a check's state are called by `incidents`, which holds the state's lock."""
+"""Commands on checks, resources and the dispatch cursor.
+
+Those that touch a check's state are called by `incidents`, which holds the state's lock.
+"""
 
 from __future__ import annotations
 
@@ -32,21 +35,21 @@ from apps.monitors.regions import ensure_core_region
 from apps.monitors.schedule import due_span, phase_of
 from apps.net.guard import AddressPolicy, literal
 from apps.orgs.actors import Actor
-from apps.orgs.audit import record_act
+from apps.orgs.audit import record_audit_entry
 from apps.orgs.models import Project
 from apps.probes.contract import Kind, OptionError
 from apps.probes.registry import KINDS
 
 MASK = "••••••"
-"""Stands for a secret that is kept; sent back, it keeps it."""
+"""Shown in place of a stored secret; sent back unchanged, it keeps the secret."""
 
 BEAT_LEASE = timedelta(seconds=5)
-"""A beat that was killed is followed by the other after so long."""
+"""How long after a beat was killed another one takes over."""
 
 
 @dataclass(frozen=True)
 class CheckSpec:
-    """Everything of a check that a person chooses. `regions` are slugs; None is every enabled region."""
+    """All settings of a check that a person chooses. `regions` are slugs; None means every enabled region."""
 
     name: str
     kind: str
@@ -64,7 +67,7 @@ class CheckSpec:
 
 @dataclass(frozen=True)
 class CheckFields:
-    """A judged spec as the columns of a check."""
+    """A validated spec as the columns of a check."""
 
     name: str
     kind: str
@@ -95,15 +98,15 @@ PROBED = (
     "quorum",
     "region_ids",
 )
-"""What the probe or the machine reads: a change raises the revision."""
+"""Columns that the probe or the state machine reads: a change begins a revision."""
 RETARGETED = ("kind", "target", "quorum", "region_ids")
-"""A change of these makes what was counted meaningless."""
+"""A change of these resets the streaks, since earlier rounds say nothing about the new target."""
 
 
 def changed_spec(check: Check, changes: Mapping[str, Any]) -> CheckSpec:
-    """What the check would be with these fields of a spec; options that are not named stay. Raises FieldError.
+    """Return the check's spec with these fields changed; options that are not named are kept. Raises FieldError.
 
-    A secret does not follow a check to another origin: who may edit a check may not read its secrets that way.
+    A secret does not follow a check to another origin: whoever may edit the check could otherwise read it there.
     """
     kept_options = {**check.options, **(check.secrets or {})} if changes.get("kind", check.kind) == check.kind else {}
     options = dict(changes.get("options") or {})
@@ -121,14 +124,14 @@ def changed_spec(check: Check, changes: Mapping[str, Any]) -> CheckSpec:
 
 
 def _refuse_masks(options: Mapping[str, Any]) -> None:
-    """A mask that stands for nothing would become the secret itself. Raises FieldError."""
+    """Raise FieldError for a mask without a stored value: it would be stored as the secret itself."""
     for name, value in options.items():
         if MASK in (str(value.values()) if isinstance(value, dict) else str(value)):
             raise FieldError(f"options.{name}", "is masked, and nothing is kept that it could stand for: send it anew")
 
 
 def _moved(check: Check, changes: Mapping[str, Any], kept: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
-    """What of this change would send secrets elsewhere: the target's origin, or an option that says where they go."""
+    """Return what in this change would send secrets elsewhere: the target's origin or an option's name; else None."""
     if _origin(changes.get("target", check.target)) != _origin(check.target):
         return "the target's origin"
     given = (name for name in KINDS[check.kind].routes if name in options and options[name] != MASK)
@@ -139,7 +142,7 @@ _PLAIN = ("name", "kind", "target", "interval_s", "timeout_s", "degraded_ms", "r
 
 
 def _origin(target: str) -> tuple[str, str]:
-    """Scheme and authority of a URL; any other target is an origin of its own."""
+    """Return scheme and authority of a URL (RFC 3986); any other target is an origin of its own."""
     scheme, separator, rest = target.partition("://")
     return (scheme, re.split(r"[/?#]", rest, maxsplit=1)[0].lower()) if separator else ("", target)
 
@@ -147,7 +150,10 @@ def _origin(target: str) -> tuple[str, str]:
 def judge_spec(
     spec: CheckSpec, *, policy: AddressPolicy | None = None, kept_region_ids: Sequence[int] | None = None
 ) -> CheckFields:
-    """Raises FieldError. Regions that an edit does not name stay, also those disabled since; a passive check is of the core."""
+    """Validate a spec and return the columns of the check. Raises FieldError.
+
+    Without `regions`, `kept_region_ids` stay, even if disabled since; a passive check belongs to the core's region.
+    """
     kind = KINDS.get(spec.kind)
     if kind is None:
         raise FieldError("kind", f"is not one of {', '.join(sorted(KINDS))}")
@@ -194,7 +200,7 @@ def judge_spec(
 
 
 def _parsed_options(kind: Kind, spec: CheckSpec) -> Any:
-    """As the kind reads them, with what the check itself says of them."""
+    """Return the options as the kind parses them, with the check's own `degraded_ms`. Raises FieldError."""
     for name in ("degraded_ms", "retries"):
         if name in spec.options:
             raise FieldError(f"options.{name}", f"is a field of the check itself: {name}")
@@ -222,7 +228,7 @@ def _region_ids(slugs: tuple[str, ...] | None) -> list[int]:
 
 
 def merge_masked(new: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
-    """Options as sent by somebody who saw masks: a mask stands for what is kept under the same name."""
+    """Merge new options into stored ones: a mask stands for the stored value of the same name."""
     merged: dict[str, Any] = {}
     for name, value in new.items():
         before = kept.get(name)
@@ -234,7 +240,7 @@ def merge_masked(new: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, A
 
 
 def masked_options(check: Check) -> dict[str, Any]:
-    """Options for people's eyes: every value inside a secret option is a mask, names stay readable."""
+    """Return the options for display: every value inside a secret option is masked, names stay readable."""
     secret = {
         name: dict.fromkeys(value, MASK) if isinstance(value, dict) else MASK for name, value in (check.secrets or {}).items()
     }
@@ -242,13 +248,13 @@ def masked_options(check: Check) -> dict[str, Any]:
 
 
 def audited_fields(check: Check) -> dict[str, Any]:
-    """What the audit log keeps of a check; secrets are masked."""
+    """Return the fields of a check for the audit log; secrets are masked."""
     plain = {name: getattr(check, name) for name in _PLAIN}
     return {**plain, "region_ids": list(check.region_ids), "resource": str(check.resource_id), "options": masked_options(check)}
 
 
 def create_check(*, project: Project, resource: Resource, fields: CheckFields, since_ms: int, now: datetime) -> Check:
-    """Raises FieldError."""
+    """Create a check. Raises FieldError if a heartbeat's slug is taken."""
     check_id = uuid.uuid4()
     with _slug_unique():
         return Check.objects.create(
@@ -265,7 +271,7 @@ def create_check(*, project: Project, resource: Resource, fields: CheckFields, s
 
 @contextmanager
 def _slug_unique() -> Iterator[None]:
-    """The constraint judges, for two may be saved at once. Raises FieldError."""
+    """Turn a violation of the unique slug into a FieldError: two checks may be saved at once."""
     try:
         with transaction.atomic():
             yield
@@ -276,9 +282,9 @@ def _slug_unique() -> Iterator[None]:
 
 
 def change_check(*, check: Check, fields: CheckFields) -> tuple[str, ...]:
-    """Write the fields and say which of them changed. The caller holds the state's lock and raises the revision.
+    """Write the fields and return the names of those that changed. Raises FieldError if a slug is taken.
 
-    Raises FieldError.
+    The caller holds the state's lock and begins the revision.
     """
     changed = tuple(name for name, value in vars(fields).items() if getattr(check, name) != value)
     for name in changed:
@@ -292,17 +298,17 @@ def change_check(*, check: Check, fields: CheckFields) -> tuple[str, ...]:
 
 @transaction.atomic
 def rotate_ping_secret(*, actor: Actor, check: Check, now: datetime) -> Check:
-    """A new ping address; the old one is not known any more."""
+    """Replace the ping secret, and so the ping URL; the old one stops working."""
     check.ping_secret = uuid.uuid4()
     check.save(update_fields=["ping_secret"])
-    record_act(
+    record_audit_entry(
         actor=actor, action="check.ping_secret_rotated", subject=check, now=now,
     )  # fmt: skip
     return check
 
 
 def begin_revision(*, check: Check, since_ms: int) -> None:
-    """What was sent for an older revision never steps."""
+    """Increment the revision, so that runs sent for an older one are ignored."""
     check.revision += 1
     check.since_ms = since_ms
     check.save(update_fields=["revision", "since_ms", "is_paused", "deleted_at"])
@@ -325,23 +331,25 @@ def ensure_resource(*, project: Project, name: str) -> Resource:
 
 @transaction.atomic
 def create_resource(*, actor: Actor, project: Project, name: str, now: datetime) -> Resource:
-    """Raises FieldError when the project has one of that name."""
+    """Create a resource. Raises FieldError if the project has one of that name."""
     defaults = {"organization_id": project.organization_id}
     resource, is_new = Resource.objects.get_or_create(project=project, name=name, defaults=defaults)
     if not is_new:
         raise FieldError("name", "a resource of this name exists already")
-    record_act(actor=actor, action="resource.created", subject=resource, now=now)
+    record_audit_entry(actor=actor, action="resource.created", subject=resource, now=now)
     return resource
 
 
 @transaction.atomic
 def rename_resource(*, actor: Actor, resource: Resource, name: str, now: datetime) -> Resource:
-    """Raises FieldError when the project has another one of that name."""
+    """Rename a resource. Raises FieldError if the project has another one of that name."""
     if Resource.objects.filter(project_id=resource.project_id, name=name).exclude(pk=resource.pk).exists():
         raise FieldError("name", "a resource of this name exists already")
     before, resource.name = resource.name, name
     resource.save(update_fields=["name"])
-    record_act(actor=actor, action="resource.renamed", subject=resource, now=now, before={"name": before}, after={"name": name})
+    record_audit_entry(
+        actor=actor, action="resource.renamed", subject=resource, now=now, before={"name": before}, after={"name": name}
+    )
     return resource
 
 
@@ -349,12 +357,18 @@ def rename_resource(*, actor: Actor, resource: Resource, name: str, now: datetim
 
 
 def next_revision_start(*, now: datetime) -> int:
-    """The first moment not yet dispatched, read under the cursor's lock: regular slots of a new revision begin there."""
+    """Return the first moment (epoch ms) not yet dispatched, where the regular slots of a new revision begin.
+
+    Takes the cursor's lock.
+    """
     return max(_locked_cursor(now=now).sent_until_ms, to_ms(now)) + 1
 
 
 def advance_cursor(*, now: datetime) -> tuple[int, int]:
-    """Take the next span (after, until] of slots to send. Committed before anything is sent: at most once."""
+    """Advance the cursor; return the next span (after, until] of slots to send.
+
+    Must be committed before anything is sent, so that a slot is sent at most once.
+    """
     cursor = _locked_cursor(now=now)
     after, until = due_span(cursor.sent_until_ms, to_ms(now))
     cursor.sent_until_ms = max(until, cursor.sent_until_ms)
@@ -363,7 +377,10 @@ def advance_cursor(*, now: datetime) -> tuple[int, int]:
 
 
 def hold_beat(*, holder: str) -> bool:
-    """Whether this beat may give the beat for the next seconds. Of several, one; by the database's clock, in one statement."""
+    """Take or extend the lease; return whether this beat may send during the next seconds.
+
+    One conditional update by the database's clock, so that only one of several beats gets it.
+    """
     until = Now() + BEAT_LEASE
     taken = BeatLease.objects.filter(Q(holder=holder) | Q(until__lt=Now()), pk=1).update(holder=holder, until=until)
     if taken:
@@ -377,6 +394,6 @@ def _locked_cursor(*, now: datetime) -> DispatchCursor:
     found = locked.filter(id=1).first()
     if found is None:
         first = DispatchCursor(id=1, sent_until_ms=to_ms(now))
-        DispatchCursor.objects.bulk_create([first], ignore_conflicts=True)  # the first tick and the first check may come at once
+        DispatchCursor.objects.bulk_create([first], ignore_conflicts=True)  # two may be first at once
         found = locked.get(id=1)
     return found

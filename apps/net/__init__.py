@@ -1,5 +1,5 @@
-"""The guarded way to the network: resolve, refuse, connect, cap.
+"""Guarded network access: resolve names, apply the address policy, connect, and limit time and size.
 
-Every byte that the product sends to an address chosen by a tenant goes through here. Knows nothing of checks, verdicts or
-Django; failures carry plain codes that `apps.probes.reasons` gives a meaning.
+All traffic to addresses chosen by tenants goes through this package. It knows nothing of checks, verdicts or Django.
+Failures carry the codes of the reason list; `apps.probes.reasons` defines what they mean.
 """

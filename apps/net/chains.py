@@ -1,6 +1,6 @@
-"""What a presented certificate chain is worth: OpenSSL's objections and our own, each under the name that tells what to do.
+"""Evaluate a presented certificate chain: map OpenSSL's verification errors to reason codes and add checks of our own.
 
-Shared by every kind that speaks TLS. Pure but for the list of public authorities, which is read once.
+Used by every kind that speaks TLS. Pure, except that the list of public authorities is read once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
 from apps.net.errors import NetError
 
-# X509_V_ERR_* (openssl/x509_vfy.h), in the order in which they are told: whom, when, what for.
+# X509_V_ERR_* (openssl/x509_vfy.h), most important first, because only the first match is reported:
+# trust in the issuer, validity dates, names, strength.
 _FAULTS: dict[int, tuple[str, str]] = {
     23: ("tls_revoked", "the certificate was revoked"),
     18: ("tls_self_signed", "the certificate is self-signed"),
@@ -47,7 +48,11 @@ _PEM_END = "-----END CERTIFICATE-----"
 
 
 def judge(chain: Sequence[x509.Certificate], faults: Iterable[int], roots: str = "") -> NetError | None:
-    """The gravest of OpenSSL's `faults` in our words; one that has none of ours still is one. None without any."""
+    """Return the error for the most important of OpenSSL's `faults` (X509_V_ERR_* codes), or None if there are none.
+
+    A code that `_FAULTS` does not list is returned as `tls_handshake`. `roots` are the trusted authorities as PEM;
+    empty means the public ones.
+    """
     found = set(faults)
     for fault, (code, words) in _FAULTS.items():
         if fault in found:
@@ -59,7 +64,11 @@ def judge(chain: Sequence[x509.Certificate], faults: Iterable[int], roots: str =
 
 
 def weakness(chain: Sequence[x509.Certificate]) -> NetError | None:
-    """What OpenSSL lets pass where everything is allowed: short keys and broken signatures, a root's own left out."""
+    """Return an error for a short or DSA key or an SHA-1 or MD5 signature in the chain, else None.
+
+    Our handshakes accept any strength (security level 0), so OpenSSL does not report these. The signature of a
+    self-signed certificate is not checked, because nothing depends on it.
+    """
     for place, certificate in enumerate(chain):
         key = certificate.public_key()
         whose = "the certificate's key" if place == 0 else f"the key of {_short(certificate.subject)}"
@@ -76,7 +85,10 @@ def weakness(chain: Sequence[x509.Certificate]) -> NetError | None:
 
 
 def is_for(leaf: x509.Certificate, host: str) -> bool:
-    """Whether the certificate names this host or address (RFC 9525: by alternative names alone, a wildcard for one label)."""
+    """Tell whether the certificate is valid for this host name or IP address.
+
+    Follows RFC 9525: only subject alternative names count, and a wildcard stands for exactly one label.
+    """
     try:
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError):
@@ -96,10 +108,11 @@ def _matches(pattern: str, host: str) -> bool:
 
 
 def _lacks_a_link(chain: Sequence[x509.Certificate], roots: str) -> bool:
-    """Whether the last one presented was issued by an intermediate, which should have come along, and not by a stranger's root.
+    """Tell whether the server omitted an intermediate certificate, as opposed to using a root that is not trusted.
 
-    Who the issuer is stands in no field. It tells where to fetch it (caIssuers, which public authorities always write), or it
-    is of an organization whose root is trusted.
+    No field says directly whether the issuer of the last presented certificate is an intermediate. We assume that it is
+    if the certificate says where to download its issuer (caIssuers, which public authorities always set), or if a
+    trusted root belongs to the same organization.
     """
     if not chain or chain[-1].subject == chain[-1].issuer:
         return False
@@ -115,11 +128,12 @@ def _lacks_a_link(chain: Sequence[x509.Certificate], roots: str) -> bool:
 
 @lru_cache(maxsize=64)
 def _owners(roots: str) -> frozenset[str]:
+    """Return the organization names of the trusted roots (PEM; empty means the public ones)."""
     text = roots or Path(certifi.where()).read_text()
     owners = set()
     for block in text.split(_PEM_END)[:-1]:
         try:
-            with warnings.catch_warnings():  # some authorities of old have serial numbers that the RFC does not allow
+            with warnings.catch_warnings():  # some old roots have serial numbers that RFC 5280 does not allow
                 warnings.simplefilter("ignore", CryptographyDeprecationWarning)
                 certificate = x509.load_pem_x509_certificate(f"{block}{_PEM_END}\n".encode())
         except ValueError:
@@ -129,11 +143,13 @@ def _owners(roots: str) -> frozenset[str]:
 
 
 def _organization(name: x509.Name) -> str:
+    """Return the organization in a distinguished name, or an empty string."""
     found = name.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
     return str(found[0].value) if found else ""
 
 
 def _short(name: x509.Name) -> str:
+    """Return a short name for display: the common name, or the whole distinguished name if there is none."""
     common = name.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(common[0].value) if common else name.rfc4514_string()
 

@@ -1,4 +1,7 @@
-"""One DNS query to one name server, over UDP, TCP or TLS, guarded as every connection is."""
+"""Send one DNS query to one name server over UDP, TCP or TLS, subject to the address policy.
+
+Encoding and decoding is done by dnspython; this module does the transport.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from apps.net.tcp import TcpDialer
 
 Transport = Literal["udp", "tcp", "tls"]
 EDNS_PAYLOAD = 1_232
-"""Bytes of an answer over UDP that no network has to cut (https://dnsflagday.net/2020/)."""
+"""Largest UDP answer in bytes that we accept by EDNS; avoids IP fragmentation (https://dnsflagday.net/2020/)."""
 _RESEND_S = 1.0
 _BIGGEST = 65_535
 _SHORTEST = 12
@@ -39,7 +42,11 @@ _CODES = {"NXDOMAIN": "dns_nxdomain", "SERVFAIL": "dns_servfail", "REFUSED": "dn
 
 @dataclass(frozen=True)
 class Server:
-    """`host` empty: the name servers of this machine, which its operator chose and the guard does not judge."""
+    """A name server to query.
+
+    An empty `host` stands for the name servers of this machine (resolv.conf). Its operator chose them, so the address
+    policy does not apply to them.
+    """
 
     host: str
     port: int
@@ -48,15 +55,18 @@ class Server:
 
 @dataclass(frozen=True)
 class Reply:
+    """The answer to one query, still encoded."""
+
     wire: bytes
     server: str
-    """The address that answered; of this machine's own name servers none is told."""
+    """The address that answered; for this machine's own name servers, whose addresses are kept private, a fixed text.
+    """
     took_ms: float
-    """Of the answering server's exchange, connection included."""
+    """Duration of the exchange with the server that answered, including the connection."""
 
 
 class DnsClient:
-    """Asks name servers for one event loop."""
+    """Sends queries to name servers, for one event loop."""
 
     def __init__(self, policy: AddressPolicy, resolver: Resolver, dialer: TcpDialer, roots: str) -> None:
         self._policy = policy
@@ -65,9 +75,10 @@ class DnsClient:
         self._roots = roots
 
     async def ask(self, wire: bytes, server: Server, until: float) -> Reply:
-        """The answer to a query, an id that fits, nothing else looked at. Raises NetError.
+        """Send a query and return the reply; nothing in it is validated (see `read_answer`). Raises NetError.
 
-        Of this machine's name servers the next one is asked where one fails (SERVFAIL) or does not answer.
+        `until` is on the loop's clock. This machine's name servers are tried in turn: the next one is queried if one
+        does not answer or returns SERVFAIL, NOTIMP or REFUSED.
         """
         addresses = await self._addresses(server, until)
         failure: NetError | None = None
@@ -96,13 +107,13 @@ class DnsClient:
         raise failure or NetError("internal", "the probe worker knows no name server")
 
     async def addresses(self, host: str, family: Family, server: Server, until: float) -> list[str]:
-        """The addresses of a name as this server tells them, IPv4 first. Raises NetError with a `dns_*` code."""
+        """Return the addresses of `host` according to this server, IPv4 first. Raises NetError with a `dns_*` code."""
         wanted = {"auto": ("A", "AAAA"), "ipv4": ("A",), "ipv6": ("AAAA",)}[family]
         asking = [asyncio.ensure_future(self._records(host, kind, server, until)) for kind in wanted]
         try:
             done, waiting = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
             found = any(task.exception() is None and task.result() for task in done)
-            if waiting:  # a server that never answers for one family must not cost the other
+            if waiting:  # a query that is never answered for one family must not delay the other family's addresses
                 done |= (await asyncio.wait(waiting, timeout=_GRACE_S if found else None))[0]
         finally:
             for task in asking:
@@ -115,7 +126,7 @@ class DnsClient:
         raise failure or NetError("dns_empty", f"the name {host} has no address at {server.host}")
 
     async def _records(self, host: str, kind: str, server: Server, until: float) -> list[str]:
-        """Through aliases, also where the server tells them one by one."""
+        """Return the records of a name. Follows CNAMEs, also if the server returns one link of the chain per answer."""
         name, seen = dns.name.from_text(host), set[dns.name.Name]()
         while name not in seen and len(seen) < _MOST_LINKS:
             seen.add(name)
@@ -133,7 +144,11 @@ class DnsClient:
         raise NetError("dns_loop", f"the aliases of {host} lead back to {name}")
 
     async def _answer(self, name: dns.name.Name, kind: str, server: Server, until: float) -> dns.message.QueryMessage:
-        """What goes wrong with the server has DNS codes here: it is not the target."""
+        """Query one record type; repeat over TCP if the answer was truncated.
+
+        Connection failures are raised as NetError with `dns_*` codes, because they concern the name server and not the
+        target.
+        """
         query = dns.message.make_query(name, kind, use_edns=0, payload=EDNS_PAYLOAD)
         try:
             answer = read_answer(query, await self.ask(query.to_wire(), server, until))
@@ -147,6 +162,7 @@ class DnsClient:
             raise NetError("dns_truncated", f"the answer was cut short, and over TCP: {error.message}") from error
 
     async def _addresses(self, server: Server, until: float) -> Sequence[str]:
+        """Return the server's addresses to try, in order. Raises NetError `blocked_address`."""
         if not server.host:
             return self._resolver.resolv_conf.current().nameservers
         addresses = await self._resolver.resolve(server.host, "auto", until - asyncio.get_running_loop().time())
@@ -160,7 +176,7 @@ class DnsClient:
         stream = Stream(connection.sock, shown if shown == _OWN_SERVER else f"{shown}:{server.port}")
         try:
             if server.transport == "tls":
-                await stream.secure(server.host or address, Trust(self._roots), until)  # opportunistic (RFC 7858, 4.1)
+                await stream.secure(server.host or address, Trust(self._roots), until)  # unverified: RFC 7858, 4.1
             await stream.send(len(wire).to_bytes(2, "big") + wire, until)
             heard = b""
             while len(heard) < 2 or len(heard) < 2 + int.from_bytes(heard[:2], "big"):
@@ -179,7 +195,7 @@ class DnsClient:
 
 
 def read_answer(query: dns.message.Message, reply: Reply) -> dns.message.QueryMessage:
-    """The message, if it is an answer to this query. Raises NetError."""
+    """Decode a reply. Raises NetError `dns_malformed` unless it is a valid answer to this query."""
     try:
         answer = dns.message.from_wire(reply.wire)
     except (dns.exception.DNSException, ValueError) as error:
@@ -191,11 +207,12 @@ def read_answer(query: dns.message.Message, reply: Reply) -> dns.message.QueryMe
 
 
 def _rcode_of(wire: bytes) -> int:
+    """Return the response code from an encoded message without decoding the rest; 0 if it is too short."""
     return wire[3] & 0xF if len(wire) >= _SHORTEST else 0
 
 
 async def _by_udp(wire: bytes, address: str, port: int, until: float, shown: str) -> bytes:
-    """Sent again every second; what carries another id is not for us."""
+    """Exchange one query over UDP. The query is resent every second; answers with another message id are ignored."""
     loop = asyncio.get_running_loop()
     where = shown if shown == _OWN_SERVER else f"[{shown}]:{port}" if ":" in shown else f"{shown}:{port}"
     strangers = 0

@@ -1,10 +1,10 @@
-"""What can go wrong between us and a target, as values. The codes are those of the closed reason list."""
+"""Exceptions of this package. Their codes are those of the closed list in `apps.probes.reasons`."""
 
 from __future__ import annotations
 
 
 class NetError(Exception):
-    """A failed exchange. `code` is a reason code, `message` a sentence with the actual figures."""
+    """A failed network exchange. `code` is a reason code, `message` a sentence that gives the actual values."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -13,4 +13,4 @@ class NetError(Exception):
 
 
 class BadHostError(ValueError):
-    """A host that can never be looked up or connected to."""
+    """A host name or address that is invalid, so that it can neither be resolved nor connected to."""

@@ -1,4 +1,4 @@
-"""Failures of a connection under the names of the reason list: from errno, from libcurl and from what OpenSSL says through it."""
+"""Map connection failures (errno, libcurl error codes, OpenSSL errors reported by libcurl) to reason codes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from apps.net import chains
 from apps.net.errors import NetError
 
 NEXT_ADDRESS = frozenset({"connect_refused", "connect_timeout", "network_unreachable", "internal"})
+"""Codes after which the next address of the host is tried."""
 _UNREACHABLE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL})
+# CURLE_* codes: invalid HTTP or an unsupported protocol; faults of this worker; faults of the proxy.
 _PROTOCOL = frozenset({1, 8, 16, 61, 92, 95, 100})
 _OURS = frozenset({2, 3, 27, 43, 77})
 _PROXYS = frozenset({5, 7, 97})
@@ -22,19 +24,23 @@ _OK = 200
 
 @dataclass(frozen=True)
 class Transfer:
-    """What is known of a transfer that failed."""
+    """What is known about a failed transfer, for classifying and describing the failure."""
 
     where: str
+    """Address and port that was connected to."""
     is_tls: bool
     certificates: list[str]
     roots: str
     size: int
+    """Bytes of the body that were received, decompressed."""
     left_s: float
+    """The time limit of the whole transfer."""
     connect_s: float
+    """The time limit for connecting, including the TLS handshake."""
 
 
 def of_curl(curl: pycurl.Curl, failure: tuple[int, str], seen: Transfer) -> NetError:
-    """The reason behind a libcurl error code (https://curl.se/libcurl/c/libcurl-errors.html)."""
+    """Return the error for a libcurl error code and message (https://curl.se/libcurl/c/libcurl-errors.html)."""
     code, text = failure
     where = seen.where
     if code == pycurl.E_OPERATION_TIMEDOUT:
@@ -42,11 +48,11 @@ def of_curl(curl: pycurl.Curl, failure: tuple[int, str], seen: Transfer) -> NetE
     if code == pycurl.E_COULDNT_CONNECT:
         return connect_failure(curl.getinfo(pycurl.OS_ERRNO), where)
     if code == pycurl.E_PEER_FAILED_VERIFICATION:
-        # The host name is compared by libcurl, after OpenSSL has judged the chain.
+        # The host name is checked by libcurl after OpenSSL has verified the chain: not in SSL_VERIFYRESULT.
         verified = 62 if "subject name" in text else curl.getinfo(pycurl.SSL_VERIFYRESULT)
         return chains.judge(_loaded(seen.certificates), [verified], seen.roots) or NetError("tls_handshake", text)
     if code == pycurl.E_RECV_ERROR and curl.getinfo(pycurl.APPCONNECT_TIME) and "unexpected eof" in text.lower():
-        if curl.getinfo(pycurl.RESPONSE_CODE):  # it was killed: a server that is done says so (close_notify)
+        if curl.getinfo(pycurl.RESPONSE_CODE):  # a server that has sent everything closes TLS with close_notify
             return NetError("truncated_body", f"the connection broke after {seen.size} bytes of the body")
         return NetError("connection_closed", f"{where} closed the connection without an answer")
     if code == pycurl.E_SSL_CONNECT_ERROR or (code in (55, 56) and "SSL" in text):
@@ -54,7 +60,7 @@ def of_curl(curl: pycurl.Curl, failure: tuple[int, str], seen: Transfer) -> NetE
     if code in (pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR):
         if curl.getinfo(pycurl.OS_ERRNO) == errno.ECONNRESET or "reset" in text.lower():
             return NetError("connection_reset", f"{where} reset the connection")
-        if any(word in text for word in ("chunk", "Too large", "header")):  # libcurl's parsers answer with the same code
+        if any(word in text for word in ("chunk", "Too large", "header")):  # libcurl's HTTP parser uses the same code
             return NetError("protocol_error", f"the answer is not valid HTTP: {text}")
         return NetError("connection_closed", f"{where} closed the connection: {text}")
     if code == pycurl.E_GOT_NOTHING:
@@ -69,7 +75,10 @@ def of_curl(curl: pycurl.Curl, failure: tuple[int, str], seen: Transfer) -> NetE
 
 
 def of_proxy(curl: pycurl.Curl, failure: tuple[int, str], seen: Transfer, *, is_tunnelled: bool) -> NetError | None:
-    """What the proxy is to blame for: it cannot be reached, does not speak, or does not go where it is sent. Else None."""
+    """Return an error if the proxy caused the failure, else None.
+
+    That is the case if it cannot be reached, does not speak its protocol, or refuses to connect to the target.
+    """
     code, text = failure
     if code == pycurl.E_COULDNT_CONNECT and curl.getinfo(pycurl.OS_ERRNO):
         return NetError("proxy_failed", connect_failure(curl.getinfo(pycurl.OS_ERRNO), f"the proxy {seen.where}").message)
@@ -85,7 +94,7 @@ def of_proxy(curl: pycurl.Curl, failure: tuple[int, str], seen: Transfer, *, is_
 def _loaded(pems: list[str]) -> list[x509.Certificate]:
     try:
         return [x509.load_pem_x509_certificate(pem.encode()) for pem in pems]
-    except ValueError:  # OpenSSL's objection stands without them
+    except ValueError:  # the error is reported without details of the certificates
         return []
 
 
@@ -99,7 +108,10 @@ def _timed_out(curl: pycurl.Curl, seen: Transfer) -> NetError:
 
 
 def telling(before: NetError | None, now: NetError) -> NetError:
-    """Of two addresses' failures the one that says more: what a target did counts before a family that we cannot reach."""
+    """Return the more informative of two errors from different addresses of the same host.
+
+    The first error wins, unless it only says that this worker cannot reach that address (for example, no IPv6 route).
+    """
     return now if before is None or before.code in _SAYS_LITTLE else before
 
 
@@ -107,7 +119,7 @@ _SAYS_LITTLE = frozenset({"internal", "network_unreachable"})
 
 
 def connect_failure(number: int, where: str) -> NetError:
-    """The reason behind an errno of connect(2)."""
+    """Return the error for an errno of connect(2)."""
     if number in (errno.ENETUNREACH, errno.EADDRNOTAVAIL) and where.startswith("["):
         return NetError("internal", f"this probe worker has no IPv6 route, and {where} is an IPv6 address")
     if number == errno.ECONNREFUSED:

@@ -1,4 +1,4 @@
-"""The last gate: what libcurl is given for a connection, judged by the very address that it asks for."""
+"""libcurl's socket callback, which applies the address policy to every connection just before it is opened."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from apps.net.guard import AddressPolicy
 
 
 class GuardedSocket:
-    """What libcurl gets for a connection: a socket, if the very address that it asks for is permitted.
+    """A socket for libcurl, created after the address policy has permitted the address.
 
-    pycurl duplicates the descriptor, so ours is closed as soon as it lets go of this object.
+    pycurl duplicates the file descriptor, so ours is closed as soon as pycurl releases this object.
     """
 
     def __init__(self, family: int, kind: int, protocol: int) -> None:
@@ -31,7 +31,10 @@ SocketAddress = tuple[int, int, int, tuple[str | bytes, int]]
 
 
 def socket_opener(policy: AddressPolicy, blocked: list[str]) -> Callable[[int, SocketAddress], GuardedSocket | int]:
-    """For OPENSOCKETFUNCTION: the last gate. A refused address is noted in `blocked`."""
+    """Return a callback for OPENSOCKETFUNCTION that refuses addresses which the policy does not permit.
+
+    Refused addresses are appended to `blocked`, because libcurl itself reports only a failed connection.
+    """
 
     def opened(_purpose: int, address: SocketAddress) -> GuardedSocket | int:
         host = address[3][0]

@@ -1,4 +1,7 @@
-"""Which addresses may be connected to. Judged on the literal address at connect time, so a name cannot be rebound."""
+"""The address policy, and the normalization of hosts and URLs.
+
+The policy is applied to the literal address at connect time, so that DNS rebinding cannot circumvent it.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +18,19 @@ from apps.net.errors import BadHostError
 from apps.net.special_addresses import Address, Network, Reach, embedded_ipv4, reach_of
 
 REFUSED = "an address that this deployment does not probe"
-"""How a refusal is told: which address a name of somebody else's network leads to is not the tenant's to learn."""
+"""Text for a refused address. It does not contain the address, which may belong to somebody else's internal network."""
 _MEMO_LIMIT = 50_000
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
-# What inet_aton(3) accepts beyond dotted quads (2130706433, 0x7f.1, 0177.0.0.1, 127.1): an address in disguise.
+# Obfuscated IPv4 addresses: what inet_aton(3) accepts beyond dotted quads (2130706433, 0x7f.1, 0177.0.0.1, 127.1).
 _DISGUISED = re.compile(r"(0x[0-9a-f]*|\d+)(\.(0x[0-9a-f]*|\d+))*\.?", re.ASCII)
 
 
 @dataclass(frozen=True)
 class AddressPolicy:
-    """Public addresses are permitted; private, loopback and link-local ones only with `private`.
+    """Which addresses may be connected to: public ones, and with `private` also private, loopback and link-local ones.
 
-    `deny` wins over `allow`, `allow` over everything else. Multicast, unspecified and reserved addresses are never permitted:
-    `0.0.0.0` would reach this very host.
+    `deny` takes precedence over `allow`, and `allow` over everything else. Multicast, unspecified and reserved
+    addresses are refused unless `allow` contains them: `0.0.0.0` would reach this host.
     """
 
     private: bool = False
@@ -37,11 +40,11 @@ class AddressPolicy:
 
     @classmethod
     def parse(cls, *, private: bool, allow: str = "", deny: str = "") -> AddressPolicy:
-        """Networks as comma-separated CIDR. Raises ValueError for one that is malformed."""
+        """Build a policy from comma-separated networks in CIDR notation. Raises ValueError for a malformed one."""
         return cls(private, _networks(allow), _networks(deny))
 
     def permits(self, literal: str) -> bool:
-        """Whether a connection to this literal address may be opened."""
+        """Tell whether a connection to this literal address may be opened."""
         known = self._memo.get(literal)
         if known is None:
             if len(self._memo) >= _MEMO_LIMIT:
@@ -69,13 +72,13 @@ def _networks(text: str) -> tuple[Network, ...]:
 
 _SAFE = "%/:?#[]@!$&'()*+,;=~"
 _LONGEST_KEPT, _LONGEST_HOST = 500, 1_000
-"""Characters: what redirects name is not ours to keep at any length."""
+"""In characters. Longer URLs are not cached (targets choose those of redirects); longer hosts are refused."""
 
 
 def sendable(url: str) -> str:
-    """The URL in ASCII: the host canonical, path and query percent-encoded (RFC 3986), no fragment.
+    """Return the URL as it is sent, in ASCII: canonical host, percent-encoded path and query (RFC 3986), no fragment.
 
-    Raises BadHostError; ValueError when it is no URL at all.
+    Raises BadHostError for an invalid host and ValueError for an invalid URL.
     """
     return _kept_sendable(url) if len(url) <= _LONGEST_KEPT else _sendable(url)
 
@@ -94,7 +97,7 @@ _kept_sendable = lru_cache(maxsize=20_000)(_sendable)
 
 @lru_cache(maxsize=20_000)
 def literal(host: str) -> str | None:
-    """The canonical form of a literal address, or None for a name."""
+    """Return the canonical form of a literal IP address, or None if `host` is a name."""
     try:
         return str(ipaddress.ip_address(host.strip("[]")))
     except ValueError:
@@ -103,9 +106,9 @@ def literal(host: str) -> str | None:
 
 @lru_cache(maxsize=20_000)
 def canonical_host(host: str) -> str:
-    """The host as it is looked up: a literal address, or a lower-case ASCII name without a trailing dot.
+    """Return the host in canonical form: an IP address, or a lower-case ASCII name without a trailing dot.
 
-    Raises BadHostError for names that no resolver could answer and for addresses in disguise (`0x7f.1`, `2130706433`).
+    Raises BadHostError for invalid names and for obfuscated addresses (`0x7f.1`, `2130706433`).
     """
     if len(host) > _LONGEST_HOST:
         raise BadHostError("the host is longer than a name may be")
@@ -122,7 +125,10 @@ def canonical_host(host: str) -> str:
 
 
 def _ascii_name(host: str) -> str:
-    """By IDNA 2008 after UTS 46, non-transitional, as browsers do it: `faß.de` is not `fass.de`. Raises BadHostError."""
+    """Convert a name to ASCII as browsers do: UTS 46 mapping, non-transitional, then IDNA 2008. Raises BadHostError.
+
+    Non-transitional means that `faß.de` is not turned into `fass.de`.
+    """
     try:
         mapped = idna.uts46_remap(host, std3_rules=False, transitional=False)
         return ".".join(_ascii_label(label) for label in mapped.split("."))
@@ -131,7 +137,7 @@ def _ascii_name(host: str) -> str:
 
 
 def _ascii_label(label: str) -> str:
-    """Symbols (emoji) are not among what IDNA 2008 registers, and are looked up all the same."""
+    """Convert one label to ASCII. Emoji are accepted although IDNA 2008 excludes them, because such domains exist."""
     if label.isascii():
         return label.lower()
     try:

@@ -1,8 +1,8 @@
-"""One HTTP exchange on a fresh, guarded connection, through libcurl.
+"""One HTTP exchange on a new connection through libcurl, subject to the address policy.
 
-We resolve and judge the addresses; libcurl is given a literal (`CONNECT_TO`) and asks us once more for every socket
-(`OPENSOCKETFUNCTION`). Redirects are the caller's: each hop is an exchange of its own. libcurl parses the CA bundle once per
-multi handle and file, so there is one multi per file.
+We resolve the host and check its addresses; libcurl is given a literal address (`CONNECT_TO`) and its socket callback
+(`OPENSOCKETFUNCTION`) checks the address again. Redirects are not followed here: the caller makes an exchange for each
+hop. libcurl caches the parsed CA bundle per multi handle and file, so there is one multi handle per CA file.
 """
 
 from __future__ import annotations
@@ -27,64 +27,71 @@ from apps.net.request import Proxy, Request, configure
 from apps.net.resolver import Family, Resolver
 from apps.net.unpack import Unpacker
 
-MIN_CURL = (8, 23)  # older ones join a hung resolver thread inside the loop
+MIN_CURL = (8, 23)  # older versions block the event loop by waiting for a hung resolver thread
 _PROXY_ASKS = 407
 _SHARES = 2
+"""While further addresses remain, one may use at most 1/2 of the remaining time to connect."""
 _HELD_BYTES = 256_000_000
+"""Limit for the bodies that all concurrent transfers of one engine keep in memory."""
 
 
 @dataclass
 class Response:
-    """What was seen, also when it ended badly: `error` then says how."""
+    """What was received of one exchange, including one that failed; `error` then says why."""
 
     url: str
     address: str = ""
-    """That we connected to: the host's, or the proxy's."""
+    """The address that was connected to: of the host, or of the proxy."""
     status: int = 0
     http_version: str = ""
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes = b""
+    """The first `Request.keep_bytes` bytes of the decompressed body."""
     size: int = 0
+    """Bytes of the decompressed body that were read."""
     is_capped: bool = False
+    """Whether the body is larger than `Request.max_bytes`; reading stopped there."""
     phases_ms: dict[str, float] = field(default_factory=dict)
     certificates: list[str] = field(default_factory=list)
-    """The presented chain as PEM, the leaf first; filled also when verification failed."""
+    """The presented chain as PEM, leaf first; also filled if verification failed."""
     error: NetError | None = None
 
     location: str = ""
-    """Where a redirect leads, its bytes beyond ASCII percent-encoded as they came."""
+    """The Location header; bytes beyond ASCII are percent-encoded unchanged."""
     cookies: tuple[str, ...] = ()
-    """What is to be sent with a following request, in libcurl's own format."""
+    """libcurl's cookie jar after this exchange, in libcurl's own format, for a subsequent request."""
 
     def header(self, name: str) -> str | None:
-        """The first header of that name (case-insensitive)."""
+        """Return the first header of that name (case-insensitive), or None."""
         return next(iter(self.header_values(name)), None)
 
     def header_values(self, name: str) -> tuple[str, ...]:
-        """The values of every header of that name (case-insensitive), in their order."""
+        """Return the values of all headers of that name (case-insensitive), in order of appearance."""
         wanted = name.lower()
         return tuple(value for key, value in self.headers if key.lower() == wanted)
 
 
 @dataclass
 class _Intake:
-    """What libcurl's callbacks fill while a transfer runs."""
+    """The data that libcurl's callbacks collect during one transfer."""
 
     request: Request
     held: Counter[str]
-    """Bytes of bodies that the whole engine keeps."""
+    """Counter shared by the whole engine: its `bytes` are the bodies in memory."""
     lines: list[bytes] = field(default_factory=list)
+    """Header lines of the current response."""
     is_whole: bool = False
-    """The head of the answer came to its end."""
+    """Whether all headers of the response were received."""
     body: bytearray = field(default_factory=bytearray)
     size: int = 0
     is_refused: bool = False
+    """Whether the engine's limit for bodies in memory was exceeded."""
     unpacker: Unpacker | None = None
     error: NetError | None = None
     blocked: list[str] = field(default_factory=list)
 
     def on_header(self, line: bytes) -> None:
-        if line.startswith(b"HTTP/"):  # the final answer follows after 1xx ones
+        if line.startswith(b"HTTP/"):  # a new response: the final one follows any 1xx responses
             self.lines.clear()
             self.is_whole = False
         self.is_whole = self.is_whole or line in (b"\r\n", b"\n")
@@ -117,14 +124,15 @@ class _Intake:
 
 @dataclass(frozen=True)
 class _Route:
-    """The addresses to connect to, in turn, and the host's own where it is pinned behind a proxy."""
+    """The addresses to connect to, in order, and behind a proxy possibly the address that it must connect to."""
 
     addresses: Sequence[str]
     behind: str = ""
+    """Address of the target behind a proxy; empty without a proxy, or if the proxy resolves the name."""
 
 
 class HttpEngine:
-    """All exchanges of one event loop. Close it before the loop ends."""
+    """Performs all HTTP exchanges of one event loop. Must be closed before the loop ends."""
 
     def __init__(self, policy: AddressPolicy, resolver: Resolver, dns: DnsClient, ca_file: str = "") -> None:
         version = tuple(int(part) for part in pycurl.version_info()[1].split(".")[:2])
@@ -140,7 +148,10 @@ class HttpEngine:
         self._held: Counter[str] = Counter()
 
     async def exchange(self, request: Request, until: float) -> Response:
-        """Send one request and read its answer; `until` is on the loop's clock. Never raises for what the target does."""
+        """Send one request and read the response; `until` is on the loop's clock.
+
+        Failures are reported in `Response.error`; nothing that the target does raises an exception.
+        """
         loop = asyncio.get_running_loop()
         url = urlsplit(request.url)
         response = Response(request.url)
@@ -156,7 +167,8 @@ class HttpEngine:
         for tried, address in enumerate(route.addresses, start=1):
             response = Response(request.url, address)
             left = until - loop.time()
-            # A black hole must leave time for the addresses behind it; a slow TLS handshake counts in, and needs its own.
+            # An address that drops packets must leave time for the next ones. The limit includes the TLS handshake,
+            # which may be slow, so the time is halved and not divided among all remaining addresses.
             connect_s = left / min(_SHARES, len(route.addresses) - tried + 1)
             await self._transfer(request, url, response, route.behind, left, connect_s)
             response.phases_ms = {"dns": dns_ms, **response.phases_ms}
@@ -174,7 +186,11 @@ class HttpEngine:
             self._free.pop().close()
 
     async def _route(self, request: Request, host: str, until: float) -> _Route:
-        """Raises NetError. Where addresses are refused at all, the one behind a proxy is ours to say, too."""
+        """Resolve the target and any proxy, and apply the address policy. Raises NetError.
+
+        Behind a proxy we resolve and pin the target's address, too, because the policy must hold there. Only where
+        private addresses are permitted and no name server is set does the proxy resolve the name.
+        """
         proxy = request.proxy
         if proxy is None:
             return _Route(await self._guarded(host, request.family, request.nameserver, until))
@@ -185,16 +201,17 @@ class HttpEngine:
                 raise
             raise NetError("proxy_failed", f"the proxy {proxy.host}: {error.message}") from error
         if self._policy.private and request.nameserver is None and literal(host) is None:
-            return _Route(addresses)  # a name that only the proxy may know
+            return _Route(addresses)  # the proxy resolves the name, which may be known only there
         return _Route(addresses, (await self._guarded(host, request.family, request.nameserver, until))[0])
 
     async def _guarded(self, host: str, family: Family, server: Server | None, until: float) -> Sequence[str]:
+        """Return the addresses of `host`. Raises NetError, also if the policy refuses any of them."""
         if server is None or literal(host) is not None:
             addresses: Sequence[str] = await self._resolver.resolve(host, family, until - asyncio.get_running_loop().time())
         else:
             addresses = await self._dns.addresses(host, family, server, until)
         refused = [address for address in addresses if not self._policy.permits(address)]
-        if refused:  # one refused address refuses the name: the next answer might hold only that one
+        if refused:  # one is enough: the next DNS answer might contain only the refused address
             raise NetError("blocked_address", f"{host} leads to {REFUSED}")
         return addresses
 
@@ -208,10 +225,11 @@ class HttpEngine:
     async def _transfer(
         self, request: Request, url: SplitResult, response: Response, behind: str, left_s: float, connect_s: float
     ) -> None:
+        """Perform the transfer with one address and fill `response`."""
         if left_s <= 0:
             response.error = NetError("connect_timeout", "the time was up before a connection was tried")
             return
-        # libcurl keeps a parsed file with its multi handle, and a text never.
+        # libcurl caches a parsed CA file in the multi handle, but never a CA text: those requests share one handle.
         cached = "" if request.trust.roots else self._ca_file
         multi = self._multis.get(cached)
         if multi is None:
@@ -231,7 +249,7 @@ class HttpEngine:
             failure = (error.args[0], error.args[1])
         finally:
             self._held["bytes"] -= len(intake.body)
-        # A cancelled transfer leaves above, and its handle goes with it.
+        # If the transfer is cancelled this is not reached, and the handle is discarded instead of being reused.
         _read(curl, url, intake, response)
         if intake.blocked:
             response.error = NetError("blocked_address", f"the connection went to {REFUSED}")
@@ -261,9 +279,10 @@ class HttpEngine:
 def _of_route(
     curl: pycurl.Curl, failure: tuple[int, str], seen: Transfer, url: SplitResult, proxy: Proxy | None, behind: str
 ) -> NetError | None:
+    """Return an error if the proxy of the request caused the failure, else None."""
     if proxy is None:
         return None
-    is_literal = literal(url.hostname or "") is not None  # libcurl asks for such a one by an absolute URL
+    is_literal = literal(url.hostname or "") is not None  # libcurl requests these by absolute URL
     is_tunnelled = proxy.scheme == "http" and (seen.is_tls or (bool(behind) and not is_literal))
     return of_proxy(curl, failure, seen, is_tunnelled=is_tunnelled)
 
@@ -304,7 +323,7 @@ def _read(curl: pycurl.Curl, url: SplitResult, intake: _Intake, response: Respon
 
 
 def _text(value: bytes) -> str:
-    """A header's value: UTF-8 where it is, as servers send it in Location; else Latin-1 (RFC 9110, 5.5)."""
+    """Decode a header value: as UTF-8 if valid, as in many Location headers, else as Latin-1 (RFC 9110, 5.5)."""
     try:
         return value.decode()
     except UnicodeDecodeError:

@@ -1,8 +1,9 @@
-"""Echo requests (RFC 792, RFC 4443) to one address, and what came back.
+"""Send ICMP echo requests (RFC 792, RFC 4443) to one address and measure the replies.
 
-icmplib carries packets and sockets: datagram sockets where the machine lets its groups have them (`net.ipv4.ping_group_range`),
-else raw ones, which need a privilege. Ours is what is around it: the guard, errors of routers by Linux' error queue, deadlines,
-and that a reply is known by a token that nobody can guess: icmplib knows replies by number, which a stranger's may have.
+icmplib provides packets and sockets: unprivileged datagram sockets where the machine permits them
+(`net.ipv4.ping_group_range`), else raw sockets, which require a privilege. This module adds the address policy,
+deadlines, ICMP errors from the Linux error queue, and a random token in each payload to match replies: icmplib matches
+by sequence number, which packets of other programs may share.
 """
 
 from __future__ import annotations
@@ -25,44 +26,49 @@ from apps.net.resolver import Family, Resolver
 
 _TOKEN_BYTES = 8
 LEAST_SIZE = _TOKEN_BYTES
+"""Smallest payload in bytes: it must hold the token."""
 _IP_RECVERR, _IPV6_RECVERR = 11, 25  # linux/in.h, linux/in6.h
 _BIGGEST = 65_536
 _MOST_ERRORS = 100
-"""Of one run: a socket that only fails is not read for ever."""
+"""Per run: limits how often a socket that only returns errors is read."""
 
 
 @dataclass(frozen=True)
 class Echoes:
-    """What came back of the requests, in the order of their sending."""
+    """The results of one run, in the order in which the requests were sent."""
 
     address: str
     dns_ms: float
     rtts_ms: Sequence[float | None]
-    """None: lost, or later than was waited for."""
+    """Round-trip times; None if the reply was lost or came after the timeout of the packet."""
 
 
 @dataclass
 class _Flight:
-    """Requests on their way."""
+    """The requests of one run and the replies received so far."""
 
     tokens: dict[bytes, int] = field(default_factory=dict)
+    """Payload token to number, for requests that have not been answered."""
     sent_at: list[float] = field(default_factory=list)
     rtts_ms: list[float | None] = field(default_factory=list)
     refusal: OSError | None = None
+    """The first error that the kernel reported."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set whenever a reply or an error arrives."""
 
     @property
     def is_over(self) -> bool:
-        """Nothing is missing any more, or there is no way at all."""
+        """Whether all replies have arrived, or an error was reported and there is no reply."""
         return None not in self.rtts_ms or (self.refusal is not None and not any(self.rtts_ms))
 
     def refuse(self, error: OSError) -> None:
+        """Record an error; the first one is kept."""
         self.refusal = self.refusal or error
         self.news.set()
 
 
 class Pinger:
-    """Sends echo requests for one event loop."""
+    """Sends echo requests, for one event loop."""
 
     def __init__(self, policy: AddressPolicy, resolver: Resolver) -> None:
         self._policy = policy
@@ -71,9 +77,9 @@ class Pinger:
     async def ping(
         self, host: str, family: Family, until: float, *, count: int, interval_s: float, size: int, wait_s: float
     ) -> Echoes:
-        """`count` requests, each waited for so long and never beyond `until` (the loop's clock). Raises NetError.
+        """Send `count` requests and wait up to `wait_s` for each reply, but not beyond `until` (the loop's clock).
 
-        An error that a router or this machine reports is raised only when nothing came back.
+        Raises NetError. An ICMP error from a router or an error of this machine is raised only if no reply arrived.
         """
         loop = asyncio.get_running_loop()
         started = loop.time()
@@ -107,7 +113,10 @@ class Pinger:
 
 
 def open_icmp_socket(address: str) -> ICMPSocket:
-    """Not blocking, its errors told by the kernel. Raises NetError `internal` where this machine lets us send none."""
+    """Open a non-blocking ICMP socket that receives errors from the kernel's error queue.
+
+    Raises NetError; `internal` if this machine does not permit sending ICMP.
+    """
     kind = ICMPv6Socket if ":" in address else ICMPv4Socket
     for is_privileged in (False, True):
         try:
@@ -129,7 +138,7 @@ def open_icmp_socket(address: str) -> ICMPSocket:
 
 
 def _number_of(error: ICMPSocketError) -> int:
-    """icmplib keeps the errno of what it met in the context alone."""
+    """Return the errno behind an icmplib error, which keeps it only in `__context__`; 0 if unknown."""
     return (error.__context__.errno or 0) if isinstance(error.__context__, OSError) else 0
 
 
@@ -148,13 +157,13 @@ def _send(icmp: ICMPSocket, address: str, number: int, size: int, flight: _Fligh
     request = ICMPRequest(address, os.getpid() & 0xFFFF, number, payload=token.ljust(size, b"\x55"))
     try:
         icmp.send(request)
-    except ICMPSocketError as error:  # a full queue loses a packet; the rest is told if nothing comes back
+    except ICMPSocketError as error:  # counts as a lost packet; raised only if no reply arrives
         cause = error.__context__
         flight.refuse(cause if isinstance(cause, OSError) else OSError(errno.EACCES, str(error)))
 
 
 async def _listen(sock: socket.socket, flight: _Flight) -> None:
-    """Take answers as they come. Another's packets, and repeated ones, are not ours."""
+    """Receive replies until cancelled. Packets of other programs and duplicate replies are ignored."""
     loop = asyncio.get_running_loop()
     errors = 0
     while errors < _MOST_ERRORS:
@@ -172,12 +181,13 @@ async def _listen(sock: socket.socket, flight: _Flight) -> None:
 
 
 def token_of(packet: bytes, *, is_raw: bool) -> bytes:
-    """Of an echo reply; nothing of any other packet. A raw IPv4 socket shows the IP header, too."""
+    """Return the token in an echo reply; empty for any other packet. Raw IPv4 sockets include the IP header."""
     start = (packet[0] & 0xF) * 4 if is_raw and packet and packet[0] >> 4 == 4 else 0
     return packet[start + 8 : start + 8 + _TOKEN_BYTES] if packet[start : start + 2] in (b"\x00\x00", b"\x81\x00") else b""
 
 
 async def _until_over(flight: _Flight, until: float) -> None:
+    """Wait until the run is over, but not beyond `until`."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout_at(until):
             while not flight.is_over:
@@ -186,6 +196,7 @@ async def _until_over(flight: _Flight, until: float) -> None:
 
 
 def _refused(error: OSError, address: str) -> NetError:
+    """Return the error for an errno of sending or receiving ICMP."""
     if error.errno in (errno.EHOSTUNREACH, errno.ECONNREFUSED, errno.EHOSTDOWN):
         return NetError("icmp_unreachable", f"on the way to {address}: {error.strerror}")
     if error.errno in (errno.EPERM, errno.EACCES):

@@ -1,7 +1,7 @@
-"""Drives libcurl's transfers from an event loop: one selector for all their sockets, one timer, answers in batches.
+"""Drive libcurl transfers from an asyncio event loop, with one selector and one timer for all of them.
 
-pycurl's own driver registers every socket with the loop, and sets a timer for every word of libcurl; in a probe worker that was
-a third of what a run costs.
+pycurl's own driver registers every socket with the event loop and sets a timer on every callback, which costs more CPU
+per transfer (ARCHITECTURE.md, Decisions).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _READY = {
 
 
 class Multi:
-    """The transfers of one event loop. Close it before the loop ends."""
+    """One libcurl multi handle and its transfers, for one event loop. Must be closed before the loop ends."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -35,19 +35,19 @@ class Multi:
         self._loop.add_reader(self._sockets.fileno(), self._on_ready)
         self._timer: asyncio.TimerHandle | None = None
         self._due = self._set_for = _NEVER
-        """When libcurl wants to be asked next; the timer may be set for earlier, never for later."""
+        """When libcurl next wants to be called, and when the timer fires (possibly earlier, never later)."""
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
 
     async def perform(self, curl: pycurl.Curl) -> None:
-        """Until the transfer is over; the handle is free again then, however it ended. Raises pycurl.error."""
+        """Run a transfer to its end. Raises pycurl.error. Afterwards the handle may be reused, whatever the result."""
         self._multi.add_handle(curl)
         future = self._pending[curl] = self._loop.create_future()
         try:
             await future
         finally:
-            if self._pending.pop(curl, None) is not None:  # nobody waits for it any more
+            if self._pending.pop(curl, None) is not None:  # the waiting task was cancelled
                 self._multi.remove_handle(curl)
 
     def close(self) -> None:
@@ -62,7 +62,7 @@ class Multi:
         if self._timer is not None:
             self._timer.cancel()
 
-    # --- what libcurl asks for
+    # --- callbacks of libcurl
 
     def _on_socket(self, what: int, fd: int, _multi: Any, _data: Any) -> None:
         events = _EVENTS.get(what, 0)
@@ -81,7 +81,7 @@ class Multi:
         if self._due < self._set_for:
             self._set_timer()
 
-    # --- what happens
+    # --- callbacks of the event loop
 
     def _set_timer(self) -> None:
         if self._timer is not None:
@@ -106,12 +106,12 @@ class Multi:
     def _act(self, fd: int, events: int) -> None:
         try:
             self._multi.socket_action(fd, events)
-        except pycurl.error as error:  # it is the whole handle's: none of its transfers can be trusted to end
+        except pycurl.error as error:  # concerns the whole multi handle: its transfers might never end
             for curl in list(self._pending):
                 self._end(curl, RuntimeError(f"libcurl's multi handle failed: {error}"))
 
     def _finish(self) -> None:
-        """Wake those whose transfers are over."""
+        """Complete the futures of all finished transfers."""
         more = 1
         while more:
             more, well, failed = self._multi.info_read()
@@ -123,7 +123,7 @@ class Multi:
     def _end(self, curl: pycurl.Curl, error: Exception | None) -> None:
         future = self._pending.pop(curl)
         self._multi.remove_handle(curl)
-        if future.done():  # it was given up in this very turn of the loop
+        if future.done():  # cancelled in the same iteration of the event loop
             return
         if error is None:
             future.set_result(None)

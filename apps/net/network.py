@@ -1,4 +1,4 @@
-"""The ways to the network that a probe is given, made together and closed together."""
+"""The network clients that a probe is given, created and closed together."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from apps.net.tcp import TcpDialer
 
 
 class Network:
-    """One event loop's doors to the outside, all behind one address policy."""
+    """The network clients of one event loop, which share one address policy and one resolver."""
 
     def __init__(self, policy: AddressPolicy, *, resolver: Resolver | None = None, ca_file: str = "") -> None:
         self._resolver = resolver or Resolver()
         self.policy = policy
         self.roots = Path(ca_file).read_text() if ca_file else ""
-        """The worker's own certificate authorities as PEM; empty: the public ones."""
+        """The worker's own certificate authorities as PEM; empty means the public ones."""
         self.tcp = TcpDialer(policy, self._resolver)
         self.icmp = Pinger(policy, self._resolver)
         self.dns = DnsClient(policy, self._resolver, self.tcp, self.roots)

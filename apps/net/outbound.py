@@ -1,9 +1,7 @@
-"""Guarded calls to URLs that tenants gave us (webhooks), for callers without an event loop.
+"""Blocking HTTP requests to URLs given by tenants (webhooks), subject to the address policy.
 
-User name and password of a URL are sent as Basic authentication.
-
-libcurl resolves here (a call at a time needs no resolver of its own); the guard sees the very address of every socket, so a
-name cannot be rebound. Redirects are not followed.
+Credentials in the URL are sent as Basic authentication. libcurl resolves the name itself; because the policy is applied
+to the address of each socket, DNS rebinding cannot circumvent it. Redirects are not followed.
 """
 
 from __future__ import annotations
@@ -25,14 +23,16 @@ _ANSWER_CAP = 65_536
 
 @dataclass
 class Answer:
+    """The response to a request; `status` is 0 if there was none."""
+
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
-    """Names in lower case; the last of a name wins."""
+    """Names are in lower case; of repeated headers the last one is kept."""
     body: bytes = b""
 
 
 def post(url: str, *, body: bytes, headers: dict[str, str], timeout_s: float, policy: AddressPolicy, ca_file: str = "") -> Answer:
-    """POST `body` and read the answer. Raises NetError when no answer came."""
+    """POST `body` and return the response, its body cut at 64 KiB. Raises NetError if there was no response."""
     answer = Answer()
     chunks: list[bytes] = []
     blocked: list[str] = []
@@ -70,7 +70,7 @@ def post(url: str, *, body: bytes, headers: dict[str, str], timeout_s: float, po
         status = curl.getinfo(pycurl.RESPONSE_CODE)
         if blocked:
             raise NetError("blocked_address", "the host leads to an address that this deployment does not call") from error
-        if not (status and error.args[0] == pycurl.E_WRITE_ERROR):  # an endless answer is still an answer
+        if not (status and error.args[0] == pycurl.E_WRITE_ERROR):  # the body was cut at the limit: still a response
             raise NetError("connect_refused" if error.args[0] == 7 else "connection_closed", error.args[1]) from error
     else:
         status = curl.getinfo(pycurl.RESPONSE_CODE)

@@ -1,4 +1,8 @@
-"""What is asked of an HTTP server, and how it is put to libcurl: a literal address, nothing of the environment, nothing kept."""
+"""HTTP requests as values, and their translation into libcurl options.
+
+The connection goes to a literal address; environment variables (proxies) are ignored, and no connection, TLS session or
+cookie is kept between requests.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ USER_AGENT = "GoUpTime/1"
 
 @dataclass(frozen=True)
 class Proxy:
-    """Where requests go instead; `host` is canonical."""
+    """A proxy for requests; `host` is canonical."""
 
     scheme: Literal["http", "socks5"]
     host: str
@@ -31,6 +35,8 @@ class Proxy:
 
 @dataclass(frozen=True)
 class Request:
+    """One HTTP request and how to send it."""
+
     url: str
     method: str = "GET"
     headers: tuple[tuple[str, str], ...] = ()
@@ -38,18 +44,18 @@ class Request:
     login: tuple[str, str, str] | None = None
     """(`basic` or `digest`, user name, password)."""
     http_version: str = "auto"
-    """`1.1` offers nothing newer."""
+    """`1.1` disables HTTP/2; any other value negotiates it for https."""
     verify_tls: bool = True
     family: Family = "auto"
     keep_bytes: int = 65_536
-    """Of the decoded body, what is kept; up to `max_bytes` is read."""
+    """Bytes of the decompressed body to keep; up to `max_bytes` are read."""
     max_bytes: int = 1 << 20
     trust: Trust = PUBLIC
     proxy: Proxy | None = None
     nameserver: Server | None = None
-    """Asked for the host instead of this machine's."""
+    """Resolves the host instead of this machine's name servers."""
     cookies: tuple[str, ...] = ()
-    """What the hops before have set, in libcurl's own format; each goes where RFC 6265 lets it go."""
+    """Cookies set by previous hops, in libcurl's own format; libcurl applies RFC 6265."""
 
 
 def _bracketed(address: str) -> str:
@@ -57,7 +63,7 @@ def _bracketed(address: str) -> str:
 
 
 def _configure_route(curl: pycurl.Curl, request: Request, url: SplitResult, address: str, behind: str) -> None:
-    """To a literal address, whatever is between; nothing of what the environment says of proxies."""
+    """Set the literal address to connect to and the proxy, ignoring the environment's proxy variables."""
     proxy, target = request.proxy, address if request.proxy is None else behind
     if target:
         port = url.port or (443 if url.scheme == "https" else 80)
@@ -74,6 +80,7 @@ def _configure_route(curl: pycurl.Curl, request: Request, url: SplitResult, addr
 
 
 def configure(curl: pycurl.Curl, request: Request, url: SplitResult, address: str, behind: str, ca_file: str) -> None:
+    """Set all options for a request to `address`; `behind` is the target's address if `address` is that of a proxy."""
     put = curl.setopt
     put(pycurl.URL, sendable(request.url))
     _configure_route(curl, request, url, address, behind)
@@ -82,7 +89,7 @@ def configure(curl: pycurl.Curl, request: Request, url: SplitResult, address: st
     put(pycurl.FRESH_CONNECT, 1)
     put(pycurl.FORBID_REUSE, 1)
     put(pycurl.SSL_SESSIONID_CACHE, 0)
-    put(pycurl.COOKIEFILE, "")  # no file: it turns libcurl's cookie engine on
+    put(pycurl.COOKIEFILE, "")  # an empty name enables libcurl's cookie engine without a file
     for cookie in request.cookies:
         put(pycurl.COOKIELIST, cookie)
     put(pycurl.USERAGENT, USER_AGENT)
@@ -109,7 +116,7 @@ def configure(curl: pycurl.Curl, request: Request, url: SplitResult, address: st
         if request.trust.roots:
             put(pycurl.CAINFO_BLOB, request.trust.roots.encode())
         else:
-            put(pycurl.CAINFO, os.fsencode(ca_file))  # a path may hold what ASCII does not
+            put(pycurl.CAINFO, os.fsencode(ca_file))  # the path may contain non-ASCII characters
         if request.trust.certificate:
             put(pycurl.SSLCERT_BLOB, request.trust.certificate.encode())
             put(pycurl.SSLKEY_BLOB, request.trust.key.encode())
@@ -120,5 +127,6 @@ def configure(curl: pycurl.Curl, request: Request, url: SplitResult, address: st
         put(pycurl.OPT_CERTINFO, 1)
 
 
-# curl would add a form's content type, and wait for "100 Continue" before larger bodies.
+# Headers without a value suppress those that libcurl adds: a form's content type, and "Expect: 100-continue" before
+# larger bodies.
 _QUIET_POST = (("content-type", "Content-Type:"), ("expect", "Expect:"))

@@ -1,4 +1,4 @@
-"""What /etc/resolv.conf says: name servers, search list and `ndots`, as other programs of this machine follow them."""
+"""Parse /etc/resolv.conf: name servers, search list and `ndots`, interpreted like the C library does."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ _MAX_SERVERS, _MAX_SEARCHED, _MAX_NDOTS = 3, 32, 15
 
 @dataclass(frozen=True)
 class ResolvConf:
-    """See resolv.conf(5)."""
+    """The settings of a resolver; see resolv.conf(5)."""
 
     nameservers: tuple[str, ...] = ()
     search: tuple[str, ...] = ()
     ndots: int = 1
 
     def candidates(self, name: str) -> Sequence[str]:
-        """The names to ask for, in their order, when a person writes `name`."""
+        """Return the names to look up for `name`, in order, by the rules of `ndots` and the search list."""
         searched = [f"{name}.{domain}" for domain in self.search]
         return [name, *searched] if name.count(".") >= self.ndots else [*searched, name]
 
 
 def parse_resolv_conf(text: str) -> ResolvConf:
-    """What cannot be read is left out, as the C library leaves it out."""
+    """Parse the text of resolv.conf. Invalid entries are ignored, as by the C library."""
     nameservers: list[str] = []
     search: tuple[str, ...] = ()
     ndots = 1
@@ -34,7 +34,7 @@ def parse_resolv_conf(text: str) -> ResolvConf:
         keyword, *values = line.partition("#")[0].split() or [""]
         if keyword == "nameserver" and values and (address := literal(values[0].partition("%")[0])):
             nameservers.append(address)
-        elif keyword in ("search", "domain"):  # the last of them counts
+        elif keyword in ("search", "domain"):  # the last one wins
             search = tuple(name for value in values if (name := value.lower().strip(".")))
         elif keyword == "options":
             given = [value.removeprefix("ndots:") for value in values if value.startswith("ndots:")]
@@ -43,7 +43,7 @@ def parse_resolv_conf(text: str) -> ResolvConf:
 
 
 class ResolvConfFile:
-    """The file, read again when it changes."""
+    """Access to the file, which is parsed again whenever it changes."""
 
     def __init__(self, path: str = "/etc/resolv.conf") -> None:
         self._path = path
@@ -51,6 +51,7 @@ class ResolvConfFile:
         self._parsed = ResolvConf()
 
     def current(self) -> ResolvConf:
+        """Return the current settings; an empty configuration if the file cannot be read."""
         try:
             changed_at = os.stat(self._path).st_mtime_ns
             if changed_at != self._read_at:

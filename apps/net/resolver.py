@@ -1,9 +1,8 @@
-"""Names to addresses, anew for every run: the hosts file first, then c-ares with its cache defeated.
+"""Resolve names to addresses, anew for every run: first the hosts file, then DNS by c-ares.
 
-Short names are completed by the search list of resolv.conf, as other programs of the machine complete them.
-
-c-ares keeps answers for their TTL and its `query_dns` ignores the hosts file; so the file is read by us and the channel is
-replaced every second (one per look-up would cost 0.5 ms).
+Short names are completed by the search list of resolv.conf. c-ares caches answers for their TTL and its `query_dns`
+ignores the hosts file. Therefore we read that file, and replace the channel, and with it the cache, every second (a
+channel per lookup would cost 0.5 ms).
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _CHANNEL_LIFE_S = 1.0
 _TRY_S, _TRIES = 2.0, 2
 _GRACE_S = 0.05
 _RECORDS: dict[Family, tuple[Literal["A", "AAAA"], ...]] = {
-    # IPv4 first: many probe hosts have an IPv6 stack and no route, and a black hole would eat the deadline.
+    # IPv4 first: many workers have IPv6 but no route, and an address that drops packets would use up the deadline.
     "auto": ("A", "AAAA"),
     "ipv4": ("A",),
     "ipv6": ("AAAA",),
@@ -39,17 +38,17 @@ _CODES = {
     ares.ARES_ETIMEOUT: "dns_timeout",
     ares.ARES_EBADRESP: "dns_malformed",
     ares.ARES_EFORMERR: "dns_malformed",
-    # No name server answers us at all: our own link, nothing is known of the target.
+    # No name server can be reached: a fault of this worker's network, not of the target.
     ares.ARES_ECONNREFUSED: "internal",
 }
 
 
 _NEXT_NAME = frozenset({"dns_nxdomain", "dns_empty", "dns_servfail"})
-"""After these the next name of the search list is asked for, as res_search(3) does it."""
+"""Codes after which the next name of the search list is tried, like res_search(3)."""
 
 
 class HostsFile:
-    """The names of /etc/hosts, read again when the file changes."""
+    """The names in /etc/hosts, which is parsed again whenever it changes."""
 
     def __init__(self, path: str = "/etc/hosts") -> None:
         self._path = path
@@ -57,6 +56,7 @@ class HostsFile:
         self._names: dict[str, list[str]] = {}
 
     def lookup(self, name: str) -> Sequence[str]:
+        """Return the addresses of a canonical name; none if it is not listed."""
         try:
             changed_at = os.stat(self._path).st_mtime_ns
         except OSError:
@@ -82,7 +82,7 @@ class HostsFile:
 
 
 class Resolver:
-    """Looks names up for one event loop. Close it before the loop ends."""
+    """Resolves names for one event loop. Must be closed before the loop ends."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class Resolver:
         self._closing: set[asyncio.Task[None]] = set()
 
     async def resolve(self, host: str, family: Family, timeout_s: float) -> list[str]:
-        """Every address of `host`, in the order to try them. Raises NetError with a `dns_*` code."""
+        """Return all addresses of `host`, in the order to try them: IPv4 first. Raises NetError."""
         address = literal(host)
         if address is not None:
             return [address]
@@ -113,7 +113,10 @@ class Resolver:
             raise NetError("dns_timeout", f"no answer for {host} within {timeout_s * 1000:.0f} ms") from None
 
     async def _search(self, host: str, records: Sequence[Literal["A", "AAAA"]]) -> list[str]:
-        """Through the search list, until a name has an address. Raises what is wrong with the name as it was written."""
+        """Try the names of the search list until one has an address.
+
+        If none has, raise the NetError for the name as it was given.
+        """
         failures: dict[str, NetError] = {}
         for name in self.resolv_conf.current().candidates(host):
             answers = await _ask(self._fresh_channel(), name, records)
@@ -131,6 +134,7 @@ class Resolver:
         await asyncio.gather(*channels, *self._closing)
 
     def _fresh_channel(self) -> aiodns.DNSResolver:
+        """Return the current channel; replace it if it is more than a second old."""
         loop = asyncio.get_running_loop()
         if self._channel is not None and loop.time() - self._born < _CHANNEL_LIFE_S:
             return self._channel
@@ -143,13 +147,16 @@ class Resolver:
         return self._channel
 
     async def _retire(self, channel: aiodns.DNSResolver) -> None:
-        # Closing cancels what is still asked on the channel: wait until the slowest look-up has had its tries.
+        # Closing cancels pending queries, so wait until the slowest one has used up its attempts.
         await asyncio.sleep(_TRY_S * (_TRIES + 1))
         await channel.close()
 
 
 async def _ask(channel: aiodns.DNSResolver, host: str, records: Sequence[Literal["A", "AAAA"]]) -> list[Any]:
-    """Answers and errors; once one record has an answer, the other gets a short grace (RFC 8305, section 3)."""
+    """Return the answers and errors of all record types.
+
+    As soon as one type has addresses, the others get only 50 ms more (RFC 8305, section 3).
+    """
     queries = [asyncio.ensure_future(channel.query_dns(host, record)) for record in records]
     try:
         done, waiting = await asyncio.wait(queries, return_when=asyncio.FIRST_COMPLETED)
@@ -170,7 +177,7 @@ def _failure(host: str, errors: Sequence[BaseException]) -> NetError:
     for error in errors:
         if not isinstance(error, aiodns.error.DNSError):
             raise error
-    # A name without AAAA answers "no data": what the A query said is the better reason.
+    # "No data" only means that one record type is missing, so any other error is more informative.
     codes = [_CODES.get(error.args[0], "dns_malformed") for error in errors]
     code = next((code for code in codes if code != "dns_empty"), "dns_empty")
     words = {

@@ -1,7 +1,8 @@
-"""What the IANA special-purpose address registries say of an address. Python's own table changes between its versions.
+"""Classify IP addresses by the IANA special-purpose address registries.
 
-Sources: iana-ipv4-special-registry and iana-ipv6-special-registry (RFC 6890), with their state of 2026; ipv6-address-space for
-what is not assigned; Azure's platform address, which is public by number and private by use.
+A table of our own, because that of Python's `ipaddress` differs between versions. Sources: iana-ipv4-special-registry
+and iana-ipv6-special-registry (RFC 6890), as of 2026; ipv6-address-space for unassigned ranges; and Azure's platform
+address, which is formally public but used privately.
 """
 
 from __future__ import annotations
@@ -14,22 +15,22 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Reach(Enum):
-    """How far an address leads."""
+    """From where an address can be reached."""
 
     GLOBAL = "global"
     LOCAL = "local"
-    """To this host, its link, its site or a documentation's reader: not globally reachable."""
+    """Not globally reachable: loopback, link-local, private, documentation and similar ranges."""
     NEVER = "never"
-    """To nobody in particular: unspecified, multicast, reserved."""
+    """No possible target: unspecified, multicast, reserved or unassigned."""
 
 
 _REGISTRY: tuple[tuple[str, Reach], ...] = (
     ("0.0.0.0/0", Reach.GLOBAL),
-    ("0.0.0.0/8", Reach.NEVER),  # this network (RFC 791): 0.0.0.0 would reach this very host
+    ("0.0.0.0/8", Reach.NEVER),  # this network (RFC 791): 0.0.0.0 would reach this host
     ("10.0.0.0/8", Reach.LOCAL),  # RFC 1918
     ("100.64.0.0/10", Reach.LOCAL),  # shared address space, RFC 6598
     ("127.0.0.0/8", Reach.LOCAL),  # loopback, RFC 1122
-    ("168.63.129.16/32", Reach.LOCAL),  # Azure's platform, reachable from inside it alone
+    ("168.63.129.16/32", Reach.LOCAL),  # Azure's platform services, reachable only from within Azure
     ("169.254.0.0/16", Reach.LOCAL),  # link local, RFC 3927; metadata services of clouds
     ("172.16.0.0/12", Reach.LOCAL),  # RFC 1918
     ("192.0.0.0/24", Reach.LOCAL),  # IETF protocol assignments, RFC 6890
@@ -72,13 +73,13 @@ _REGISTRY: tuple[tuple[str, Reach], ...] = (
 _BY_PREFIX: tuple[tuple[Network, Reach], ...] = tuple(
     sorted(((ipaddress.ip_network(text), reach) for text, reach in _REGISTRY), key=lambda row: -row[0].prefixlen)
 )
-"""The most specific first."""
+"""The registry, most specific network first."""
 
 _TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def embedded_ipv4(address: Address) -> Address:
-    """The IPv4 address that an IPv6 one leads to (mapped, 6to4, Teredo, NAT64), else the address itself."""
+    """Return the IPv4 address embedded in an IPv6 one (mapped, 6to4, Teredo, NAT64), else the address unchanged."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address.ipv4_mapped is not None:
@@ -93,5 +94,5 @@ def embedded_ipv4(address: Address) -> Address:
 
 
 def reach_of(address: Address) -> Reach:
-    """What the registries say of an address, an embedded one taken out before."""
+    """Return the classification of an address; for an embedded IPv4 address call `embedded_ipv4` first."""
     return next(reach for network, reach in _BY_PREFIX if network.version == address.version and address in network)

@@ -1,7 +1,7 @@
-"""A byte stream for dialogues: a guarded TCP connection that may turn to TLS at any moment, every wait inside the deadline.
+"""A byte stream over a connected TCP socket that can be upgraded to TLS at any time; every wait has a deadline.
 
-TLS here refuses nothing: an expired, foreign or weak certificate is shaken hands with, so that it can be shown; what it is
-worth is judged afterwards, by `chains`.
+TLS handshakes accept every certificate, however expired, untrusted or weak, so that it can be reported. Whether it
+should be trusted is decided afterwards, by `chains`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,15 @@ T = TypeVar("T")
 
 _READ = 16_384
 _HANDSHAKE_BYTES = 256_000
-"""More than any chain needs: a server that pours into a handshake is cut off."""
+"""More than any handshake needs; limits a server that sends data without end."""
 
 
 @dataclass(frozen=True)
 class Trust:
-    """Whom a TLS client believes and as whom it comes. Files and texts are PEM; `roots` empty: the public authorities."""
+    """The trusted authorities and the client certificate of a TLS client, all as PEM texts.
+
+    Empty `roots` mean the public authorities.
+    """
 
     roots: str = ""
     certificate: str = ""
@@ -39,29 +42,29 @@ class Trust:
 
 
 PUBLIC = Trust()
-"""The public authorities, and no certificate of our own."""
+"""The public authorities and no client certificate."""
 
 
 @dataclass(frozen=True)
 class Handshake:
-    """What a TLS handshake showed."""
+    """What was learned from a completed TLS handshake."""
 
     protocol: str
-    """As OpenSSL calls it: `TLSv1.3`."""
+    """In OpenSSL's spelling, such as `TLSv1.3`."""
     cipher: str
     chain: tuple[x509.Certificate, ...]
-    """As presented, the leaf first."""
+    """The presented chain, leaf first."""
     faults: tuple[tuple[int, int], ...]
-    """(X509_V_ERR_*, depth) of everything that OpenSSL objected to."""
+    """(X509_V_ERR_*, depth in the chain) of each verification error of OpenSSL."""
     staple: bytes
-    """The OCSP response that came with it, in DER; empty without one."""
+    """The stapled OCSP response in DER; empty if there was none."""
     asks_for_certificate: bool
-    """Whether the server wanted one of ours."""
+    """Whether the server requested a client certificate."""
     took_ms: float
 
 
 class Stream:
-    """Of one connected socket, which it owns."""
+    """A connection with deadlines; owns its socket. Times `until` are on the loop's clock."""
 
     def __init__(self, sock: socket.socket, where: str) -> None:
         self._sock = sock
@@ -72,7 +75,7 @@ class Stream:
         self._sock.close()
 
     async def send(self, data: bytes, until: float) -> None:
-        """Raises NetError: reset, closed, or not taken in time."""
+        """Send all of `data`. Raises NetError if the connection breaks or the deadline passes."""
         loop = asyncio.get_running_loop()
         if self._tls is not None:
             self._tls.sendall(data)
@@ -80,7 +83,7 @@ class Stream:
         await self._within(loop.sock_sendall(self._sock, data), until)
 
     async def receive(self, until: float) -> bytes:
-        """Some bytes, or none at the end of the stream. Raises NetError."""
+        """Return the next bytes, or nothing at the end of the stream. Raises NetError."""
         while self._tls is not None:
             try:
                 return self._tls.recv(_READ)
@@ -94,7 +97,7 @@ class Stream:
         return await self._received(until)
 
     async def secure(self, name: str, trust: Trust, until: float) -> Handshake:
-        """Turn to TLS for a server of this name. Raises NetError when no handshake comes about."""
+        """Upgrade to TLS; `name` is sent as SNI if it is not an address. Raises NetError if the handshake fails."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         seen = _Seen()
@@ -116,7 +119,7 @@ class Stream:
                 if taken > _HANDSHAKE_BYTES:
                     raise NetError("tls_handshake", f"{self._where} sent {taken} bytes without an end to the handshake") from None
             except SSL.Error as error:
-                await self._flushed(tls, until)  # our alert
+                await self._flushed(tls, until)  # send our TLS alert
                 failure = refusal(error, self._where)
                 if seen.is_asked and failure.code == "tls_handshake":
                     failure = _unasked(self._where, failure.message)
@@ -134,6 +137,7 @@ class Stream:
         )
 
     async def _answered(self, tls: SSL.Connection, seen: _Seen, until: float) -> int:
+        """Send pending handshake data and read the server's next data; return the number of bytes read."""
         await self._flushed(tls, until)
         try:
             taken = await self._fed(tls, until)
@@ -148,18 +152,24 @@ class Stream:
         return taken
 
     async def _flushed(self, tls: SSL.Connection, until: float) -> None:
+        """Send what OpenSSL has ready to be sent."""
         data = _drained(tls)
         if data:
             await self._within(asyncio.get_running_loop().sock_sendall(self._sock, data), until)
 
     async def _fed(self, tls: SSL.Connection, until: float) -> int:
+        """Read from the socket into OpenSSL; return the number of bytes, 0 at the end of the stream."""
         data = await self._received(until)
         if data:
             tls.bio_write(data)
         return len(data)
 
     async def _received(self, until: float) -> bytes:
-        """A server that never stops to speak must not keep the loop: data that is there is read without a pause."""
+        """Read from the socket. Raises NetError if the deadline has passed.
+
+        Yields and checks the deadline first: data that is already available is read without waiting, so a server that
+        never stops sending would otherwise block the event loop beyond the deadline.
+        """
         await asyncio.sleep(0)
         if asyncio.get_running_loop().time() >= until:
             raise NetError("read_timeout", f"{self._where} did not come to an end in time")
@@ -179,11 +189,12 @@ class Stream:
 
 @dataclass
 class _Seen:
-    """What OpenSSL's callbacks fill during a handshake."""
+    """What OpenSSL's callbacks record during a handshake."""
 
     faults: list[tuple[int, int]] = field(default_factory=list)
     staple: bytes = b""
     is_asked: bool = False
+    """Whether the server requested a client certificate."""
 
     def on_state(self, tls: SSL.Connection, _where: int, _code: int) -> None:
         if b"certificate request" in tls.get_state_string():
@@ -202,9 +213,9 @@ def _on_staple(tls: SSL.Connection, staple: bytes, _data: Any) -> bool:
 
 @lru_cache(maxsize=64)
 def _context(trust: Trust) -> SSL.Context:
-    """One for each trust: to parse the public authorities costs 20 ms."""
+    """Return the OpenSSL context for `trust`; cached, because parsing the public authorities takes 20 ms."""
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
-    # What is old or weak is named, not refused.
+    # Accept old protocols and weak ciphers, so that they can be reported.
     context.set_min_proto_version(SSL.TLS1_VERSION)
     context.set_cipher_list(b"ALL:@SECLEVEL=0")
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
@@ -213,7 +224,7 @@ def _context(trust: Trust) -> SSL.Context:
         store = crypto.X509Store() if (known := context.get_cert_store()) is None else known
         for certificate in x509.load_pem_x509_certificates(trust.roots.encode()):
             store.add_cert(crypto.X509.from_cryptography(certificate))
-        store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)  # an authority of one's own may be an intermediate, as for libcurl
+        store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)  # an intermediate may be a root, as in libcurl
     else:
         context.load_verify_locations(certifi.where())
     if trust.certificate:
@@ -224,6 +235,7 @@ def _context(trust: Trust) -> SSL.Context:
 
 
 def _drained(tls: SSL.Connection) -> bytes:
+    """Return the encrypted bytes that OpenSSL has ready to be sent."""
     parts = []
     while True:
         try:
@@ -233,7 +245,7 @@ def _drained(tls: SSL.Connection) -> bytes:
 
 
 def _said(error: SSL.Error) -> str:
-    """OpenSSL's words for it."""
+    """Return OpenSSL's error messages as text."""
     reasons = error.args[0] if error.args and isinstance(error.args[0], list) else []
     return ", ".join(str(reason[-1]) for reason in reasons) or "no reason given"
 
@@ -250,7 +262,7 @@ _ALERTS = (
 
 
 def refusal(error: SSL.Error, where: str) -> NetError:
-    """The reason behind an error of OpenSSL's in or right after a handshake."""
+    """Return the NetError for an OpenSSL error during or right after a handshake."""
     said = _said(error)
     for code, meaning, words in _ALERTS:
         if any(word in said for word in words):

@@ -1,4 +1,4 @@
-"""One guarded TCP connection, opened fresh; the next address is tried when one refuses."""
+"""Open one new TCP connection, subject to the address policy; the addresses of a host are tried in turn."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from apps.net.resolver import Family, Resolver
 
 @dataclass(frozen=True)
 class Connection:
-    """An open socket, non-blocking, and how it came to be. The caller closes it."""
+    """An open, non-blocking socket and how long it took to open it. The caller closes it."""
 
     sock: socket.socket
     address: str
@@ -24,20 +24,21 @@ class Connection:
     connect_ms: float
 
     def facts(self) -> dict[str, Any]:
+        """Return the facts of a run that every kind with a TCP connection reports."""
         return {"address": self.address, "phases_ms": {"dns": self.dns_ms, "connect": self.connect_ms}}
 
 
 class TcpDialer:
-    """Opens connections for one event loop."""
+    """Opens connections, for one event loop."""
 
     def __init__(self, policy: AddressPolicy, resolver: Resolver) -> None:
         self._policy = policy
         self._resolver = resolver
 
     async def dial(self, host: str, port: int, family: Family, until: float, *, is_judged: bool = False) -> Connection:
-        """Connect before `until` (the loop's clock). Raises NetError with the most telling reason of the addresses tried.
+        """Connect before `until` (the loop's clock). Raises the most informative NetError of the addresses tried.
 
-        `is_judged`: the host is an address that the caller may go to whatever the policy says.
+        With `is_judged` the address policy is not applied: the caller has already checked the address or may use any.
         """
         loop = asyncio.get_running_loop()
         started = loop.time()

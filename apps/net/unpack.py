@@ -1,4 +1,4 @@
-"""A packed body, unpacked as it comes: bounded, and told when it ends before its end. libcurl takes a cut one for whole."""
+"""Decompress a response body as it arrives, with bounded memory, and detect truncated bodies, which libcurl accepts."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from apps.net.errors import NetError
 
 ACCEPTED = "gzip, deflate"
 _STEP = 262_144
-"""Unpacked at a time: a bomb is noticed before it bursts."""
+"""Bytes decompressed at a time, so that a decompression bomb is noticed before it fills the memory."""
 _MAX_CODINGS = 5
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
 class Unpacker:
-    """Of one body. `codings` is its Content-Encoding: those named last were applied last (RFC 9110, 8.4).
+    """Decompresses one body. `codings` is its Content-Encoding; the last coding was applied last (RFC 9110, 8.4).
 
-    A coding other than gzip and deflate is passed on as it is, and with it all before.
+    At a coding other than gzip and deflate decompression stops: the data is passed on with that coding still applied.
     """
 
     def __init__(self, codings: str) -> None:
@@ -31,12 +31,12 @@ class Unpacker:
             self._layers.append(_Layer(name))
 
     def unpacked(self, data: bytes) -> Iterator[bytes]:
-        """Raises NetError `protocol_error` for what is not packed as it says."""
+        """Decompress `data` piece by piece. Raises NetError `protocol_error` if it is not valid."""
         yield from _through(self._layers, data)
 
     @property
     def is_whole(self) -> bool:
-        """Whether what has begun came to its end; a body of no bytes is whole."""
+        """Whether the compressed data is complete; an empty body is."""
         return all(layer.is_whole for layer in self._layers)
 
 
@@ -49,16 +49,16 @@ def _through(layers: list[_Layer], data: bytes) -> Iterator[bytes]:
 
 
 class _Layer:
-    """One coding. What stands behind the end of a member and begins none is ignored, as browsers do."""
+    """Decompresses one coding. Data after the end that is not another gzip member is ignored, as by browsers."""
 
     def __init__(self, coding: str) -> None:
         self._coding = coding
         self._engine = self._new_engine()
         self._has_begun = False
         self._is_over = False
-        """No further member begins: all that comes is ignored."""
+        """No further gzip member follows; remaining data is ignored."""
         self._between = b""
-        """Behind the end of a gzip member: too little yet to tell whether another one begins."""
+        """Data after the end of a gzip member, too short to tell whether another member begins."""
 
     def _new_engine(self, *, is_raw: bool = False) -> zlib._Decompress:
         if self._coding == "deflate":
@@ -66,7 +66,7 @@ class _Layer:
         return zlib.decompressobj(zlib.MAX_WBITS | 16)
 
     def unpacked(self, data: bytes) -> Iterator[bytes]:
-        """Raises NetError `protocol_error`."""
+        """Decompress `data` piece by piece. Raises NetError `protocol_error` if it is not valid."""
         while data:
             if self._is_over:
                 return
@@ -82,7 +82,7 @@ class _Layer:
             try:
                 part = self._engine.decompress(data, _STEP)
             except zlib.error as error:
-                if self._coding == "deflate" and not self._has_begun:  # some servers send it without zlib's frame
+                if self._coding == "deflate" and not self._has_begun:  # some servers omit the zlib header
                     self._has_begun, self._engine = True, self._new_engine(is_raw=True)
                     continue
                 raise NetError("protocol_error", f"the body is not packed as {self._coding}: {error}") from error

@@ -13,6 +13,12 @@ from apps.monitors.models import Check
 from apps.orgs.models import Organization, Project
 
 
+class ChannelQuerySet(models.QuerySet["Channel"]):
+    def live(self) -> ChannelQuerySet:
+        """Those that were not deleted."""
+        return self.filter(deleted_at=None)
+
+
 class Channel(models.Model):
     """A destination for notifications. It gets the events of every check of its project."""
 
@@ -25,6 +31,8 @@ class Channel(models.Model):
     is_enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
     deleted_at = models.DateTimeField(null=True)
+
+    objects = ChannelQuerySet.as_manager()
 
     class Meta:
         indexes = [

@@ -15,7 +15,7 @@ from apps.orgs.models import Project, User
 
 
 def channels_of(*, project: Project) -> list[Channel]:
-    return list(Channel.objects.filter(project=project, deleted_at=None).order_by("name", "pk"))
+    return list(Channel.objects.live().filter(project=project).order_by("name", "pk"))
 
 
 def deliveries_of_incident(*, incident: Incident) -> list[Delivery]:
@@ -28,7 +28,7 @@ def last_deliveries(*, channels: Sequence[Channel]) -> dict[uuid.UUID, Delivery]
     """Return the newest delivery of each channel; one index look-up per channel, however many deliveries there are."""
     newest = Delivery.objects.filter(channel=OuterRef("pk")).order_by("-created_at").values("pk")[:1]
     named = Channel.objects.filter(pk__in=[channel.pk for channel in channels]).annotate(newest=Subquery(newest))
-    found = Delivery.objects.filter(pk__in=[row.newest for row in named if row.newest])
+    found = Delivery.objects.filter(pk__in=[row.newest for row in named if row.newest])  # type: ignore[attr-defined]  # annotated
     return {delivery.channel_id: delivery for delivery in found}
 
 

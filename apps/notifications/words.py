@@ -1,8 +1,10 @@
-"""Subject and text of notification e-mails: short and exact, with numbers and units. No database access."""
+"""Subject and text of notification e-mails: short and exact, with numbers and units. Pure."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from django.utils.translation import gettext as _
 
 from apps.incidents.words import span_words
 from apps.notifications.contract import Message
@@ -10,44 +12,44 @@ from apps.notifications.contract import Message
 
 def subject(message: Message) -> str:
     if message.event == "channel.test":
-        return "[GoUpTime] Test of this channel"
-    name = message.payload["check"]["name"]
+        return "[GoUpTime] " + _("Test of this channel")
     incident = message.payload["incident"]
-    if message.event == "incident.resolved":
-        ended = "Deleted" if incident["resolution"] == "check_deleted" else "Up again"
-        return _one_line(f"[{ended}] {name} after {_span(incident['duration_s'])}")
-    state = "Down" if incident["severity"] == "down" else "Degraded"
-    return _one_line(f"[{state}] {name}")
+    values = {"name": message.payload["check"]["name"], "length": _span(incident["duration_s"])}
+    if message.event != "incident.resolved":
+        words = _("[Down] %(name)s") if incident["severity"] == "down" else _("[Degraded] %(name)s")
+    elif incident["resolution"] == "check_deleted":
+        words = _("[Deleted] %(name)s after %(length)s")
+    else:
+        words = _("[Recovered] %(name)s after %(length)s")
+    return _one_line(words % values)
 
 
 def body(message: Message) -> str:
     if message.event == "channel.test":
-        return "This is a test. Messages about the checks of this project will come here.\n"
+        return _("This is a test. Notifications about the checks of this project will arrive here.") + "\n"
     payload = message.payload
-    check, incident, reason = payload["check"], payload["incident"], payload["reason"]
-    lines = [
-        _sentence(message.event, check["name"], incident),
-        "",
-        f"Target:   {check['target']}",
-        f"Reason:   {reason['message'] or reason['code']}" if reason else "",
-        f"Since:    {incident['started_at']}",
-        f"Until:    {incident['resolved_at']}" if incident["resolved_at"] else "",
-        f"Down for: {_span(incident['downtime_s'])}" if incident["resolved_at"] else "",
-        f"Project:  {payload['organization']['name']} / {payload['project']['name']}",
-        "",
-        payload["url"],
-        "",
+    incident, reason = payload["incident"], payload["reason"]
+    facts = [
+        (_("Target"), payload["check"]["target"]),
+        (_("Reason"), reason and (reason["message"] or reason["code"])),
+        (_("Started"), incident["started_at"]),
+        (_("Ended"), incident["resolved_at"]),
+        (_("Downtime"), incident["resolved_at"] and _span(incident["downtime_s"])),
+        (_("Project"), f"{payload['organization']['name']} / {payload['project']['name']}"),
     ]
-    return "\n".join(line for line, before in zip(lines, [None, *lines], strict=False) if line or before)
+    lines = [f"{label + ':':<10}{value}" for label, value in facts if value]
+    return "\n".join([_sentence(message.event, payload["check"]["name"], incident), "", *lines, "", payload["url"], ""])
 
 
 def _sentence(event: str, name: str, incident: dict[str, Any]) -> str:
+    values = {"name": name, "length": _span(incident["duration_s"])}
     if event == "incident.resolved":
         if incident["resolution"] == "check_deleted":
-            return f"The check {name} was deleted; its incident is closed."
-        return f"{name} is up again after {_span(incident['duration_s'])}."
-    state = "down" if incident["severity"] == "down" else "degraded"
-    return f"{name} went from degraded to down." if event == "incident.worsened" else f"{name} is {state}."
+            return _("The check %(name)s was deleted; its incident is closed.") % values
+        return _("%(name)s has recovered after %(length)s.") % values
+    if event == "incident.worsened":
+        return _("%(name)s went from degraded to down.") % values
+    return (_("%(name)s is down.") if incident["severity"] == "down" else _("%(name)s is degraded.")) % values
 
 
 def _span(seconds: float | None) -> str:

@@ -22,7 +22,7 @@ class Tenanted(Protocol):
     def project_id(self) -> uuid.UUID: ...
 
 
-def record_act(
+def record_audit_entry(
     *,
     actor: Actor,
     action: str,

@@ -9,7 +9,7 @@ from django.template.loader import render_to_string
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
-from apps.core.throttle import Limit, may_try
+from apps.core.throttle import Limit, allow_attempt
 from apps.core.wake import wake
 from apps.orgs.emails import normalized_email
 from apps.orgs.models import User
@@ -26,7 +26,7 @@ def request_password_reset(*, email: str) -> None:
 def send_password_reset(*, email: str) -> bool:
     """Send the e-mail if the account exists, is active and is within its limit. Returns whether it was sent."""
     user = User.objects.filter(email=normalized_email(email), is_active=True).first()
-    if user is None or not user.has_usable_password() or not may_try(_PER_ACCOUNT, str(user.pk)):
+    if user is None or not user.has_usable_password() or not allow_attempt(_PER_ACCOUNT, str(user.pk)):
         return False
     context = {
         "email": user.email,

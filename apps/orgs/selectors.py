@@ -8,7 +8,7 @@ from datetime import datetime
 
 from django.db.models import Q
 
-from apps.orgs.models import ApiKey, Membership, Project, User
+from apps.orgs.models import ApiKey, Membership, Organization, Project, User
 
 
 def find_api_key(*, key: str, now: datetime) -> ApiKey | None:
@@ -29,6 +29,11 @@ def find_membership(*, user: User, organization_id: str | None) -> Membership | 
 def is_set_up() -> bool:
     """Return whether the installation has been set up: it has a member outside the demo organization."""
     return Membership.objects.filter(organization__is_demo=False).exists()
+
+
+def has_demo() -> bool:
+    """Return whether there is a demo to sign in to."""
+    return Organization.objects.filter(is_demo=True).exists()
 
 
 def find_member(*, user: User, organization_id: uuid.UUID) -> Membership | None:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from django.db import connection, transaction
 
 from apps.orgs.actors import SYSTEM, Actor
-from apps.orgs.audit import changes_of, record_act
+from apps.orgs.audit import changes_of, record_audit_entry
 from apps.orgs.emails import normalized_email
 from apps.orgs.models import ApiKey, Membership, Organization, Project, Role, User
 from apps.orgs.selectors import digest_of, is_set_up
@@ -20,7 +20,7 @@ class NameTakenError(Exception):
     """Another row has this name or e-mail address."""
 
 
-class KeyRankError(Exception):
+class KeyRoleError(Exception):
     """A key's role exceeds that of whoever creates or revokes it. `field` is the name of the API field at fault."""
 
     def __init__(self, field: str, message: str) -> None:
@@ -51,7 +51,7 @@ def set_up(*, email: str, password: str, organization: str, project: str, now: d
     org = Organization.objects.create(name=organization)
     Membership.objects.create(organization=org, user=user, role=Role.OWNER)
     home = Project.objects.create(organization=org, name=project)
-    record_act(actor=Actor("user", user.pk, user.email), action="organization.set_up", subject=home, now=now)
+    record_audit_entry(actor=Actor("user", user.pk, user.email), action="organization.set_up", subject=home, now=now)
     return user, home
 
 
@@ -63,7 +63,7 @@ def create_project(*, actor: Actor, organization: Organization, name: str, now: 
     )
     if not is_new:
         raise NameTakenError(f"A project {name!r} exists already.")
-    record_act(actor=actor, action="project.created", subject=project, now=now)
+    record_audit_entry(actor=actor, action="project.created", subject=project, now=now)
     return project
 
 
@@ -77,7 +77,7 @@ def change_project(*, actor: Actor, project: Project, name: str, retention_days:
     project.save(update_fields=["name", "retention_days"])
     differs = changes_of(before, {"name": name, "retention_days": retention_days})
     if differs[1]:
-        record_act(actor=actor, action="project.changed", subject=project, now=now, before=differs[0], after=differs[1])
+        record_audit_entry(actor=actor, action="project.changed", subject=project, now=now, before=differs[0], after=differs[1])
     return project
 
 
@@ -93,9 +93,9 @@ def create_api_key(
     expires_at: datetime | None = None,
     is_script: bool = False,
 ) -> tuple[ApiKey, str]:
-    """Return a new key's row, and the key, which is not stored. Raises KeyRankError if `role` exceeds `maker_role`."""
+    """Return a new key's row, and the key, which is not stored. Raises KeyRoleError if `role` exceeds `maker_role`."""
     if not maker_role.covers(role):
-        raise KeyRankError("role", "A key cannot do more than who makes it.")
+        raise KeyRoleError("role", "A key cannot do more than who makes it.")
     key = f"grt_{secrets.token_urlsafe(32)}"
     row = ApiKey.objects.create(
         organization_id=project.organization_id,
@@ -107,17 +107,17 @@ def create_api_key(
         expires_at=expires_at,
         is_script=is_script,
     )
-    record_act(actor=actor, action="api_key.created", subject=row, now=now, after={"role": role})
+    record_audit_entry(actor=actor, action="api_key.created", subject=row, now=now, after={"role": role})
     return row, key
 
 
 @transaction.atomic
 def revoke_api_key(*, actor: Actor, key: ApiKey, now: datetime, revoker_role: Role = Role.OWNER) -> None:
-    """Revoke a key; repeating it changes nothing. Raises KeyRankError if the key's role exceeds `revoker_role`."""
+    """Revoke a key; repeating it changes nothing. Raises KeyRoleError if the key's role exceeds `revoker_role`."""
     if not revoker_role.covers(Role(key.role)):
-        raise KeyRankError("role", "The key can do more than you: somebody with its role revokes it.")
+        raise KeyRoleError("role", "The key can do more than you: somebody with its role revokes it.")
     if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now):
-        record_act(actor=actor, action="api_key.revoked", subject=key, now=now)
+        record_audit_entry(actor=actor, action="api_key.revoked", subject=key, now=now)
 
 
 def note_use(*, key: ApiKey, now: datetime) -> None:
@@ -146,3 +146,14 @@ def bootstrap(*, email: str, password: str, organization: str, project: str, now
     ApiKey.objects.filter(project=home, is_script=True, revoked_at=None).update(revoked_at=now)
     _, key = create_api_key(actor=SYSTEM, project=home, name="script", role=Role.ADMIN, now=now, is_script=True)
     return user, home, key
+
+
+def change_name(*, user: User, name: str) -> None:
+    user.name = name
+    user.save(update_fields=["name"])
+
+
+def change_password(*, user: User, password: str) -> None:
+    """Set a password that was validated. The user's other sessions end."""
+    user.set_password(password)
+    user.save(update_fields=["password"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.auth import authenticate
 from django.http import HttpRequest
 
-from apps.core.throttle import Limit, client_address, may_try
+from apps.core.throttle import Limit, allow_attempt, client_address
 from apps.orgs.emails import normalized_email
 from apps.orgs.models import User
 
@@ -24,8 +24,8 @@ def check_password(request: HttpRequest, *, email: str, password: str) -> User |
 
     Raises TooManyTriesError, in which case the password was not checked.
     """
-    is_account_free = may_try(PER_ACCOUNT, normalized_email(email))
-    if not (may_try(PER_ADDRESS, client_address(request)) and is_account_free):
+    is_account_free = allow_attempt(PER_ACCOUNT, normalized_email(email))
+    if not (allow_attempt(PER_ADDRESS, client_address(request)) and is_account_free):
         raise TooManyTriesError
     user = authenticate(request, username=email, password=password)
     return user if isinstance(user, User) else None

@@ -1,1 +1,1 @@
-"""The Celery face: one short task or consumer per arrow of the flow; no models, no decisions."""
+"""Celery tasks and the ingest consumer, one per step of the data flow. No models, no decisions."""

@@ -1,4 +1,4 @@
-"""Beat as a pair, or as many as there are: one gives the beat, the others wait for its lease to end."""
+"""Celery beat in two or more processes: one holds the lease and sends, the others wait for the lease to end."""
 
 from __future__ import annotations
 
@@ -18,11 +18,17 @@ log = logging.getLogger(__name__)
 
 _ASK_AGAIN_S = 1.0
 _SURE_S = 0.9
-"""Since the lease was asked for: much less than it lasts. The clock of a process that was stopped has gone on."""
+"""For how long a lease is relied on: well below its length.
+
+Counted on the monotonic clock, which goes on while the process is stopped.
+"""
 
 
 class PairScheduler(DatabaseScheduler):  # type: ignore[misc]  # it comes without types
-    """Sends nothing without the lease, asked for every second: a beat that was stopped for a while asks before it sends."""
+    """A database scheduler that sends only while it holds the lease, which it requests every second.
+
+    A beat that was stopped for a while requests the lease again before it sends.
+    """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._holder = uuid.uuid4().hex
@@ -40,7 +46,7 @@ class PairScheduler(DatabaseScheduler):  # type: ignore[misc]  # it comes withou
         return min(pause_s, _ASK_AGAIN_S)
 
     def schedule_changed(self) -> bool:
-        """Whether operators edited the entries; looked at every second, though it is asked for at every entry that is due."""
+        """Return whether operators edited the entries; read once a second, though Celery asks for every due entry."""
         if time.monotonic() - self._looked_at < _ASK_AGAIN_S:
             return False
         self._looked_at = time.monotonic()
@@ -48,9 +54,10 @@ class PairScheduler(DatabaseScheduler):  # type: ignore[misc]  # it comes withou
         return changed
 
     def close(self) -> None:
-        """Celery calls it in a signal's handler, where a query would wait for ever for the one under way.
+        """Close the connection without saving entries.
 
-        What is to be saved is saved at the process's exit, on a connection of its own.
+        Celery calls this in a signal handler, where a query could wait for ever for the one it interrupted. Entries are
+        saved when the process exits, on a new connection.
         """
         connection.close()
 

@@ -1,6 +1,7 @@
-"""The plain kombu consumer of the queue `ingest`: one message at a time, acknowledged after its transaction.
+"""The kombu consumer of the queue `ingest`: one message at a time, acknowledged after its transaction.
 
-While the database is away it keeps its message and waits; it never drops and never requeues (a redelivered copy is harmless).
+While the database is away it keeps its message and waits. It never drops and never requeues a message; a redelivered
+one is harmless.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def _refuse_packed(_body: bytes) -> bytes:
 
 class IngestConsumer:
     def __init__(self, broker_url: str, stop: threading.Event) -> None:
-        for kind in compression.encoders():  # a few bytes may unpack to gigabytes
+        for kind in compression.encoders():  # a few compressed bytes may expand to gigabytes
             compression.register(_refuse_packed, _refuse_packed, kind)
         self._url = broker_url
         self._stop = stop
@@ -45,7 +46,7 @@ class IngestConsumer:
         self._options = {**transport_options("ingest"), "unacked_restore_throttle": 20}
 
     def run(self) -> None:
-        """Until stopped; a broker that is away is asked again."""
+        """Consume until stopped; connect again while the broker is away."""
         attempt = 0
         while not self._stop.is_set():
             try:
@@ -71,7 +72,7 @@ class IngestConsumer:
             declared_at = time.monotonic()
             while not self._stop.is_set():
                 health.LOOPS.turned("ingest", within_s=30)
-                if time.monotonic() - declared_at > _DECLARE_EVERY_S:  # somebody may have emptied the broker
+                if time.monotonic() - declared_at > _DECLARE_EVERY_S:  # the broker may have lost its queues
                     QUEUE.bind(channel).declare()
                     declared_at = time.monotonic()
                 try:
@@ -80,14 +81,14 @@ class IngestConsumer:
                     continue
 
     def _on_undecodable(self, message: Message, error: Exception) -> None:
-        """What the library itself cannot open, by its headers: one letter, and it does not come again."""
+        """Store a dead letter for a message that kombu cannot decode by its headers, and acknowledge it."""
         words, now = f"it cannot be opened: {error!r}", timezone.now()
         self._until_done(lambda: add_dead_letter(origin=DeadLetter.Origin.MESSAGE, error=words, content="", now=now))
         if not self._stop.is_set():
             message.ack()
 
     def _on_message(self, message: Message) -> None:
-        # The body as it came: what is no JSON is a dead letter, not an exception.
+        # The raw body: invalid JSON becomes a dead letter, not an exception inside kombu.
         body = message.body or b""
         raw = body.encode("utf-8", "replace") if isinstance(body, str) else bytes(body)
         self._until_done(lambda: self._work_off(raw))
@@ -110,7 +111,10 @@ class IngestConsumer:
             )
 
     def _until_done(self, work: Callable[[], Any]) -> None:
-        """A deadlock, a statement's timeout and a database that is away pass; anything else must not stop the queue."""
+        """Repeat the work while the database fails (deadlock, timeout, connection), until it succeeds or we stop.
+
+        `work` itself must handle all other errors, so that no message blocks the queue.
+        """
         attempt = 0
         while not self._stop.is_set():
             health.LOOPS.turned("ingest", within_s=30)

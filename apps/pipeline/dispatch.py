@@ -1,4 +1,4 @@
-"""Due checks to batches of jobs on the regions' queues. Messages are final in form: see `apps.probes.wire`."""
+"""Sends due checks as batches of jobs to the regions' queues. `apps.probes.wire` defines the message format."""
 
 from __future__ import annotations
 
@@ -29,16 +29,19 @@ log = logging.getLogger(__name__)
 
 _WAITING_TICKS = 15
 _backed_up: set[str] = set()
-"""Regions that this process has warned of."""
+"""Regions for which this process has logged a warning."""
 _sent_lately: dict[str, float] = {}
-"""Jobs of a tick, by region: an extra slot meets the bound that ticks have."""
+"""Recent jobs per tick by region, a decaying maximum: extra slots are judged by the same bound as ticks."""
 _declared_at: dict[str, float] = {}
-"""When this process declared the queue of a region last."""
+"""When this process last declared each region's queue (monotonic seconds)."""
 _DECLARE_EVERY_S = 60.0
 
 
 def send_due(*, now: datetime) -> int:
-    """One tick: commit the cursor, then publish; a crash between the two leaves slots unknown, never doubled."""
+    """Run one tick: commit the cursor, then publish. Return the number of jobs sent.
+
+    A crash between the two leaves slots unknown; none is sent twice.
+    """
     with transaction.atomic():
         after, until = advance_cursor(now=now)
         due = due_checks(after_ms=after, until_ms=until)
@@ -46,7 +49,10 @@ def send_due(*, now: datetime) -> int:
 
 
 def send(due: Sequence[DueCheck], *, now_ms: int) -> int:
-    """Publish the jobs to every region heard from lately; an empty batch still tells a worker the core's time."""
+    """Publish the jobs to every region heard from lately; return their number.
+
+    An empty batch is sent as well, because it tells workers the core's time.
+    """
     by_region: dict[int, list[DueCheck]] = defaultdict(list)
     for check in sorted(due, key=lambda check: check.slot):
         for region_id in check.region_ids:
@@ -67,9 +73,10 @@ def send(due: Sequence[DueCheck], *, now_ms: int) -> int:
                     queue=_queue(region.slug),  # type: ignore[arg-type]  # the stub knows names only
                     producer=producer,
                     ignore_result=True,
-                    argsrepr="",  # what Celery writes for people's eyes: a fifth of the tick
+                    argsrepr="",  # not the display strings that Celery would build: a fifth of the tick
                     kwargsrepr="",
-                    # No Celery `expires`: it is judged by the worker's own clock, which may be off. The worker judges `sent_at`.
+                    # No Celery `expires`: the worker would judge it by its own clock, which may be off. It judges
+                    # `sent_at`.
                     expiration=wire.EXPIRES_MS / 1000,
                     retry=True,  # a batch that arrives twice is run once
                     retry_policy={"max_retries": 1, "interval_start": 0.05},
@@ -80,7 +87,7 @@ def send(due: Sequence[DueCheck], *, now_ms: int) -> int:
 
 
 def send_trial(trial: Trial, *, now_ms: int) -> int:
-    """A trial's job to each of its regions that was heard from lately. Returns to how many."""
+    """Send a trial's job to each of its regions heard from lately; return the number of regions."""
     regions = heard_lately(Region.objects.probing().filter(pk__in=trial.region_ids), now_ms=now_ms)
     secret_names = KINDS[trial.kind].secret_options
     for region in regions:
@@ -109,9 +116,9 @@ def send_trial(trial: Trial, *, now_ms: int) -> int:
 
 
 def _declare_queues(producer: Any, regions: Sequence[Region]) -> None:
-    """Those of new regions: their workers may not, and say that they live before they are sent anything.
+    """Declare the queues of new regions: workers may not, and they report before anything is sent to them.
 
-    And all of them again each minute: somebody may have emptied the broker.
+    All queues are declared again each minute, because the broker may have lost them.
     """
     now = time.monotonic()
     for slug in {region.slug for region in regions}:
@@ -121,11 +128,14 @@ def _declare_queues(producer: Any, regions: Sequence[Region]) -> None:
 
 
 def _is_backed_up(producer: Any, region: Region, jobs: int) -> bool:
-    """Whether nobody reads the region's queue: Redis lets no message expire, and a dead region's jobs would fill it."""
+    """Return whether nobody reads the region's queue.
+
+    Redis does not expire messages, so that jobs of a dead region would fill it.
+    """
     try:
         waiting = producer.channel.queue_declare(queue=wire.queue_of(region.slug), passive=True).message_count
     except producer.connection.channel_errors:
-        return False  # it is made by the first message
+        return False  # there is no queue yet: the first message makes it
     lately = _sent_lately[region.slug] = max(jobs, 0.9 * _sent_lately.get(region.slug, 0.0))
     is_full = bool(waiting > _WAITING_TICKS * (1 + lately // wire.MAX_JOBS))
     if is_full and region.slug not in _backed_up:

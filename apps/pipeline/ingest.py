@@ -1,4 +1,4 @@
-"""Signed results to rows and states: judges a message, records its runs, evaluates its checks. Twice is the same as once."""
+"""Processes a signed result message: verifies it, records its runs, evaluates their checks. Idempotent."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ _FACTS_EVERY_MS = 3_600_000
 
 @dataclass
 class Memory:
-    """What a consumer keeps between messages: nothing that correctness needs."""
+    """What a consumer caches between messages; correctness does not depend on it."""
 
     regions: dict[str, tuple[datetime, Region]] = field(default_factory=dict)
     heard: dict[int, int] = field(default_factory=dict)
     refused: dict[tuple[str, str], datetime] = field(default_factory=dict)
     seen: OrderedDict[tuple[uuid.UUID, int], tuple[int, str, int]] = field(default_factory=OrderedDict)
-    """(check, region) to revision, verdict, and the slot whose facts were kept last."""
+    """By (check, region): revision, verdict, and the slot whose facts were last stored in full."""
 
     def region(self, slug: str, now: datetime) -> Region | None:
-        """A region as it was at most two seconds ago."""
+        """Return a region as it was at most two seconds ago; None if it does not exist."""
         kept = self.regions.get(slug)
         if kept is None or not timedelta(0) <= now - kept[0] < _REGION_KEPT:
             row = Region.objects.filter(slug=slug).first()
@@ -58,7 +58,7 @@ class Memory:
         return kept[1]
 
     def is_news(self, region_id: int, sent_at: int) -> bool:
-        """Whether a message is worth a note of its region: a second does not matter to a silence of fifteen."""
+        """Return whether to record that the region was heard: once a second is enough for a silence of 15 s."""
         before = self.heard.get(region_id)
         if before is not None and 0 <= sent_at - before < _HEARD_STEP_MS:
             return False
@@ -66,7 +66,7 @@ class Memory:
         return True
 
     def is_first(self, region: str, error: str, now: datetime) -> bool:
-        """Whether this refusal of a region is the first within a minute."""
+        """Return whether this is the first such refusal of a region within a minute."""
         before = self.refused.get((region, error))
         if before is not None and now - before < _REFUSAL_PAUSE:
             return False
@@ -76,7 +76,10 @@ class Memory:
         return True
 
     def keeps(self, run: wire.Run, region_id: int) -> bool:
-        """Full facts are kept of runs that are not up or took several attempts, of the first after a change, and hourly."""
+        """Return whether to store the run's full facts.
+
+        They are stored for runs that are not up or took several attempts, for the first after a change, and hourly.
+        """
         key = (run.check, region_id)
         before = self.seen.pop(key, None)
         is_kept = (
@@ -94,7 +97,7 @@ class Memory:
 
 
 def ingest(raw: bytes, *, memory: Memory, now: datetime) -> None:
-    """Work one message off. What cannot be used becomes a dead letter; only a database that is away raises."""
+    """Process one message. Unusable content becomes a dead letter; database outages raise."""
     named = ""
     try:
         envelope = wire.parse_envelope(raw)
@@ -129,7 +132,7 @@ def ingest(raw: bytes, *, memory: Memory, now: datetime) -> None:
 
 
 class _RefusedError(wire.WireError):
-    """A whole region is refused: a letter for each of its messages would fill the database."""
+    """All messages of a region are refused: a dead letter for each of them would fill the database."""
 
 
 def _region(envelope: wire.Envelope, memory: Memory, now: datetime) -> Region:
@@ -142,7 +145,7 @@ def _region(envelope: wire.Envelope, memory: Memory, now: datetime) -> Region:
 
 
 def _report_standstill(report: wire.Standstill, region: Region, now: datetime) -> None:
-    """The job that held a worker's loop, named for operators."""
+    """Log the job that blocked a worker's event loop, and store it as a dead letter for operators."""
     log.error("region %s: a probe worker's loop stood still, and the worker ended itself", region.slug)
     add_dead_letter(
         origin=DeadLetter.Origin.PROBE,
@@ -155,7 +158,7 @@ def _report_standstill(report: wire.Standstill, region: Region, now: datetime) -
 
 
 def _judged(rows: Sequence[bytes], region: Region, memory: Memory, now: datetime) -> list[RecordedRun]:
-    """The rows that may be recorded; each of the others becomes a dead letter."""
+    """Return the rows that may be recorded; each of the others becomes a dead letter."""
     parsed: list[tuple[bytes, wire.Run]] = []
     oldest, newest = to_ms(now) - OLDEST_MS, to_ms(now) + NEWEST_MS
     for row in rows:
@@ -179,14 +182,17 @@ def _judged(rows: Sequence[bytes], region: Region, memory: Memory, now: datetime
 
 
 def _record(rows: list[RecordedRun], region: Region, now: datetime) -> bool:
-    """All at once; should the statement fail on data, halves, down to the row that cannot be stored. Whether all were new."""
+    """Record all rows together; return whether all were new.
+
+    If the statement fails on data, the batch is halved until the row that cannot be stored is alone.
+    """
     try:
         return record_runs(rows=rows, now_ms=to_ms(now)) == len(rows)
     except (OperationalError, InterfaceError):
         raise
     except DatabaseError as error:
         if isinstance(error, IntegrityError) and ensure_partitions(now=now):
-            return _record(rows, region, now)  # the machine slept through the days that partitions were made for
+            return _record(rows, region, now)  # the host was suspended for longer than partitions are made ahead
         if len(rows) == 1:
             _letter(wire.encode_run(rows[0].run), f"the database refused it: {error}", region, now)
         else:
@@ -197,7 +203,10 @@ def _record(rows: list[RecordedRun], region: Region, now: datetime) -> bool:
 
 
 def _fresh(rows: Sequence[RecordedRun]) -> dict[uuid.UUID, FreshVote]:
-    """The votes of checks with one row, all of them new: what else there is of them is read."""
+    """Return the votes of checks with a single row, for the fast path; of the others, all votes must be read.
+
+    All rows must be new.
+    """
     votes = {row.run.check: FreshVote(row.run.slot, row.region_id, row.run.revision, row.run.verdict.value) for row in rows}
     if len(votes) < len(rows):
         several = Counter(row.run.check for row in rows)

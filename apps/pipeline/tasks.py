@@ -1,4 +1,4 @@
-"""The Celery tasks: read the clock, call a service, send on what comes of it."""
+"""The Celery tasks: each reads the clock, calls a service and sends follow-up tasks."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from apps.telemetry.metrics import DELIVERIES
 
 @shared_task(name="pipeline.tick")
 def tick(**_newer: object) -> None:
-    """Every second: send the slots that come due."""
+    """Send the slots that come due. Runs every second."""
     dispatch.send_due(now=timezone.now())
 
 
 @shared_task(name="pipeline.dispatch_extra")
 def dispatch_extra(*, check: str, revision: int, slot: int, **_newer: object) -> None:
-    """An extra slot, now."""
+    """Send an extra slot now."""
     due = due_now(check_id=uuid.UUID(check), revision=revision, slot=slot)
     if due is not None:
         dispatch.send([due], now_ms=to_ms(timezone.now()))
@@ -42,7 +42,7 @@ def dispatch_extra(*, check: str, revision: int, slot: int, **_newer: object) ->
 
 @shared_task(name="pipeline.dispatch_trial")
 def dispatch_trial(*, trial: str, **_newer: object) -> None:
-    """A trial, now."""
+    """Send a trial now."""
     found = Trial.objects.filter(pk=uuid.UUID(trial)).first()
     if found is not None:
         dispatch.send_trial(found, now_ms=to_ms(timezone.now()))
@@ -50,7 +50,7 @@ def dispatch_trial(*, trial: str, **_newer: object) -> None:
 
 @shared_task(name="pipeline.sweep_checks")
 def sweep_checks(**_newer: object) -> None:
-    """Evaluate what has votes and was not named by a batch."""
+    """Evaluate checks that have votes but were not evaluated with a batch."""
     now = timezone.now()
     check_ids = waiting_checks(now=now)
     if check_ids:
@@ -59,19 +59,19 @@ def sweep_checks(**_newer: object) -> None:
 
 @shared_task(name="pipeline.sweep_passive")
 def sweep_passive(**_newer: object) -> None:
-    """Every second: passive checks whose deadline has passed."""
+    """Settle missed deadlines of passive checks. Runs every second."""
     settle_deadlines(now=timezone.now())
 
 
 @shared_task(name="pipeline.expand")
 def expand(**_newer: object) -> None:
-    """The outbox, into deliveries."""
+    """Expand outbox events into deliveries."""
     outbox.expand_waiting(now=timezone.now())
 
 
 @shared_task(name="pipeline.deliver")
 def deliver(*, delivery: str, **_newer: object) -> None:
-    """One try of one delivery."""
+    """Attempt one delivery once."""
     outcome = deliveries.deliver(delivery_id=uuid.UUID(delivery), now=timezone.now())
     if outcome is not None:
         DELIVERIES.labels("retry" if outcome == "pending" else str(outcome)).inc()
@@ -79,22 +79,22 @@ def deliver(*, delivery: str, **_newer: object) -> None:
 
 @shared_task(name="pipeline.send_password_reset")
 def send_password_reset(*, email: str, **_newer: object) -> None:
-    """The mail by which a forgotten password is chosen anew."""
+    """Send the mail with the link to reset a password."""
     password_reset.send_password_reset(email=email)
 
 
 @shared_task(name="pipeline.send_confirmation")
 def send_confirmation(*, address: str, **_newer: object) -> None:
-    """The one mail to an address that is to agree."""
+    """Send the mail that asks an address for its consent."""
     addresses.send_confirmation(address_id=uuid.UUID(address), now=timezone.now())
 
 
 @shared_task(name="pipeline.sweep_deliveries")
 def sweep_deliveries(**_newer: object) -> None:
-    """What a lost wake-up left: events not expanded, deliveries that are due."""
+    """Handle what a lost wake-up left: events not expanded, deliveries and confirmations not sent."""
     now = timezone.now()
     outbox.expand_waiting(now=now)
-    for delivery_id in deliveries.waiting_deliveries(now=now):
+    for delivery_id in deliveries.take_unqueued_deliveries(now=now):
         wake(deliveries.DELIVER_TASK, delivery=str(delivery_id))
     for address_id in addresses.waiting_confirmations():
         wake(addresses.CONFIRM_TASK, address=str(address_id))
@@ -102,7 +102,7 @@ def sweep_deliveries(**_newer: object) -> None:
 
 @shared_task(name="pipeline.make_partitions")
 def make_partitions(**_newer: object) -> None:
-    """The partitions of the days to come; indexes of days gone by; old dead letters, trials and rollups go."""
+    """Create coming partitions, delete old dead letters, trials and rollups, rebuild indexes of past days."""
     now = timezone.now()
     ensure_partitions(now=now)
     prune_dead_letters(now=now)
@@ -113,18 +113,18 @@ def make_partitions(**_newer: object) -> None:
 
 @shared_task(name="pipeline.pack_runs")
 def pack_runs(**_newer: object) -> None:
-    """The oldest partition, as far as one turn goes."""
+    """Pack runs of the oldest partition, a limited number of steps."""
     packer.pack_next(now=timezone.now(), steps=20)
 
 
 @shared_task(name="pipeline.drop_old_runs")
 def drop_old_runs(**_newer: object) -> None:
-    """Packed runs that their projects keep no longer."""
+    """Delete packed runs older than their project's retention."""
     retention.drop_old_runs(now=timezone.now(), steps=200, export_to=settings.EXPORT_DIR)
 
 
 @shared_task(name="pipeline.roll_up")
 def roll_up(**_newer: object) -> None:
-    """The next hours and days of the rollups, and sums of settled days, as far as one turn goes."""
+    """Roll up hours and days and sum settled days, a limited number of steps each."""
     rollups.roll_up(now=timezone.now(), steps=40)
     sum_settled_days(now=timezone.now(), steps=40)

@@ -1,4 +1,4 @@
-"""What a Celery worker of the core tells of itself: how long its tasks waited and ran, and that its loop turns."""
+"""Metrics and health of the core's Celery workers: queue lag, task duration, liveness of the consumer's loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TURN_S = 2.0
 
 
 class TimedTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
-    """Every task of the core. What is sent says when, by our own clock: beat and workers share it."""
+    """Base class of the core's tasks. Messages carry their send time; beat and workers share one clock."""
 
     abstract = True
 
@@ -34,7 +34,7 @@ class TimedTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
 
 
 class Turning(bootsteps.StartStopStep):
-    """The consumer's own loop says that it turns: it does not while the broker is away or a handler hangs."""
+    """Reports that the consumer's loop runs, which it does not while the broker is away or a handler hangs."""
 
     requires = ("celery.worker.components:Timer",)
 

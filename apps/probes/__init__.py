@@ -1,5 +1,5 @@
-"""Probes: what a kind of check proves, and the worker that runs them. No Django, no database.
+"""Probes: the kinds of checks and the worker that runs them. No Django, no database.
 
-`contract` and `registry` say what a kind is, `kinds/` holds them, `runner` owns clock and deadline, `wire` the messages,
-`worker` the process. A worker runs from `requirements/probe.txt` alone.
+`contract` and `registry` define what a kind is, `kinds/` contains the kinds, `runner` enforces deadlines and handles
+exceptions, `wire` defines the messages, and `worker` is the process. A worker needs only `requirements/probe.txt`.
 """

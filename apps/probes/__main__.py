@@ -1,4 +1,4 @@
-"""`python -m apps.probes`: a probe worker of the region that the environment names."""
+"""Run a probe worker (`python -m apps.probes`) for the region that the environment variables name."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ log = logging.getLogger("apps.probes")
 
 
 def main() -> int:
+    """Run the worker until it is told to stop; return the exit code: 2 for invalid settings."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("celery").setLevel(logging.WARNING)
     try:
@@ -31,7 +32,7 @@ def main() -> int:
     raise_file_limit()
     if settings.health is not None:
         health.serve(*settings.health)
-    # Its lines at every start as root tell of pickle, which is not accepted here.
+    # When started as root, Celery warns about pickle, which this app does not accept.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     publisher = Publisher(settings.broker_url, transport_options("ingest"))
     engine = Engine(

@@ -1,6 +1,7 @@
-"""Whether this worker's own link works: places that its operator knows to be up. Where none can be reached, nothing is known.
+"""Canaries: hosts that the operator knows to be up, used to check whether this worker's own network works.
 
-A failing run is not reported before a look at them that began after it did; looks are shared, one at a time.
+A failing run is reported as unknown if no canary can be reached. The canary check must begin after the run did;
+concurrent runs share one check.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ _PORTS = {"https": 443, "http": 80}
 
 
 class Canaries:
-    """`targets`: hosts with ports, or URLs, that accept a connection. None of them: everything is reached."""
+    """The canaries of one worker. `targets` are `host:port` or URLs that accept a TCP connection.
+
+    Without targets the network always counts as working.
+    """
 
     def __init__(self, targets: Sequence[str]) -> None:
         self._places = {target: _place(target) for target in targets}
@@ -28,11 +32,12 @@ class Canaries:
         self._look: asyncio.Task[None] | None = None
         self._began = 0.0
         self.seen: dict[str, bool] = {}
-        """What the last look saw of each."""
+        """By target, whether the last check reached it."""
         self._failed = -math.inf
+        """When a check last reached no canary, on the loop's clock."""
 
     async def reach_any(self, *, since: float) -> bool:
-        """Whether one was reached by a look that began at or after a moment of the loop's clock."""
+        """Tell whether a check begun at or after `since` (the loop's clock) reached a canary; check if necessary."""
         while self._places and (not self.seen or self._began < since):
             if self._look is None or self._look.done():
                 self._began = asyncio.get_running_loop().time()
@@ -41,7 +46,10 @@ class Canaries:
         return not self._places or any(self.seen.values())
 
     async def were_reachable(self, *, since: float) -> bool:
-        """Whether no look since a moment failed, one that begins now included: a link may have come back meanwhile."""
+        """Check now; tell whether this check succeeded and none has failed since `since` (the loop's clock).
+
+        Earlier failures count, because the network may have recovered after the run failed.
+        """
         return await self.reach_any(since=asyncio.get_running_loop().time()) and self._failed < since
 
     async def close(self) -> None:
@@ -52,7 +60,7 @@ class Canaries:
             await self._network.close()
 
     async def _look_at_all(self) -> None:
-        # Chosen by the operator: the tenants' address policy is not for them.
+        # The operator chose the canaries, so the address policy for tenants does not apply.
         self._network = network = self._network or Network(AddressPolicy(private=True))
         answers = await asyncio.gather(*(_accepts(network, *place) for place in self._places.values()))
         self.seen = dict(zip(self._places, answers, strict=True))
@@ -61,7 +69,7 @@ class Canaries:
 
 
 def _place(target: str) -> tuple[str, int]:
-    """Raises ValueError."""
+    """Return host and port of a canary. Raises ValueError."""
     scheme, authority = authority_of(target)
     try:
         return endpoint(authority, _PORTS.get(scheme))
@@ -70,6 +78,7 @@ def _place(target: str) -> tuple[str, int]:
 
 
 async def _accepts(network: Network, host: str, port: int) -> bool:
+    """Tell whether a TCP connection succeeds within two seconds."""
     try:
         connection = await network.tcp.dial(host, port, "auto", asyncio.get_running_loop().time() + _WAIT_S)
     except NetError:

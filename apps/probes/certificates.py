@@ -1,4 +1,4 @@
-"""A presented certificate as facts. Parsing costs more than a handshake's share of Python, so leaves are remembered."""
+"""Describe presented certificates as facts. Parsing is expensive compared with a handshake, so it is cached by PEM."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 
 def describe(chain: list[str]) -> dict[str, Any] | None:
-    """Facts of the leaf of a PEM chain (leaf first), or None when nothing was presented or it cannot be read.
+    """Return facts about the leaf of a PEM chain (leaf first), or None if there is none or it cannot be parsed.
 
-    `issuers`: of each certificate presented behind it, who it is and when it ends (epoch milliseconds).
+    `issuers` lists the subject and the end of validity (epoch milliseconds) of each further certificate presented.
     """
     leaf = _leaf(chain[0]) if chain else None
     if leaf is None:
@@ -24,9 +24,9 @@ def describe(chain: list[str]) -> dict[str, Any] | None:
 
 
 def first_to_expire(certificate: dict[str, Any], now_ms: int) -> tuple[int, str]:
-    """Of a presented chain's facts: when the first certificate ends, and its subject; nothing for the leaf.
+    """Return when the first certificate of a chain's facts expires, and its subject (empty if it is the leaf).
 
-    One behind the leaf that has ended already was not needed: the handshake came about without it.
+    Issuers that have already expired are ignored: the handshake succeeded without them.
     """
     ends = [(issuer["not_after"], issuer["subject"]) for issuer in certificate.get("issuers", ())]
     return min([(certificate["not_after"], ""), *(end for end in ends if end[0] > now_ms)])

@@ -1,4 +1,4 @@
-"""The core's clock as a worker knows it: its own, less an offset learned from the messages that arrive."""
+"""The core's clock as estimated by a worker: its own clock minus an offset learned from the messages it receives."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ _MINUTES_KEPT = 60
 
 
 def _anchored() -> Callable[[], int]:
-    """Wall time that does not jump: a step of the system clock must not look like a batch of late jobs."""
+    """Return a wall clock that does not jump: a step of the system clock would make a whole batch look late."""
     anchor = time.time() - time.monotonic()
     return lambda: int((anchor + time.monotonic()) * 1000)
 
 
 class CoreClock:
-    """Offset = the smallest (arrival - sent_at) of the last hour, applied when beyond a second.
+    """Estimates the core's time in epoch milliseconds.
 
-    After a start it is not trusted until that minimum has stood for three seconds: an old queue is not a slow clock.
+    The offset is the smallest (arrival - sent_at) of the last hour; it is applied only if it exceeds one second. After
+    a start the clock is not settled until that minimum has been stable for three seconds, because messages that waited
+    in the queue make this clock appear to be ahead.
     """
 
     def __init__(self, wall_ms: Callable[[], int] | None = None) -> None:
@@ -31,19 +33,20 @@ class CoreClock:
 
     @property
     def measured_ms(self) -> int:
-        """How far this clock is ahead of the core's (negative: behind), the shortest way of a message included."""
+        """The measured offset: positive if this clock is ahead. Includes the latency of the fastest message."""
         return self._least
 
     @property
     def offset_ms(self) -> int:
-        """What is applied: small differences are the network, not the clock."""
+        """The offset that is applied; small ones are ignored, since they are network latency."""
         return self.measured_ms if abs(self.measured_ms) > APPLIED_BEYOND_MS else 0
 
     def now_ms(self) -> int:
+        """Return the core's time in epoch milliseconds."""
         return self._wall_ms() - self.offset_ms
 
     def observe(self, sent_at: int) -> None:
-        """A message of the core arrived that was sent at `sent_at`."""
+        """Record that a message which the core sent at `sent_at` (epoch milliseconds) has just arrived."""
         arrived = self._wall_ms()
         before = self.measured_ms if self._minima else None
         minute = arrived // 60_000
@@ -52,11 +55,12 @@ class CoreClock:
         for old in [kept for kept in self._minima if kept <= minute - _MINUTES_KEPT]:
             del self._minima[old]
         self._least = min(self._minima.values())
-        # A few milliseconds less is a luckier message, not another clock.
+        # A slightly smaller minimum is only a faster message; a much smaller one restarts the settling time.
         if before is None or self.measured_ms < before - APPLIED_BEYOND_MS // 2:
             self._moved_at = arrived
 
     def is_settled(self) -> bool:
+        """Tell whether the offset is known well enough to judge slots by it."""
         if not self._settled and self._moved_at is not None:
             self._settled = self._wall_ms() - self._moved_at >= SETTLES_AFTER_MS
         return self._settled

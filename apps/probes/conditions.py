@@ -1,13 +1,15 @@
-"""Conditions over facts, a line each: `[latency] < 500 ms`. Pure; a failed one is shown with what was seen.
+"""Assertions about the facts of a run, one per line, such as `[latency] < 500 ms`.
 
     [fact] operator value
 
-Facts are named by a kind; `header.<name>` and `json.<JSONPath>` look inside and may have several values. Operators: == != < <= >
->= contains, not contains, matches, not matches (RE2), exists, not exists. JSONPath is RFC 9535's, without its functions that take
-patterns.
+Each kind has its own facts; `header.<name>` and `json.<JSONPath>` select a header or a part of a JSON body and may have
+several values. Operators: == != < <= > >= contains, not contains, matches, not matches (RE2), exists, not exists.
+JSONPath follows RFC 9535, without the functions that take patterns. The message of a failed assertion contains the
+value that was seen.
 
-Several values: all nodes of a JSONPath must fulfil a condition, with the word `any` before the operator one of them suffices.
-Of a header that came several times one suffices, and `not …` and `!=` hold for each.
+Several values: all nodes that a JSONPath selects must fulfil the assertion, or at least one if the word `any` precedes
+the operator. If a header occurs several times, one value must fulfil the assertion; with `not …` and `!=` every value
+must.
 """
 
 from __future__ import annotations
@@ -34,19 +36,25 @@ _MAX_SHOWN = 200
 
 @dataclass(frozen=True)
 class Values:
-    """What a fact with several values was seen to be: the values of a header's lines, or of a path's nodes."""
+    """The values of a fact that can have several: of repeated headers, or of the nodes that a JSONPath selects."""
 
     values: tuple[Any, ...]
     is_one_enough: bool = False
-    """Whether a condition holds when one of them fulfils it; the opposite for `not …` and `!=`, which each must fulfil."""
+    """Whether it suffices that one value fulfils a condition; `not …` and `!=` must hold for every value in any case.
+    """
 
 
 Actual = Any
-"""None: nothing was seen. `Values`: several may be there, or none. A `BudgetExceededError`: it could not be looked into."""
+"""The observed value of a fact.
+
+None: it was not seen. `Values`: any number of values. `BudgetExceededError`: evaluating the JSONPath took too much.
+"""
 
 
 @dataclass(frozen=True)
 class Condition:
+    """One parsed line. `is_any`: the word `any` precedes the operator."""
+
     fact: str
     op: str
     value: str
@@ -60,13 +68,17 @@ class Condition:
         return f"any {self.op}" if self.is_any else self.op
 
     def failure(self, actual: Actual) -> str | None:
-        """The sentence of its failing, with what was seen; None when it holds. Nothing seen fails all but `not …` and `!=`."""
+        """Return a sentence with the observed value if the condition fails, else None.
+
+        If nothing was seen, only `not …` and `!=` hold.
+        """
         if self._holds(actual):
             return None
         return f"[{self.fact}] ({self._shown(actual)}) {self._operator} {self.value}".rstrip()
 
     @property
     def reason(self) -> Reason:
+        """The reason code to report if the condition fails."""
         return _REASONS.get(self.fact.lower()) or _reason_of(self)
 
     @property
@@ -103,7 +115,7 @@ class Condition:
         return {"<": number < wanted, "<=": number <= wanted, ">": number > wanted, ">=": number >= wanted}[op]
 
     def _equals(self, actual: Any) -> bool:
-        """A text is equal to a text, a number to a number of the same value: "1.10" is not 1.1."""
+        """Compare text with text and numbers by value: the text "1.10" does not equal the number 1.1."""
         literal = self._literal
         if isinstance(actual, str):
             return actual in (self.value, literal)
@@ -128,9 +140,9 @@ class Condition:
 
 
 def read(fields: RawOptions, known: Sequence[str]) -> tuple[str, ...]:
-    """The option `assertions`, validated. Raises OptionError.
+    """Read and validate the option `assertions`. Raises OptionError.
 
-    `known`: the facts of the kind; one that ends in a dot takes more.
+    `known` lists the facts of the kind; one that ends in a dot (`header.`) is a prefix.
     """
     lines = fields.texts(_OPTION, most=_MAX_LINES, limit=1_500)
     for line in lines:
@@ -139,17 +151,18 @@ def read(fields: RawOptions, known: Sequence[str]) -> tuple[str, ...]:
 
 
 def option_field(known: Sequence[str], example: str) -> OptionField:
-    """How a form asks for them."""
+    """Return the form field of the option `assertions`."""
     return OptionField(_OPTION, "Assertions", "lines", f"One to a line, like {example}. Facts: {', '.join(known)}.")
 
 
 def parse_lines(lines: Iterable[str]) -> list[Condition]:
-    """The conditions of lines that were validated before."""
+    """Parse lines that have been validated before; invalid ones are skipped."""
     return [condition for line in lines if (condition := _parse_line(line)) is not None]
 
 
 @lru_cache(maxsize=20_000)
 def _parse_line(line: str) -> Condition | None:
+    """Parse one line; return None if it is not a condition."""
     found = _LINE.fullmatch(line.strip())
     if found is None or (found["op"].endswith("exists") == (found["value"] is not None)):
         return None
@@ -157,6 +170,7 @@ def _parse_line(line: str) -> Condition | None:
 
 
 def _validate(line: str, known: Sequence[str]) -> None:
+    """Raise OptionError if a line is not a valid condition over the known facts."""
     field, condition = f"options.{_OPTION}", _parse_line(line)
     if condition is None:
         raise OptionError(field, f"{line[:80]!r} is not a condition like [latency] < 500 ms")
@@ -183,7 +197,10 @@ _NO_LITERAL = object()
 
 
 def _literal_of(value: str) -> Any:
-    """What a value says where it is JSON: a text in quotes, an object, a list, true, false, null. Numbers are read apart."""
+    """Return the value if it is written as JSON (quoted text, object, array, true, false, null), else `_NO_LITERAL`.
+
+    Numbers are handled by `_as_number`.
+    """
     if value not in ("true", "false", "null") and value[:1] not in ('"', "{", "["):
         return _NO_LITERAL
     try:
@@ -193,7 +210,10 @@ def _literal_of(value: str) -> Any:
 
 
 def _as_number(value: Any) -> int | float | None:
-    """Times in ms, sizes in bytes, all else as it is. Whole numbers are exact, however long."""
+    """Convert to a number: times in milliseconds, sizes in bytes, others unchanged; None if it is not a number.
+
+    Whole numbers are exact, whatever their length.
+    """
     if isinstance(value, (int, float)):
         return None if isinstance(value, bool) else value
     found = _NUMBER.fullmatch(value) if isinstance(value, str) else None

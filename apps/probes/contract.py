@@ -1,4 +1,4 @@
-"""What a kind of check is. Adding one is a module in `kinds/` and a line in `registry`."""
+"""The interface of a kind of check. A new kind is a module in `kinds/` and a line in `registry`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Facts = dict[str, Any]
 
 
 class OptionError(ValueError):
-    """An option or target that cannot be used; `field` is its name, dotted for a part (`options.method`)."""
+    """An invalid option or target; `field` is its name, with a dotted path for options (`options.method`)."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field}: {message}")
@@ -27,138 +27,143 @@ class OptionError(ValueError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one run came to: the verdict, why it is not up, and everything that was seen."""
+    """The result of one run: the verdict, the reason if it is not up, and the facts that were observed."""
 
     verdict: Verdict
     reason: Reason | None = None
     message: str = ""
     facts: Facts = field(default_factory=dict)
     latency_ms: float | None = None
-    """Where it is not the time that the run took."""
+    """The latency to record, if it is not the duration of the run."""
 
     @classmethod
     def because(cls, reason: Reason, message: str, facts: Facts | None = None) -> Outcome:
-        """The reason's default verdict."""
+        """Create an outcome with the default verdict of the reason."""
         return cls(MEANINGS[reason].verdict, reason, message, facts or {})
 
     def judged(self, verdict: str) -> Outcome:
-        """The same with another verdict than the reason's own."""
+        """Return a copy with another verdict than the reason's default."""
         return dataclasses.replace(self, verdict=Verdict(verdict))
 
     def seeing(self, facts: Facts) -> Outcome:
+        """Return a copy with these facts."""
         return dataclasses.replace(self, facts=facts)
 
     @classmethod
     def failed(cls, error: NetError, facts: Facts | None = None) -> Outcome:
+        """Create an outcome from a network error, whose code is a reason code."""
         return cls.because(Reason(error.code), error.message, facts)
 
 
 class Options(Protocol):
-    """A kind's frozen options, target included."""
+    """The parsed, immutable options of a kind, including the target."""
 
     @property
     def host(self) -> str:
-        """The host that the target names, canonical: what the address policy judges when a check is saved."""
+        """The canonical host of the target; the address policy is applied to it when a check is saved."""
         ...
 
     @property
     def degraded_ms(self) -> int | None: ...
 
     def stored(self) -> dict[str, Any]:
-        """Every option by name, as `parse` takes it: what is kept, sent and shown."""
+        """Return all options by name in the form that `parse` accepts; so they are stored, sent and displayed."""
         ...
 
 
 class Rhythm(Protocol):
-    """Of a passive kind's options: when it wants to hear something. Epoch and plain milliseconds."""
+    """The schedule in the options of a passive kind. Moments are epoch milliseconds, durations milliseconds."""
 
     def expected_after(self, moment_ms: int, interval_ms: int) -> int:
-        """When something is expected that was last heard at a moment; `interval_ms` is the check's."""
+        """Return when the next signal is expected after one at `moment_ms`; `interval_ms` is the check's interval."""
         ...
 
     @property
     def grace_ms(self) -> int:
-        """So much later it is missing."""
+        """How long after the expected time a signal counts as missed."""
         ...
 
     @property
     def max_runtime_ms(self) -> int:
-        """A run that began may take so long."""
+        """How long a job may take from its start signal to its end signal."""
         ...
 
 
 @dataclass(frozen=True)
 class ProbeContext:
-    """What a run is given beside its options."""
+    """What a run receives besides its options."""
 
     network: Network
     now_ms: int
-    """The core's time at the start: what certificates are judged by."""
+    """The core's time at the start of the run, used to judge the validity of certificates."""
     baseline: Mapping[str, Any] = field(default_factory=dict)
-    """What the last run of this region reported as its fact `baseline`; empty when there is none."""
+    """The fact `baseline` that the last run in this region reported; empty if there is none."""
 
 
 @dataclass(frozen=True)
 class OptionField:
-    """How a form asks for an option. `parse` alone judges what is given."""
+    """The form field of an option. Validation is done by `parse` alone."""
 
     name: str
     label: str
     shape: Literal["text", "long", "whole", "flag", "choice", "list", "lines", "headers"] = "text"
-    """`list`: texts by comma. `lines`: texts, one to a line. `headers`: lines of `Name: value`."""
+    """`list`: texts separated by commas. `lines`: one text per line. `headers`: lines of the form `Name: value`."""
     help: str = ""
     choices: tuple[tuple[str, str], ...] = ()
+    shown_for: tuple[str, ...] = ()
+    """(name of a choice option, values…): the form shows this field only while that option has one of the values."""
     group: str = ""
-    """Where a form shows it; those without one come first."""
+    """The section of the form; fields without one come first."""
 
 
 def grouped(group: str, *fields: OptionField) -> tuple[OptionField, ...]:
+    """Return the fields with their section of the form set."""
     return tuple(dataclasses.replace(described, group=group) for described in fields)
 
 
 def notice_change(what: str) -> OptionField:
-    """Of kinds that report a fact `baseline` and compare it with the context's."""
+    """Return the field of the option `notice_change`, for kinds that report a fact `baseline` and compare it."""
     return OptionField("notice_change", f"Tell when {what}", "flag", "Once, as degraded; the new is what is compared with then.")
 
 
 IP_VERSION = OptionField(
     "ip_version", "IP version", "choice", choices=(("auto", "Either"), ("ipv4", "IPv4 only"), ("ipv6", "IPv6 only"))
 )
-"""Of every kind that connects by name."""
+"""For every kind that connects to a host by name."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One way of looking at a target. `run` never raises for what the target does; the runner owns the rest."""
+    """One way to probe a target. `run` does not raise for what the target does; `runner` handles everything else."""
 
     name: str
     title: str
     parse: Callable[[str, Mapping[str, Any]], Any]
-    """(target, raw options) to frozen Options. Raises OptionError."""
+    """(target, raw options) to immutable Options. Raises OptionError."""
     run: Callable[[Any, float, ProbeContext], Awaitable[Outcome]] | None
-    """(options, deadline on the loop's clock, context) to Outcome; None of a passive kind, whose options are a `Rhythm`."""
+    """(options, deadline on the loop's clock, context) to Outcome; None if passive: then the options are a `Rhythm`."""
     asks: str
-    """What a person types as the target, in words: its label in forms."""
+    """The label of the target in forms."""
     proves: str
-    """One sentence for the form."""
+    """One sentence for the form that says what the kind proves."""
     propose: Callable[[str], str | None]
-    """From whatever a person typed (a URL, a host, host:port) the target of this kind, or None when it has none there."""
+    """Derive a target of this kind from user input (a URL, a host, host:port); None if that is not possible."""
     example: tuple[str, Mapping[str, Any]] = ("", {})
-    """A target and a few options, as somebody might want them: for docs/probes.md and the form."""
+    """A typical target with some options, for docs/probes.md and the form."""
     option_fields: tuple[OptionField, ...] = ()
     routes: tuple[str, ...] = ()
-    """Options that say where secrets go: they do not follow a change of these, as of the target."""
+    """Options that determine where secrets are sent. If one changes, the secrets must be entered again."""
     secret_options: tuple[str, ...] = ()
-    """Options that are encrypted at rest and sealed on the wire whenever they are not empty."""
+    """Options that are encrypted at rest and sealed on the wire unless they are empty."""
 
     @property
     def is_passive(self) -> bool:
-        """Nothing is sent: it waits to hear something, and is judged when it did not."""
+        """Whether nothing is sent: the check waits for pings and is down if one is missing."""
         return self.run is None
 
 
 class RawOptions:
-    """Reads options by type; what nobody asked for is refused at the end. Every error names its field."""
+    """Reads raw options by type and removes them; `end` rejects those that are left. Raises OptionError."""
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
         self._raw = dict(raw)
@@ -184,7 +189,7 @@ class RawOptions:
         return "ipv4" if version == "ipv4" else "ipv6" if version == "ipv6" else "auto"
 
     def host(self, name: str) -> str:
-        """A host name or address, or nothing."""
+        """Return a canonical host name or address, or an empty string."""
         given = self.text(name, limit=253)
         try:
             return canonical_host(given) if given else ""
@@ -206,7 +211,7 @@ class RawOptions:
         return value
 
     def texts(self, name: str, *, most: int, limit: int) -> tuple[str, ...]:
-        """A list of texts."""
+        """Return a list of at most `most` texts of at most `limit` characters each."""
         value = self._raw.pop(name, [])
         if not isinstance(value, (list, tuple)) or len(value) > most or not all(isinstance(item, str) for item in value):
             raise OptionError(f"options.{name}", f"must be a list of at most {most} texts")
@@ -215,9 +220,11 @@ class RawOptions:
         return tuple(value)
 
     def take(self, name: str, default: Any) -> Any:
+        """Return an option without validating it."""
         return self._raw.pop(name, default)
 
     def end(self) -> None:
+        """Raise OptionError if unknown options are left."""
         for name in self._raw:
             raise OptionError(f"options.{name}", "is not an option of this kind")
 
@@ -231,7 +238,7 @@ def _is_encodable(value: str) -> bool:
 
 
 def stored_fields(options: Any, *, without: tuple[str, ...]) -> dict[str, Any]:
-    """A frozen options value as plain JSON, those of TLS among the others, less what the target already says."""
+    """Return an options object as plain JSON: the fields of `tls` flattened, those named in `without` left out."""
     found: dict[str, Any] = {}
     for name, value in dataclasses.asdict(options).items():
         if name not in without:

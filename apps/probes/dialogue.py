@@ -1,4 +1,4 @@
-"""Lines over a stream, and the ways in which protocols turn to TLS in mid-conversation."""
+"""Line-based protocols over a stream, and how each protocol upgrades to TLS (STARTTLS)."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ MAX_LINES = 200
 
 
 class Lines:
-    """What a server says, line by line, bounded; and what we say, a line at a time."""
+    """Reads and writes lines, with limits for their length and a deadline."""
 
     def __init__(self, stream: Stream, until: float) -> None:
         self._stream = stream
         self._until = until
         self._ahead = b""
         self.last = ""
-        """The last line that came, for facts."""
+        """The last line received, for facts and messages."""
 
     async def say(self, line: str) -> None:
+        """Send one line. Raises NetError."""
         await self._stream.send(line.encode() + b"\r\n", self._until)
 
     async def hear(self) -> str:
-        """The next line without its end. Raises NetError at the end of the stream or for a line without end."""
+        """Return the next line without its line break. Raises NetError if the stream ends or the line is too long."""
         while b"\n" not in self._ahead:
             if len(self._ahead) > MAX_LINE:
                 raise NetError("protocol_error", f"a line of more than {MAX_LINE:,} bytes")
@@ -39,7 +40,7 @@ class Lines:
         return self.last
 
     async def reply(self) -> tuple[int, list[str]]:
-        """A reply of SMTP's kind: its code and the texts of its lines (RFC 5321, 4.2)."""
+        """Read an SMTP reply; return its code and the text of each line (RFC 5321, 4.2). Raises NetError."""
         texts = []
         for _ in range(MAX_LINES):
             line = await self.hear()
@@ -53,12 +54,12 @@ class Lines:
 
     @property
     def is_drained(self) -> bool:
-        """Whether nothing came beyond what was heard: before TLS, anything more would be an injection."""
+        """Whether no further data was received. Data ahead of the TLS handshake could be an injection."""
         return not self._ahead
 
 
 async def greet_smtp(lines: Lines, name: str) -> tuple[str, list[str]]:
-    """Greeting and EHLO: the greeting's text, and the extensions that are offered. Raises NetError `smtp_greeting`."""
+    """Read the greeting and send EHLO; return the greeting and the extensions. Raises NetError `smtp_greeting`."""
     try:
         code, texts = await lines.reply()
     except NetError as error:
@@ -74,7 +75,7 @@ _UNKNOWN_COMMAND = frozenset({500, 501, 502, 504})
 
 
 async def ehlo(lines: Lines, name: str) -> list[str]:
-    """The extensions that are offered, in upper case; none by a server that knows HELO alone (RFC 5321, 4.1.4)."""
+    """Send EHLO; return the extensions in upper case, none if the server knows only HELO (RFC 5321, 4.1.4)."""
     await lines.say(f"EHLO {name}")
     code, texts = await lines.reply()
     if code in _UNKNOWN_COMMAND:
@@ -88,6 +89,7 @@ async def ehlo(lines: Lines, name: str) -> list[str]:
 
 
 async def starttls_smtp(lines: Lines, extensions: list[str]) -> None:
+    """Send STARTTLS. Raises NetError `starttls_missing` if the server does not offer or accept it."""
     if "STARTTLS" not in extensions:
         raise NetError("starttls_missing", f"the server offers {', '.join(extensions) or 'no extension'}, and no STARTTLS")
     await lines.say("STARTTLS")
@@ -112,15 +114,17 @@ async def _pop3(stream: Stream, until: float) -> None:
 
 
 _UNTAGGED = 100
+"""Limit for the untagged lines before IMAP's tagged response."""
 
 
 async def _asked(lines: Lines, greeting: str, command: str, agreed: str) -> None:
+    """Read the greeting, send a command and expect a line that begins with `agreed`. Raises NetError."""
     hello = await lines.hear()
     if not hello.upper().startswith(greeting):
         raise NetError("banner_mismatch", f"the server greets with {hello!r}")
     await lines.say(command)
     answer = await lines.hear()
-    for _ in range(_UNTAGGED):  # untagged data may stand before IMAP's answer
+    for _ in range(_UNTAGGED):  # untagged responses may precede IMAP's tagged one
         if not answer.startswith("* "):
             break
         answer = await lines.hear()
@@ -130,11 +134,12 @@ async def _asked(lines: Lines, greeting: str, command: str, agreed: str) -> None
 
 
 def ensure_drained(lines: Lines) -> None:
+    """Raise NetError if the server sent plain-text data after it had agreed to TLS."""
     if not lines.is_drained:
         raise NetError("protocol_error", "the server spoke on in clear after it had agreed to TLS")
 
 
-# RFC 4511, 4.12 and 4.14.1: message 1, the extended request "StartTLS".
+# RFC 4511, 4.12 and 4.14.1: the extended request "StartTLS" with message id 1.
 _LDAP_STARTTLS = bytes.fromhex("301d02010177188016") + b"1.3.6.1.4.1.1466.20037"
 _LDAP_SUCCESS = b"\x0a\x01\x00"
 _LDAP_HEAD, _LDAP_LONGEST = 2, 512
@@ -145,7 +150,7 @@ _POSTGRES_SSL = bytes.fromhex("0000000804d2162f")
 async def _ldap(stream: Stream, until: float) -> None:
     await stream.send(_LDAP_STARTTLS, until)
     answer = b""
-    while len(answer) < _LDAP_HEAD or len(answer) < _LDAP_HEAD + answer[1]:  # a short form of BER: it is never longer
+    while len(answer) < _LDAP_HEAD or len(answer) < _LDAP_HEAD + answer[1]:  # BER short form of length
         data = await stream.receive(until)
         if not data:
             raise NetError("connection_closed", "the server closed the connection when TLS was asked for")
@@ -177,5 +182,5 @@ STARTTLS: dict[str, Callable[[Stream, float], Awaitable[None]]] = {
     "ldap": _ldap,
     "postgres": _postgres,
 }
-"""From a fresh connection to where a TLS handshake may begin. Each raises NetError."""
+"""By protocol, a function that prepares a new connection for the TLS handshake. Each raises NetError."""
 PORTS = {"": 443, "smtp": 25, "imap": 143, "pop3": 110, "ldap": 389, "postgres": 5432}

@@ -1,4 +1,7 @@
-"""docs/probes.md, written from the registry: `python -m apps.probes.docs_generator`; with `--check` it only compares."""
+"""Generate docs/probes.md from the registry: `python -m apps.probes.docs_generator`; with `--check` only compare.
+
+The module docstrings of the kinds and of `conditions` become part of that page.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The one event loop of a probe worker: takes batches, starts each job at its slot, sends what was seen.
+"""The event loop of a probe worker: accepts batches, starts each job at its slot and passes the results to `Sender`.
 
-Runs in a thread of its own; the Celery task only hands batches over. What it saw goes to `Sender`.
+The loop runs in a thread of its own; the Celery task only hands batches over.
 """
 
 from __future__ import annotations
@@ -37,29 +37,36 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 5.0
 LATEST_START_MS = 2_000
+"""A job that cannot start within this time after its slot is dropped."""
 _STARTED_EARLY_MS = 15_000
+"""A job whose slot is further in the future is dropped: one of the clocks is wrong."""
 _STOP_S = 12.0
 _UNSENT_S = 3.0
 _GRID_MS = 20
-"""Where there are many, they start together: a loop that wakes for each run costs half as much again."""
+"""In a full batch, starts are rounded up to multiples of this: waking for every run costs half as much CPU again."""
 _REMEMBERED = 200_000
+"""Checks whose last verdict is kept."""
 _TIMED = frozenset(
     {
         Reason.CONNECT_TIMEOUT, Reason.READ_TIMEOUT, Reason.DNS_TIMEOUT, Reason.TOO_SLOW, Reason.TLS_HANDSHAKE,
         Reason.PACKET_LOSS, Reason.PROXY_FAILED, Reason.ASSERTION_FAILED,
     }
 )  # fmt: skip
-"""What a loop that stood still may have seen of a target that is well: our time was up."""
+"""Reasons that a blocked event loop can cause for a healthy target, because our own time limit expired."""
 _LEFT = frozenset({Reason.CONNECTION_CLOSED, Reason.CONNECTION_RESET, Reason.TRUNCATED_BODY, Reason.DNS_MALFORMED})
-"""The same: the target's patience was. It lasts for seconds; who resets at once is down, however busy we are."""
+"""Reasons that a blocked event loop can cause because the server's time limit expired.
+
+Such limits are seconds: a server that closes the connection at once is down even if this worker is busy.
+"""
 _PATIENCE_S = 3.0
+"""The loop must have been blocked for longer than this to explain a reason in `_LEFT`."""
 _SHARE_STOOD = 0.2
-"""Of a run: a shorter standstill does not explain what was timed."""
+"""The loop must have been blocked for more than this share of a run to explain a reason in `_TIMED`."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one process may hold: running jobs are sockets and memory, accepted ones wait for their slot."""
+    """The limits of one process: `running` bounds sockets and memory, `accepted` all jobs that wait or run."""
 
     running: int = 5_000
     accepted: int = 20_000
@@ -67,7 +74,7 @@ class Limits:
 
 
 class Recent:
-    """What was seen in the last one to two spans; bounded by time, so by the rate."""
+    """Remembers names for one to two spans of `span_s` seconds, so memory is bounded by their rate."""
 
     def __init__(self, span_s: float = 10.0) -> None:
         self._span_s = span_s
@@ -76,7 +83,7 @@ class Recent:
         self._newer: set[str] = set()
 
     def is_known(self, name: str) -> bool:
-        """Whether it was seen; it is now."""
+        """Tell whether the name was seen recently, and remember it."""
         if time.monotonic() - self._turned > self._span_s:
             self._older, self._newer, self._turned = self._newer, set(), time.monotonic()
         if name in self._newer or name in self._older:
@@ -87,6 +94,8 @@ class Recent:
 
 @dataclass
 class Engine:
+    """A probe worker's event loop with its queue, limits and sender. Start and stop it once."""
+
     region: str
     region_key: str
     network: Network
@@ -105,9 +114,9 @@ class Engine:
         signer = wire.Signer(self.region, self.region_key, self.worker_id)
         self._sender = Sender(signer, self.publish, self.clock.now_ms, self.count_dropped)
         self._jobs: dict[asyncio.Task[None], wire.Job] = {}
-        """Under way."""
+        """Jobs that are running."""
         self._starting: dict[int, list[wire.Job]] = {}
-        """By the moment of their start."""
+        """Jobs that wait for their slot, by the time of their start (the core's epoch milliseconds)."""
         self._stopping = False
         self._ending = asyncio.Event()
         self._verdicts: dict[str, Verdict] = {}
@@ -121,7 +130,10 @@ class Engine:
         self._thread.start()
 
     def submit(self, jobs: Sequence[dict[str, Any]], sent_at: int) -> None:
-        """Hand a batch over. Blocks while the process holds all it may: the batch stays in the queue's order."""
+        """Accept a batch of jobs that the core sent at `sent_at` (epoch milliseconds).
+
+        Blocks while the limit of accepted jobs is reached, so that further batches stay in the broker's queue.
+        """
         self.clock.observe(sent_at)
         metrics.QUEUE_LAG.labels(wire.queue_of(self.region)).set(max(0, self.clock.now_ms() - sent_at) / 1000)
         if not jobs:
@@ -137,13 +149,13 @@ class Engine:
         self._loop.call_soon_threadsafe(self._accept, list(jobs))
 
     def stop(self) -> None:
-        """Finish what runs, give up what waits, send everything; at most some twelve seconds."""
+        """Drop waiting jobs, finish running ones (cancelled after 8 s) and send all results; takes up to 15 s."""
         self._loop.call_soon_threadsafe(self._begin_stop)
         self._thread.join(_STOP_S)
         self._sender.stop(_UNSENT_S)
 
     def describe_standstill(self, stood_still_s: float) -> wire.Standstill:
-        """What the loop is at, as seen from another thread while it does not come back."""
+        """Describe what blocks the loop; called by the watchdog's thread while the loop does not respond."""
         frame = sys._current_frames().get(self._thread.ident or 0)
         stack = "".join(traceback.format_stack(frame)) if frame is not None else ""
         task = asyncio.current_task(self._loop)
@@ -155,7 +167,7 @@ class Engine:
         return msgspec.structs.replace(report, **name, revision=job.revision, slot=job.slot, kind=job.kind)
 
     def report_standstill(self, report: wire.Standstill) -> None:
-        """Send the report, within seconds; the loop is not asked."""
+        """Send the report within three seconds, without using the blocked loop."""
         self._sender.add(wire.encode_report(report))
         self._sender.stop(_UNSENT_S)
 
@@ -189,6 +201,7 @@ class Engine:
         self._ending.set()
 
     def _accept(self, raws: list[dict[str, Any]]) -> None:
+        """Parse the jobs of a batch and schedule each for its slot; drop those that are invalid, late or duplicates."""
         now, grid_ms = self.clock.now_ms(), _GRID_MS if len(raws) >= wire.MAX_JOBS else 1
         for raw in raws:
             try:
@@ -203,7 +216,7 @@ class Engine:
             elif self._stopping:
                 self._drop("stopping")
             elif not job.trial and self._recent.is_known(f"{job.check}@{job.slot}"):
-                self._drop("repeated")  # a message published twice: a slot runs once
+                self._drop("repeated")  # the message was delivered twice
             else:
                 moment = now if job.trial else max(now, -(-job.slot // grid_ms) * grid_ms)
                 if moment not in self._starting:
@@ -212,6 +225,7 @@ class Engine:
                 self._starting[moment].append(job)
 
     def _begin(self, moment: int) -> None:
+        """Put the jobs whose start is due into the queue."""
         for job in self._starting.pop(moment):
             if self._stopping:
                 self._drop("stopping")
@@ -220,7 +234,7 @@ class Engine:
         self._start_waiting()
 
     def _start_waiting(self) -> None:
-        """As many as may run now; of the others, what waits for too long is dropped."""
+        """Start as many waiting jobs as allowed; drop those that have waited too long."""
         while not self._stopping and (job := self._queue.take(self.loop_lag.allowed)) is not None:
             if not job.trial and self.clock.now_ms() - job.slot > LATEST_START_MS:
                 self._queue.done(job)
@@ -231,6 +245,7 @@ class Engine:
             task.add_done_callback(partial(self._done, job))
 
     def _on_beat(self) -> None:
+        """Report that the loop runs, drop late jobs and start waiting ones."""
         health.LOOPS.turned("probe", within_s=5)
         metrics.IN_FLIGHT.set(self._queue.running)
         metrics.LOOP_LAG.set(self.loop_lag.lag_s)
@@ -243,7 +258,7 @@ class Engine:
         self._room.release()
 
     def count_dropped(self, why: str, number: int = 1) -> None:
-        """Slots that were given up."""
+        """Count slots that were dropped, by cause."""
         self.dropped[why] += number
         metrics.SLOTS_DROPPED.labels(why).inc(number)
 
@@ -254,6 +269,10 @@ class Engine:
         self._start_waiting()
 
     async def _run(self, job: wire.Job) -> None:
+        """Run one job and pass its result to the sender.
+
+        A failure becomes unknown if this worker may have caused it: its loop was blocked, or it reaches no canary.
+        """
         started_at = self.clock.now_ms()
         began, began_at = self._loop.time(), time.monotonic()
         result = await runner.run(job, self.network, started_at)
@@ -295,7 +314,7 @@ class Engine:
         self._verdicts[check] = verdict
 
     async def _report_forever(self) -> None:
-        """A heartbeat proves that the very loop that probes is alive."""
+        """Send heartbeats. They come from the loop that runs the jobs and therefore prove that it is alive."""
         while True:
             await self.canaries.reach_any(since=self._loop.time())
             heartbeat = wire.Heartbeat(
@@ -312,26 +331,26 @@ class Engine:
 
 
 def _speaks_against(outcome: Outcome) -> bool:
-    """Whether it tells of a failure; one that was expected is told as up."""
+    """Tell whether the run saw a failure, including one that an upside-down check reports as up."""
     return outcome.verdict in (Verdict.DOWN, Verdict.DEGRADED) or "expected_failure" in outcome.facts
 
 
 def _may_be_ours(result: runner.Result, stood_still_s: float) -> bool:
-    """Whether the failure may come of the loop's standing still."""
+    """Tell whether the event loop was blocked for long enough to explain the failure."""
     if result.outcome.reason in _LEFT:
         return stood_still_s > _PATIENCE_S
     return result.outcome.reason in _TIMED and stood_still_s > _SHARE_STOOD * result.duration_ms / 1000
 
 
 def _unreachable(outcome: Outcome) -> Outcome:
-    """What was seen through a link that reaches nothing at all is no news of the target."""
+    """Return the outcome `unknown`: without a working network nothing is known about the target."""
     seen = {"reason": outcome.reason, "message": outcome.message}
     facts = {**outcome.facts, "seen_without_network": seen}
     return Outcome.because(Reason.INTERNAL, "this probe worker reaches none of its canaries: its own network is down", facts)
 
 
 def _too_busy(outcome: Outcome, stood_still_s: float) -> Outcome:
-    """What a loop timed that could not look at the clock is no news of the target."""
+    """Return the outcome `unknown`: times measured by a blocked loop say nothing about the target."""
     facts = {**outcome.facts, "seen_too_late": {"reason": outcome.reason, "message": outcome.message}}
     words = f"this probe worker was too busy to tell: its loop stood still for {stood_still_s * 1000:.0f} ms"
     return Outcome.because(Reason.INTERNAL, words, facts)

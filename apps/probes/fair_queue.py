@@ -1,6 +1,7 @@
-"""Jobs whose time has come, until they may run: tenants take turns, and no host is stormed. Pure bookkeeping, no clock.
+"""Queue of jobs that are due and wait for permission to run: fair between tenants, with a limit per host. No clock.
 
-A tenant whose targets all hang holds its runs for their whole timeout; the room that is left is for the others.
+A tenant whose targets all time out occupies its runs for the whole timeout; its share is limited, so that the other
+tenants' jobs still run.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from urllib.parse import urlsplit
 from apps.probes.wire import Job
 
 TENANT_SHARE = 0.75
-"""Of the runs that may be under way, what one tenant may hold."""
+"""The largest share of concurrent runs that one tenant may occupy, as soon as there are several tenants."""
 
 
 @lru_cache(maxsize=50_000)
 def host_of(target: str) -> str:
-    """What a limit per host counts by: the host of a URL or of `host:port`, else the name itself."""
+    """Return the key for the limit per host: the host of a URL or of `host:port`, else the target itself."""
     try:
         host = urlsplit(target if "://" in target else f"//{target}").hostname
     except ValueError:
@@ -27,16 +28,19 @@ def host_of(target: str) -> str:
 
 
 class FairQueue:
+    """The waiting jobs of one worker, and counts of the running ones by tenant and by host."""
+
     def __init__(self, per_host: int) -> None:
         self._per_host = per_host
         self._waiting: OrderedDict[str, deque[Job]] = OrderedDict()
-        """By tenant; the one whose turn it is stands first."""
+        """By tenant; the tenant whose turn it is comes first."""
         self._held: dict[str, deque[Job]] = {}
-        """By host: its limit is reached."""
+        """By host: jobs whose host has reached its limit."""
         self._of_tenant: Counter[str] = Counter()
         self._of_host: Counter[str] = Counter()
         self._only: str | None = ""
-        """The only tenant that was ever seen, who may take everything; None once there were two."""
+        """The only tenant seen so far, to which `TENANT_SHARE` does not apply. Empty at first; None after a second one.
+        """
         self.running = 0
 
     def __len__(self) -> int:
@@ -48,7 +52,7 @@ class FairQueue:
         self._waiting.setdefault(job.tenant, deque()).append(job)
 
     def take(self, allowed: int) -> Job | None:
-        """The next that may run while so many may; it counts as running until `done`."""
+        """Return the next job if fewer than `allowed` are running, else None. It counts as running until `done`."""
         if self.running >= allowed:
             return None
         most = allowed if self._only is not None else max(1, int(allowed * TENANT_SHARE))
@@ -62,7 +66,10 @@ class FairQueue:
         return None
 
     def _runnable(self, tenant: str) -> Job | None:
-        """The tenant's next whose host has room. Those passed over wait for their host; the tenant goes to the end."""
+        """Return the tenant's next job whose host is below its limit, or None; move the tenant to the end.
+
+        Jobs that are skipped are kept in `_held` until a run for their host ends.
+        """
         jobs = self._waiting[tenant]
         found = None
         while jobs and found is None:
@@ -79,7 +86,7 @@ class FairQueue:
         return found
 
     def done(self, job: Job) -> None:
-        """It ended: who waits for its host is next of its tenant."""
+        """Record that a job ended; the next job held for its host becomes the first of its tenant."""
         self._count(job, -1)
         host = host_of(job.target)
         held = self._held.get(host)
@@ -90,7 +97,10 @@ class FairQueue:
                 del self._held[host]
 
     def expired(self, before: int) -> Iterator[Job]:
-        """Takes out those whose slot lies before a moment. They came in the order of their slots; trials among them stay."""
+        """Remove and yield the jobs whose slot is before `before`. Trials have no slot and stay.
+
+        Assumes that jobs were added in the order of their slots.
+        """
         for queues in (self._waiting, self._held):
             for name in list(queues):
                 jobs, trials = queues[name], []

@@ -1,4 +1,4 @@
-"""What can be asked of the kind `http`: its options, how they are read and judged, and how a form asks for them."""
+"""The options of the kind `http`: parsing, validation and form fields."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ ASSERTED = (
 
 @dataclass(frozen=True)
 class Options:
+    """The parsed options of an HTTP check."""
+
     url: str
     host: str
     method: str
@@ -71,7 +73,7 @@ class Options:
 
     @cached_property
     def request(self) -> Request:
-        """The first request: of one revision it is always the same."""
+        """The first request of a run; cached, because it is the same for every run of a revision."""
         headers = dict(self.headers)
         names = {name.lower() for name in headers}
         if self.auth == "bearer" and "authorization" not in names:
@@ -101,7 +103,7 @@ class Options:
 
 
 def parse(target: str, raw: Mapping[str, Any]) -> Options:
-    """Raises OptionError naming `target` or the option."""
+    """Parse and validate. Raises OptionError with the field `target` or the name of the option."""
     host = url_host(target)
     fields = RawOptions(raw)
     method = fields.choice("method", "GET", METHODS)
@@ -144,7 +146,7 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
 
 
 def _ensure_whole(options: Options) -> None:
-    """What one option says of another."""
+    """Validate options that depend on each other. Raises OptionError."""
     for name in ("keyword", "forbidden"):
         if getattr(options, name) and options.method == "HEAD":
             raise OptionError(f"options.{name}", "a HEAD request has no body to look in")
@@ -168,7 +170,7 @@ def _ensure_whole(options: Options) -> None:
 
 
 def proxy_of(text: str) -> Proxy:
-    """`http://host:3128`, `socks5://user:password@host:1080`. Raises OptionError."""
+    """Parse a proxy URL like `http://host:3128` or `socks5://user:password@host:1080`. Raises OptionError."""
     scheme, separator, rest = text.partition("://")
     credentials, _, authority = rest.rstrip("/").rpartition("@")
     username, _, password = credentials.partition(":")
@@ -179,7 +181,7 @@ def proxy_of(text: str) -> Proxy:
 
 
 def nameserver_of(text: str) -> Server:
-    """An address or a name, with a port where it is not 53. Raises OptionError."""
+    """Parse an address or name with an optional port (default 53). Raises OptionError."""
     return Server(*endpoint(text, 53), "udp")
 
 
@@ -206,7 +208,10 @@ def _statuses(raw: Any) -> tuple[str, ...]:
 
 
 def propose(typed: str) -> str | None:
-    """`example.org` is `https://example.org/`; a port other than a web server's is not ours."""
+    """Derive a URL from user input: `example.org` becomes `https://example.org/`.
+
+    Return None if the scheme or the port is not that of a web server.
+    """
     scheme, separator, rest = typed.partition("://")
     if separator and scheme.lower() not in ("http", "https"):
         return None
@@ -218,7 +223,7 @@ def propose(typed: str) -> str | None:
     except (ValueError, BadHostError):
         return None
     if parts.username is not None:
-        return None  # the form says where credentials belong
+        return None  # credentials in URLs are refused; there are options for them
     if not separator and port is not None and not parts.path.strip("/"):
         if port not in (80, 443, 3000, 5000, 8000, 8080, 8443, 9000):
             return None
@@ -228,41 +233,44 @@ def propose(typed: str) -> str | None:
 
 FIELDS = (
     OptionField("method", "Method", "choice", choices=tuple((name, name) for name in METHODS)),
-    OptionField("accepted_statuses", "Accepted statuses", "list", "Codes and ranges by comma, like 200-299, 404."),
-    OptionField("keyword", "Must contain", "text", "A text that the body must hold, in exactly this case."),
-    OptionField("forbidden", "Must not contain", "text", "A text that must not be there, like Fatal error."),
+    OptionField("accepted_statuses", "Accepted statuses", "list", "Codes and ranges, separated by commas: 200-299, 404."),
+    OptionField("keyword", "Must contain", "text", "Text that the body must contain. Case matters."),
+    OptionField("forbidden", "Must not contain", "text", "Text that the body must not contain, like Fatal error."),
     conditions.option_field(ASSERTED, "[json.$.status] == ok, [header.content-type] contains json or [body] matches PATTERN"),
     OptionField("down_ms", "Down above (ms)", "whole", "Slower than this is down."),
-    OptionField("upside_down", "Upside down: an answer is down, none is up", "flag"),
+    OptionField("upside_down", "Upside down: up while it fails", "flag"),
     *grouped(
         "Request",
-        OptionField("headers", "Request headers", "headers", "One to a line, like Accept: text/html. Values are kept encrypted."),
-        OptionField("body", "Request body", "long", "Kept encrypted."),
-        OptionField("body_type", "Body is", "choice", choices=(("raw", "As it stands"), ("json", "JSON"), ("form", "A form"))),
+        OptionField("headers", "Request headers", "headers", "One per line, like Accept: text/html. Stored encrypted."),
+        OptionField("body", "Request body", "long", "Stored encrypted."),
+        OptionField("body_type", "Body type", "choice", choices=(("raw", "Raw"), ("json", "JSON"), ("form", "Form"))),
     ),
     *grouped(
         "Authentication",
         OptionField("auth", "Authentication", "choice", choices=tuple(_AUTHS.items())),
-        OptionField("username", "User name", "text"),
-        OptionField("password", "Password", "text", "Kept encrypted."),
-        OptionField("token", "Bearer token", "text", "Kept encrypted."),
-        OptionField("token_url", "Token URL", "text", "Of OAuth 2; user name and password are the client's id and secret."),
-        OptionField("scope", "Scope", "text", "Of OAuth 2."),
+        OptionField("username", "User name", "text", shown_for=("auth", "basic", "digest", "oauth2")),
+        OptionField("password", "Password", "text", "Stored encrypted.", shown_for=("auth", "basic", "digest", "oauth2")),
+        OptionField("token", "Bearer token", "text", "Stored encrypted.", shown_for=("auth", "bearer")),
+        OptionField(
+            "token_url", "Token URL", "text", "User name and password are the client ID and the client secret.",
+            shown_for=("auth", "oauth2"),
+        ),
+        OptionField("scope", "Scope", "text", shown_for=("auth", "oauth2")),
     ),
     *grouped(
         "Redirects",
-        OptionField("max_redirects", "Redirects followed", "whole", "0 judges the redirect itself."),
-        OptionField("same_host", "Redirects stay on the host", "flag"),
+        OptionField("max_redirects", "Maximum redirects", "whole", "With 0 the redirect itself is checked."),
+        OptionField("same_host", "Redirects must stay on the host", "flag"),
         OptionField("allow_downgrade", "Redirects may lead from https to http", "flag"),
     ),
     *grouped(
         "Network",
-        OptionField("proxy", "Proxy", "text", "http://host:3128 or socks5://user:password@host:1080. Kept encrypted."),
-        OptionField("nameserver", "Name server", "text", "Asked for the host instead of the worker's own."),
+        OptionField("proxy", "Proxy", "text", "http://host:3128 or socks5://user:password@host:1080. Stored encrypted."),
+        OptionField("nameserver", "Name server", "text", "Used instead of the worker's own name servers."),
         OptionField(
-            "http_version", "HTTP version", "choice", choices=(("auto", "Negotiated"), ("1.1", "1.1"), ("2", "2 or down"))
+            "http_version", "HTTP version", "choice", choices=(("auto", "Negotiated"), ("1.1", "1.1"), ("2", "2 only"))
         ),
-        OptionField("max_body_bytes", "Largest body (bytes)", "whole", "More, unpacked, is down."),
+        OptionField("max_body_bytes", "Maximum body (bytes)", "whole", "A larger body, once decompressed, is down."),
         IP_VERSION,
     ),
     *TRUST_FIELDS,

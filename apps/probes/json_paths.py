@@ -1,6 +1,7 @@
-"""JSONPath (RFC 9535) over a body, bounded: a short path over a short text can visit more nodes than there is time for.
+"""Evaluate JSONPath (RFC 9535) with a budget: even a short path can visit more nodes than there is time for.
 
-Every selector of a compiled path, those inside filters included, is wrapped so that it charges a `Budget` for what it visits.
+Every selector of a compiled path, including those inside filters, is wrapped so that it charges a `Budget` for each
+node it visits.
 """
 
 from __future__ import annotations
@@ -18,29 +19,31 @@ from jsonpath.filter import BaseExpression, FilterQuery
 from jsonpath.selectors import Filter, JSONPathSelector
 
 MAX_VALUES = 1_000_000
-"""Of a document: parsing more would hold every other run of the worker."""
+"""Values in a document: parsing more would block the event loop, and with it all other runs."""
 NOT_JSON = object()
-"""What `parse_json` answers for a text that is no JSON document, or one of too many values."""
+"""Returned by `parse_json` for a text that is not valid JSON or has too many values."""
 _CLOCK_EVERY = 256
+"""The time is checked once per this number of nodes."""
 _CONTAINER_COMPARISON_COST = 1_000
+"""Nodes charged for comparing two objects or arrays, which may be large."""
 
 
 class BudgetExceededError(Exception):
-    """A path visited more nodes, or took longer, than it may."""
+    """Evaluating a path visited too many nodes or took too long."""
 
 
 class Budget:
-    """How many nodes may be visited, and for how long, by all paths of one run together."""
+    """The number of nodes and the time in seconds that all JSONPaths of one run may use together."""
 
     def __init__(self, nodes: int, seconds: float, *, is_final: bool = True) -> None:
         self.is_final = is_final
-        """Whether what exceeds it has failed; else a larger one is tried."""
+        """Whether exceeding it is a failure; otherwise the evaluation is repeated with a larger budget."""
         self._nodes_left = nodes
         self._until = time.monotonic() + seconds
         self._unchecked = 0
 
     def charge(self, nodes: int) -> None:
-        """Raises BudgetExceededError."""
+        """Deduct visited nodes. Raises BudgetExceededError."""
         self._nodes_left -= nodes
         self._unchecked += nodes
         if self._nodes_left < 0:
@@ -52,11 +55,11 @@ class Budget:
 
 
 _budget: ContextVar[Budget] = ContextVar("budget")
-"""Of the evaluation under way."""
+"""The budget of the current evaluation."""
 
 
 class _ChargedSelector(JSONPathSelector):
-    """A selector that charges the budget for each node that it is given, looks at or yields."""
+    """Wraps a selector and charges the budget for each node that it receives, searches or yields."""
 
     def __init__(self, inner: JSONPathSelector) -> None:
         super().__init__(env=inner.env, token=inner.token)
@@ -78,7 +81,7 @@ class _ChargedSelector(JSONPathSelector):
 
 
 class _Environment(JSONPathEnvironment):
-    """Charges for what a filter compares, too: two values may both be as large as the document."""
+    """Also charges for comparisons in filters, since both values may be as large as the document."""
 
     def compare(self, left: object, operator: str, right: object) -> bool:
         _budget.get().charge(_CONTAINER_COMPARISON_COST if _is_container(left) and _is_container(right) else 1)
@@ -92,6 +95,7 @@ def _is_container(value: object) -> bool:
 
 
 def _charge_selectors(path: JSONPath) -> None:
+    """Replace all selectors of a path, including those inside filters, by charging ones."""
     for segment in path.segments:
         for selector in segment.selectors:
             if isinstance(selector, Filter):
@@ -101,7 +105,7 @@ def _charge_selectors(path: JSONPath) -> None:
 
 
 def _queries_in(expression: BaseExpression) -> Iterator[FilterQuery]:
-    """The outermost queries of a filter; those inside them are found when their own path is charged."""
+    """Yield the outermost queries of a filter; nested ones are found when their enclosing path is processed."""
     if isinstance(expression, FilterQuery):
         yield expression
         return
@@ -109,15 +113,15 @@ def _queries_in(expression: BaseExpression) -> Iterator[FilterQuery]:
         yield from _queries_in(child)
 
 
-# Caching would copy a filter's queries, and the copies would not be charged.
+# With filter caching, jsonpath would copy a filter's queries, and the copies would not charge the budget.
 _environment = _Environment(strict=True, filter_caching=False)
-for _function in ("match", "search"):  # they would run patterns that can blow up
+for _function in ("match", "search"):  # they would evaluate patterns by backtracking
     del _environment.function_extensions[_function]
 
 
 @lru_cache(maxsize=5_000)
 def compile_path(path: str) -> JSONPath:
-    """Raises ValueError with a sentence for what is no JSONPath."""
+    """Compile a JSONPath. Raises ValueError with a sentence if it is invalid."""
     try:
         compiled = _environment.compile(path)
     except (JSONPathError, RecursionError) as error:
@@ -129,7 +133,7 @@ def compile_path(path: str) -> JSONPath:
 
 
 def parse_json(text: str) -> Any:
-    """The document; `NOT_JSON` for what is none."""
+    """Return the document, or `NOT_JSON`."""
     if exceeds_value_limit(text):
         return NOT_JSON
     try:
@@ -139,12 +143,12 @@ def parse_json(text: str) -> Any:
 
 
 def exceeds_value_limit(text: str) -> bool:
-    """Whether a text may hold more JSON values than are looked into; a quick look that never says too few."""
+    """Tell whether a text may contain more than `MAX_VALUES` JSON values; a cheap estimate that is never too low."""
     return len(text) > MAX_VALUES and text.count(",") + text.count("[") + text.count("{") > MAX_VALUES
 
 
 def find_values(document: Any, path: str, budget: Budget) -> tuple[Any, ...]:
-    """The values of every node that a path leads to, in document order; none for a text that is no JSON.
+    """Return the values of all nodes that the path selects, in document order; none if the document is `NOT_JSON`.
 
     Raises BudgetExceededError.
     """

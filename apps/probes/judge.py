@@ -1,4 +1,7 @@
-"""Facts to verdict: pure assertions shared by all kinds. Each prints the value that it saw in brackets."""
+"""Derive outcomes from facts, for all kinds. Pure. Messages contain the observed value in brackets.
+
+A finding is an outcome that speaks against the target, or None.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +19,17 @@ _NOT_LOOKED_AT = frozenset({Reason.BLOCKED_ADDRESS, Reason.REDIRECT_BLOCKED, Rea
 
 
 def slow(latency_ms: float, degraded_ms: int | None, facts: Facts) -> Outcome | None:
-    """Degraded when an answer that is right came later than `degraded_ms`."""
+    """Return a degraded outcome if the latency exceeds `degraded_ms`."""
     if degraded_ms is None or latency_ms <= degraded_ms:
         return None
-    return Outcome.because(Reason.TOO_SLOW, f"[latency] ({latency_ms:.0f} ms) <= {degraded_ms} ms", facts)
+    return Outcome.because(Reason.TOO_SLOW, f"took {latency_ms:.0f} ms, longer than {degraded_ms} ms", facts)
 
 
 def status(code: int, accepted: tuple[str, ...], *, with_credentials: bool, facts: Facts) -> Outcome | None:
-    """Down when the HTTP status is in none of the accepted ranges (`200-299`, `404`)."""
+    """Return a down outcome if the HTTP status is in none of the accepted ranges (`200-299`, `404`)."""
     if any(_in_range(code, item) for item in accepted):
         return None
-    message = f"[status] ({code}) in {', '.join(accepted)}"
+    message = f"answered {code}, expected {' or '.join(item.replace('-', '–') for item in accepted)}"
     if code == 429:
         return Outcome.because(Reason.RATE_LIMITED, message, facts)
     if code == 401 and with_credentials:
@@ -35,41 +38,41 @@ def status(code: int, accepted: tuple[str, ...], *, with_credentials: bool, fact
 
 
 def too_slow(latency_ms: float, down_ms: int | None, facts: Facts) -> Outcome | None:
-    """Down when the answer came later than `down_ms`."""
+    """Return a down outcome if the latency exceeds `down_ms`."""
     late = slow(latency_ms, down_ms, facts)
     return late and late.judged(Verdict.DOWN)
 
 
 def forbidden(body: str, unwanted: str, read_bytes: int, facts: Facts) -> Outcome | None:
-    """Down when the body holds what must not be there (case-sensitive)."""
+    """Return a down outcome if the body contains the unwanted text (case-sensitive)."""
     if not unwanted or unwanted not in body:
         return None
-    return Outcome.because(Reason.BODY_FORBIDDEN, f"[body] ({read_bytes} bytes read) not contains {unwanted!r}", facts)
+    return Outcome.because(Reason.BODY_FORBIDDEN, f"the body contains {unwanted!r} ({read_bytes} bytes read)", facts)
 
 
 def keyword(body: str, wanted: str, read_bytes: int, facts: Facts) -> Outcome | None:
-    """Down when the body lacks the keyword (case-sensitive)."""
+    """Return a down outcome if the body does not contain the keyword (case-sensitive)."""
     if not wanted or wanted in body:
         return None
-    return Outcome.because(Reason.BODY_MISMATCH, f"[body] ({read_bytes} bytes read) contains {wanted!r}", facts)
+    return Outcome.because(Reason.BODY_MISMATCH, f"the body does not contain {wanted!r} ({read_bytes} bytes read)", facts)
 
 
 def contains(name: str, value: str, wanted: str, facts: Facts) -> Outcome | None:
-    """Down when a fact does not hold a text, in whatever case."""
+    """Return a down outcome if the fact does not contain a text (case-insensitive)."""
     if wanted.lower() in value.lower():
         return None
-    return Outcome.because(Reason.ASSERTION_FAILED, f"[{name}] ({value}) contains {wanted!r}", facts)
+    return Outcome.because(Reason.ASSERTION_FAILED, f"{name} is {value!r} and does not contain {wanted!r}", facts)
 
 
 def failed(assertions: Sequence[str], latency_ms: float | None, facts: Facts, now_ms: int) -> Iterator[Outcome]:
-    """Down for each assertion that does not hold of these facts."""
+    """Yield a down outcome for each assertion that does not hold for these facts."""
     if assertions:
         values = asserted(facts, latency_ms, now_ms)
         yield from failed_of(assertions, lambda condition: values.get(condition.fact), facts)
 
 
 def failed_of(assertions: Sequence[str], look: Callable[[Condition], Any], facts: Facts) -> Iterator[Outcome]:
-    """The same where a kind looks up by itself what a condition names."""
+    """Yield a down outcome for each assertion that does not hold; `look` returns the observed value for a condition."""
     for condition in conditions.parse_lines(assertions):
         failure = condition.failure(look(condition))
         if failure is not None:
@@ -77,7 +80,7 @@ def failed_of(assertions: Sequence[str], look: Callable[[Condition], Any], facts
 
 
 def asserted(facts: Facts, latency_ms: float | None, now_ms: int) -> Facts:
-    """Facts by the names that assertions give them."""
+    """Return the facts by the names that assertions use."""
     values: Facts = {**facts, **facts.get("phases_ms", {}), "latency": latency_ms}
     certificate = facts.get("certificate")
     if certificate:
@@ -87,17 +90,21 @@ def asserted(facts: Facts, latency_ms: float | None, now_ms: int) -> Facts:
 
 
 def upside_down(outcome: Outcome) -> Outcome:
-    """For what must not answer. Where we did not look, or may not, nothing is turned."""
+    """Invert the outcome, for a target that must not answer.
+
+    Outcomes that say nothing about the target (unknown, blocked address or redirect, failed proxy) are returned
+    unchanged.
+    """
     if outcome.verdict == Verdict.UNKNOWN or outcome.reason in _NOT_LOOKED_AT:
         return outcome
     if outcome.verdict == Verdict.DOWN:
         told = {"reason": outcome.reason, "message": outcome.message}
         return Outcome(Verdict.UP, facts={**outcome.facts, "expected_failure": told})
-    return Outcome.because(Reason.ASSERTION_FAILED, "[answer] (it is up) == down, for the check is upside down", outcome.facts)
+    return Outcome.because(Reason.ASSERTION_FAILED, "it is up, and this check is upside down", outcome.facts)
 
 
 def first(*findings: Outcome | None, facts: Facts) -> Outcome:
-    """The first finding that speaks against the target, else up."""
+    """Return the first finding, or the verdict up if there is none."""
     return next((finding for finding in findings if finding is not None), Outcome(Verdict.UP, facts=facts))
 
 

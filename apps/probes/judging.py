@@ -1,4 +1,4 @@
-"""Judging answers without holding the loop: what is quick is judged on it, the rest by a thread, bounded in nodes and time."""
+"""Evaluate responses without blocking the event loop: small bodies on the loop, others in a thread, with budgets."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from apps.probes.json_paths import Budget, BudgetExceededError
 from apps.probes.reasons import Reason
 
 _LOOP_BYTES = 65_536
-"""A larger body is judged by the thread."""
+"""Larger bodies are evaluated in the thread."""
 _LOOP_NODES, _LOOP_S = 5_000, 0.05
 _THREAD_NODES, _THREAD_S = 1_000_000, 3.0
 _AFTER_DEADLINE_S = 0.3
-"""So long beyond a run's deadline the thread is waited for, which others may hold: then it is unknown, for the fault is ours."""
+"""How long after the deadline to wait for the thread, which may be busy with other runs; then the run is unknown."""
 
 _thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judging")
-"""One: several would take turns at the interpreter with the loop, and each would make it wait."""
+"""A single thread: several would compete with the event loop for the interpreter lock (GIL)."""
 
 
 async def run_bounded(judge: Callable[[Budget], Outcome], *, size: int, deadline: float) -> Outcome:
-    """What `judge` says of a body of `size` bytes; the deadline is on the loop's clock.
+    """Return what `judge` returns for a body of `size` bytes; `deadline` is on the loop's clock.
 
-    It is called again with a larger budget, the final one, where the first is exceeded.
+    If the first budget is exceeded, `judge` is called again in the thread with a larger, final budget.
     """
     if size <= _LOOP_BYTES:
         try:

@@ -1,7 +1,7 @@
-"""How late an event loop is, and how many runs it may therefore hold.
+"""Measure the lag of the event loop and adapt the number of concurrent runs to it.
 
-Beyond what the machine can do, runs that start at once only make each other late, until healthy targets time out. So the
-number that may run is cut while the loop lags, and grows again while it does not; the others wait, and are dropped when late.
+When a worker is overloaded, starting all runs only delays them until healthy targets time out. So the limit is reduced
+while the loop lags and raised again afterwards; other jobs wait, and are dropped once they are late.
 """
 
 from __future__ import annotations
@@ -14,38 +14,40 @@ from collections.abc import Callable
 
 BEAT_S = 0.1
 BUSY_S = 0.2
-"""A loop that is this late is given no more work, and no timing of it is believed."""
+"""Lag in seconds above which fewer runs are allowed and measurements are not trusted."""
 _LEAST = 50
 _REMEMBERED_S = 120.0
 
 
 class LoopLag:
+    """The lag of one event loop, measured by a periodic beat, and the resulting limit of concurrent runs."""
+
     def __init__(self, most: int) -> None:
         self.most = most
         self.allowed = most
-        """How many runs may be under way now."""
+        """The current limit of concurrent runs."""
         self.lag_s = 0.0
         self.beats = 0
-        """How many there were: a watchdog sees by it that the loop comes back."""
+        """Number of beats so far, by which the watchdog recognizes that the loop runs."""
         self._due = math.inf
-        """When the next beat is to come."""
+        """When the next beat is due; infinite while none is scheduled."""
         self._lags: deque[tuple[float, float]] = deque()
-        """(when it was noticed, how late) of the lags that matter."""
+        """(time of the beat, lag in seconds) of the beats that were later than `BUSY_S`."""
 
     async def beat_forever(self, running: Callable[[], int], on_beat: Callable[[], None]) -> None:
         try:
             while True:
-                self._due = time.monotonic() + BEAT_S  # the loop's own clock stands still while it does
+                self._due = time.monotonic() + BEAT_S  # the loop's cached time does not advance while blocked
                 await asyncio.sleep(BEAT_S)
                 self.beats += 1
                 now = time.monotonic()
                 self.note(now, now - self._due, running())
                 on_beat()
         finally:
-            self._due = math.inf  # no beat is missing when none is given
+            self._due = math.inf  # without a scheduled beat none can be overdue
 
     def note(self, now: float, lag_s: float, running: int) -> None:
-        """A beat came `lag_s` late while so many were under way."""
+        """Record that a beat came `lag_s` seconds late while `running` jobs were running, and adapt the limit."""
         self.lag_s = lag_s
         if lag_s > BUSY_S:
             self._lags.append((now, lag_s))
@@ -56,9 +58,9 @@ class LoopLag:
             self._lags.popleft()
 
     def worst_between(self, moment: float, now: float) -> float:
-        """The longest that the loop stood still from a moment until now, in seconds; 0 where it is nothing to speak of.
+        """Return the longest time in seconds that the loop was blocked between `moment` and `now`; 0 if negligible.
 
-        A beat that should have come by now counts: what woke first after a standstill must not be believed for that.
+        A beat that is overdue counts as well: after a blockage other tasks may run before the late beat does.
         """
         missing = now - max(self._due, moment)
         noted = max((min(lag, at - moment) for at, lag in self._lags if at >= moment), default=0.0)

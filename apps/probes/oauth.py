@@ -1,4 +1,4 @@
-"""Tokens by OAuth 2.0 client credentials (RFC 6749, 4.4), kept in this worker's memory for as long as they are said to live."""
+"""OAuth 2.0 access tokens by client credentials (RFC 6749, 4.4), cached in memory until shortly before they expire."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ from apps.probes import json_paths
 
 _KEPT = 10_000
 _EARLY_S, _LONGEST_S = 60.0, 10**9
-"""A token is renewed this much before its end."""
+"""Tokens are renewed `_EARLY_S` before they expire. A longer lifetime than `_LONGEST_S` is not believed."""
 _SHOWN = 200
 _OK = 200
 
 Grant = tuple[str, str, str, str]
-"""(token URL, client id, client secret, scope): whose token it is."""
+"""(token URL, client id, client secret, scope): the cache key of a token."""
 _tokens: dict[Grant, tuple[str, float]] = {}
 
 
 async def token(grant: Grant, asking: Request, network: Network, until: float) -> str:
-    """A token of that grant; `asking` is the check's own request, whose way to the network it takes. Raises NetError."""
+    """Return an access token. Raises NetError.
+
+    `asking` is the check's request, whose proxy, name server and TLS settings are used for the token request, too.
+    """
     loop = asyncio.get_running_loop()
     known = _tokens.get(grant)
     if known is not None and known[1] > loop.time():
@@ -54,7 +57,7 @@ async def token(grant: Grant, asking: Request, network: Network, until: float) -
     value = found.get("access_token") if isinstance(found, dict) else None
     if response.status != _OK or not isinstance(value, str) or not value.isascii() or not value.isprintable():
         said = found.get("error") if isinstance(found, dict) else None
-        message = f"{url} gives no token: [status] ({response.status}) == 200{f', {said}'[:_SHOWN] if said else ''}"
+        message = f"{url} gives no token: answered {response.status}, expected 200{f', {said}'[:_SHOWN] if said else ''}"
         raise NetError("auth_failed", message)
     lives_s = found.get("expires_in") if isinstance(found, dict) else None
     if isinstance(lives_s, (int, float)) and _EARLY_S < lives_s < _LONGEST_S:
@@ -65,10 +68,10 @@ async def token(grant: Grant, asking: Request, network: Network, until: float) -
 
 
 def kept(grant: Grant) -> str | None:
-    """The token that is in use."""
+    """Return the cached token, or None."""
     return _tokens[grant][0] if grant in _tokens else None
 
 
 def forget(grant: Grant) -> bool:
-    """A token that was refused: the next one is asked for anew. Whether there was one."""
+    """Remove a token that the server rejected from the cache; tell whether there was one."""
     return _tokens.pop(grant, None) is not None

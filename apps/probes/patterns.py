@@ -1,4 +1,4 @@
-"""Regular expressions of tenants, matched in time linear to the text: RE2, which has no backtracking to blow up."""
+"""Tenants' regular expressions, evaluated by RE2, which does not backtrack and takes time linear in the text."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from apps.probes.contract import OptionError
 
 LONGEST = 1_000
 _LARGEST = 500
-"""Of RE2's program: the time for each character grows with it."""
+"""Limit for the size of RE2's compiled program: the time per character grows with it."""
 
 
 def check(field: str, pattern: str) -> None:
-    """Raises OptionError on the field for what RE2 cannot read (https://github.com/google/re2/wiki/Syntax)."""
+    """Raise OptionError if a pattern is too large or invalid for RE2 (https://github.com/google/re2/wiki/Syntax)."""
     if len(pattern) > LONGEST:
         raise OptionError(field, f"holds a pattern of more than {LONGEST:,} characters")
     try:
@@ -28,13 +28,16 @@ def check(field: str, pattern: str) -> None:
 
 @lru_cache(maxsize=5_000)
 def compiled(pattern: str) -> Any:
-    """For texts."""
+    """Return the compiled pattern for matching text."""
     return re2.compile(pattern, options=_options())
 
 
 @lru_cache(maxsize=5_000)
 def compiled_for_bytes(pattern: str) -> Any:
-    """For what need not be text: `.` and `\\xff` are a byte, a character beyond ASCII is its UTF-8 bytes."""
+    """Return the compiled pattern for matching bytes.
+
+    `.` and `\\xff` match one byte; a character beyond ASCII matches its UTF-8 bytes.
+    """
     options = _options()
     options.encoding = re2.Options.Encoding.LATIN1
     return re2.compile(pattern.encode(), options=options)

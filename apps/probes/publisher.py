@@ -1,4 +1,7 @@
-"""Puts signed results on the exchange `ingest` as plain kombu messages: a Celery message could carry links that run."""
+"""Publish signed results to the exchange `ingest` as plain kombu messages.
+
+They are not Celery messages, because those can carry links that the consumer would execute.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ _RETRY_S = (0.1, 0.3, 1.0, 2.0)
 
 
 class Publisher:
-    """One connection to the broker, opened again for as long as it takes. Safe to call from several threads."""
+    """A connection to the broker that is reopened until it works. Thread-safe."""
 
     def __init__(self, broker_url: str, transport_options: dict[str, Any]) -> None:
         self._url = broker_url
@@ -29,7 +32,7 @@ class Publisher:
         self._closed = threading.Event()
 
     def __call__(self, message: bytes) -> None:
-        """Blocks until the broker has the message, or until closed."""
+        """Publish a message; block until the broker has accepted it or the publisher is closed."""
         attempt = 0
         while not self._closed.is_set():
             try:
@@ -43,7 +46,7 @@ class Publisher:
                         delivery_mode=_PERSISTENT,
                         declare=[],
                     )
-            except Exception as error:  # noqa: BLE001  # each broker library has its own errors; all mean "not sent"
+            except Exception as error:  # noqa: BLE001  # each broker library raises errors of its own
                 if attempt == 0:
                     log.warning("the broker took no result: %s", error)
                 self._drop()
@@ -70,5 +73,5 @@ class Publisher:
             if connection is not None:
                 try:
                     connection.release()
-                except Exception as error:  # noqa: BLE001  # it was broken already
+                except Exception as error:  # noqa: BLE001  # the connection is broken anyway
                     log.debug("closing a broken connection: %s", error)

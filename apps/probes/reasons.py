@@ -1,4 +1,4 @@
-"""Why a run ended as it did: the closed list of reasons, what each means by default, and what to do about it."""
+"""The closed list of reasons why a run ended as it did, with the default verdict, title and advice for each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """Of one run. `unknown` is an answer without a side: the fault may be ours."""
+    """The result of one run. `unknown`: nothing can be said about the target, because the fault may be ours."""
 
     UP = "up"
     DEGRADED = "degraded"
@@ -16,6 +16,8 @@ class Verdict(StrEnum):
 
 
 class Reason(StrEnum):
+    """The codes of reasons; part of the API."""
+
     DNS_NXDOMAIN = "dns_nxdomain"
     DNS_SERVFAIL = "dns_servfail"
     DNS_REFUSED = "dns_refused"
@@ -81,6 +83,8 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Meaning:
+    """The default verdict of a reason, its title and what to do about it."""
+
     verdict: Verdict
     words: str
     advice: str
@@ -97,7 +101,7 @@ PASSING = frozenset(
         Reason.TRUNCATED_BODY, Reason.SMTP_GREETING, Reason.ICMP_UNREACHABLE, Reason.PACKET_LOSS, Reason.PROXY_FAILED,
     }
 )  # fmt: skip
-"""What may be over a moment later: a further attempt can help. A certificate, a wrong answer or a limit stays what it is."""
+"""Reasons that may be temporary, so that another attempt can help; unlike, say, an expired certificate."""
 
 MEANINGS: dict[Reason, Meaning] = {
     Reason.DNS_NXDOMAIN: Meaning(

@@ -1,4 +1,7 @@
-"""Where a redirect leads, and what of a request goes along: pure. Each hop is a request of its own, judged like the first."""
+"""Follow HTTP redirects: build the request for the next hop and decide whether it is allowed. Pure.
+
+Each hop is an exchange of its own, to which the address policy applies.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,16 @@ from apps.probes.reasons import Reason
 from apps.probes.targets import url_host
 
 _LONGEST = 16_000
-"""Of a hop: sign-ins carry much in their addresses."""
+"""Maximum length of a redirect's URL; sign-in flows use long ones."""
 CODES = frozenset({301, 302, 303, 307, 308})
 _FOR_EVERYBODY = frozenset({"accept", "accept-language", "user-agent", "cache-control", "pragma"})
+"""Headers that are also sent to other origins."""
 
 
 def redirected(request: Request, response: Response, location: str) -> Request:
-    """The request to the next hop; credentials and own headers stay with their origin, cookies go where their domain and path
-    let them go (RFC 6265). Raises ValueError, OptionError.
+    """Return the request for the next hop. Raises ValueError or OptionError.
+
+    Credentials and custom headers are sent only to their own origin; cookies follow RFC 6265.
     """
     status = response.status
     url = sendable(urljoin(request.url, location))
@@ -44,7 +49,10 @@ def redirected(request: Request, response: Response, location: str) -> Request:
 
 
 def astray(before: str, after: str, *, stays_at: str | None, may_downgrade: bool) -> tuple[Reason, str] | None:
-    """Why a redirect is not followed; `stays_at` is the only host it may lead to."""
+    """Return the reason and message why a redirect must not be followed, else None.
+
+    `stays_at` is the only host that it may lead to, if any.
+    """
     old, new = urlsplit(before), urlsplit(after)
     if old.scheme == "https" and new.scheme == "http" and not may_downgrade:
         return Reason.REDIRECT_DOWNGRADE, f"redirected from https to {after}"

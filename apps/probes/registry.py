@@ -1,4 +1,4 @@
-"""The kinds there are. A kind is known everywhere (worker, API, forms) once it stands here."""
+"""The registry of kinds. A kind listed here is available everywhere: worker, API and forms."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ KINDS: dict[str, Kind] = {
     kind.name: kind for kind in (http.KIND, tcp.KIND, icmp.KIND, dns.KIND, tls.KIND, smtp.KIND, heartbeat.KIND)
 }
 PASSIVE = tuple(name for name, kind in KINDS.items() if kind.is_passive)
-"""Kinds that wait to hear something: never dispatched, judged by `incidents.passive`."""
+"""Kinds that wait for pings: never dispatched, evaluated by `incidents.heartbeat_machine`."""

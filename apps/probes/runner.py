@@ -1,4 +1,4 @@
-"""Runs one job: owns the deadline and every exception, so that a kind only looks and judges."""
+"""Run one job: enforce the deadline, retry, handle all exceptions and remove secrets from the outcome."""
 
 from __future__ import annotations
 
@@ -19,31 +19,34 @@ from apps.probes.wire import Job
 log = logging.getLogger(__name__)
 OUR_FAULT = "the probe failed; the worker's log tells why"
 _BACKSTOP_S = 0.5
+"""How long after the deadline a kind is cancelled that has not ended by itself."""
 _PAUSE_S, _LONGEST_PAUSE_S = 0.5, 5.0
-"""The first pause before a further attempt, at the most, and the longest."""
+"""Upper bounds in seconds of the pause before the first retry, and of any pause."""
 _WORTH_S = 0.1
-"""Less time left is not worth an attempt."""
+"""With less time left than this, no further attempt is made."""
 _SERVERS_FAULT = 500
 _SCRUBBED, _SECRET_LENGTH = "[secret]", 6
-"""What stands in place of a secret; a shorter text is none, and would blot out words."""
+"""The replacement for secrets, and the length below which a text is not replaced, because it could be a common word."""
 
 
 @dataclass(frozen=True)
 class Result:
+    """The outcome of a job and its latency."""
+
     outcome: Outcome
     duration_ms: int
-    """The latency that is kept: how long it took, unless the kind says otherwise."""
+    """The latency to record: the duration of the run unless the kind reports another."""
 
 
 Value = TypeVar("Value")
 _REMEMBERED = 50_000
 _options: dict[tuple[str, int], Any] = {}
 _secrets: dict[tuple[str, int], Sequence[str]] = {}
-"""By check and revision, whose options never change."""
+"""Both by check and revision, since the options of a revision never change."""
 
 
 def _remembered(kept: dict[tuple[str, int], Value], job: Job, made: Callable[[], Value]) -> Value:
-    """What does not change within a revision, made once; a trial has none."""
+    """Return the value cached for the job's revision, computing it once; trials have no revision and are not cached."""
     if job.trial is not None:
         return made()
     key = (job.check, job.revision)
@@ -55,10 +58,10 @@ def _remembered(kept: dict[tuple[str, int], Value], job: Job, made: Callable[[],
 
 
 async def run(job: Job, network: Network, now_ms: int) -> Result:
-    """The outcome of a job begun at `now_ms`, and how long it took. Raises nothing but cancellation.
+    """Run a job that starts at `now_ms` (the core's epoch milliseconds). Raises nothing but CancelledError.
 
-    A failure that may pass is tried again as often as the job allows, as long as its timeout lasts, after pauses that double,
-    each drawn from nothing to its whole length ("full jitter"). Facts tell of every attempt when there was more than one.
+    A failure that may be temporary is retried up to `job.retries` times within the timeout. Pauses double and use full
+    jitter: each is drawn between zero and its upper bound. With several attempts the facts list all of them.
     """
     loop = asyncio.get_running_loop()
     started = loop.time()
@@ -80,7 +83,11 @@ async def run(job: Job, network: Network, now_ms: int) -> Result:
 
 
 def secrets_of(job: Job) -> list[str]:
-    """Texts that must not be shown again, the longest first: secrets, their last words, and what is sent of them."""
+    """Return the texts to be removed from outcomes, longest first.
+
+    These are the secret options, their last words (the token in `Bearer …`), passwords in proxy URLs, and the Base64
+    forms in which credentials are sent.
+    """
     kind = KINDS.get(job.kind)
     found: set[str] = set()
     for name in kind.secret_options if kind else ():
@@ -99,7 +106,7 @@ def _base64(text: str) -> str:
 
 
 def scrubbed(outcome: Outcome, secrets: Sequence[str]) -> Outcome:
-    """Without the secrets that a target echoed."""
+    """Return the outcome with secrets replaced that the target may have echoed."""
     if not secrets:
         return outcome
 
@@ -116,19 +123,20 @@ def scrubbed(outcome: Outcome, secrets: Sequence[str]) -> Outcome:
 
 
 def _may_pass(outcome: Outcome) -> bool:
-    """An answer that blames the client (4xx) stays the same."""
+    """Tell whether a retry may help. HTTP statuses below 500 are not retried."""
     is_ours = outcome.reason == Reason.HTTP_STATUS and outcome.facts.get("status", 0) < _SERVERS_FAULT
     return outcome.verdict == Verdict.DOWN and outcome.reason in PASSING and not is_ours
 
 
 async def _attempt(job: Job, network: Network, now_ms: int, deadline: float) -> Outcome:
+    """Run the kind once and turn exceptions into outcomes."""
     loop = asyncio.get_running_loop()
     try:
         kind = KINDS[job.kind]
         if kind.run is None:
             raise KeyError(job.kind)
         options = _remembered(_options, job, lambda: kind.parse(job.target, job.options))
-        # A kind ends by itself at its deadline, with what it saw; this is for one that does not.
+        # A kind should end at its deadline by itself, reporting what it saw; this catches one that does not.
         async with asyncio.timeout(deadline - loop.time() + _BACKSTOP_S):
             return await kind.run(options, deadline, ProbeContext(network, now_ms, job.baseline or {}))
     except TimeoutError:
@@ -137,6 +145,6 @@ async def _attempt(job: Job, network: Network, now_ms: int, deadline: float) -> 
         return Outcome.because(Reason.INTERNAL, f"this worker cannot read the check: {error}")
     except KeyError:
         return Outcome.because(Reason.INTERNAL, f"this worker has no kind {job.kind!r}")
-    except Exception:  # whatever a probe does, the other jobs of the batch go on
+    except Exception:  # a bug in a kind must not affect other jobs
         log.exception("check %s: the probe failed", job.check)
         return Outcome.because(Reason.INTERNAL, OUR_FAULT)

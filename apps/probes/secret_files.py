@@ -1,4 +1,4 @@
-"""Secrets of an environment, which may be files: a probe worker and the core read them alike."""
+"""Read secrets from environment variables or from files that they name; used by probe workers and the core."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from pathlib import Path
 
 
 def secret(environment: Mapping[str, str], name: str) -> str:
-    """The variable, or the content of the file that NAME_FILE names; empty without either. Raises ValueError, in words."""
+    """Return the variable `name`, or the content of the file named by `<name>_FILE`; empty if neither is set.
+
+    Raises ValueError with a sentence if the file cannot be read.
+    """
     path = environment.get(f"{name}_FILE")
     if not path:
         return environment.get(name, "")

@@ -1,6 +1,6 @@
-"""What leaves a worker: a thread that puts results together, signs them and hands them to the broker.
+"""Sends a worker's results: a thread that batches them, signs them and passes them to the broker.
 
-A thread of its own, because a busy loop must hold up no result: what was seen is worth little when it is late.
+It is a separate thread so that a busy event loop does not delay results.
 """
 
 from __future__ import annotations
@@ -16,15 +16,19 @@ from apps.probes import wire
 log = logging.getLogger(__name__)
 
 FLUSH_S, NEWS_S, MANY = 0.5, 0.02, 200
-"""How long results wait for others to go with them: those that only say the same again, and those that say something new; and how
-many do not wait."""
+"""How long results wait to be sent together: unchanged verdicts `FLUSH_S`, changed ones `NEWS_S`.
+
+As soon as `MANY` results are waiting they are sent like changed ones.
+"""
 _BUFFERED_RUNS, _BUFFERED_OTHERS = 200_000, 1_000
 
 Publish = Callable[[bytes], None]
-"""Sends one message; blocks until the broker has it, and retries for as long as that takes."""
+"""Sends one message; blocks and retries until the broker has accepted it."""
 
 
 class Sender:
+    """Buffers and sends the messages of one worker. While the broker is unavailable the newest results are kept."""
+
     def __init__(self, signer: wire.Signer, publish: Publish, now_ms: Callable[[], int], on_drop: Callable[[str], None]) -> None:
         self._signer = signer
         self._publish = publish
@@ -40,7 +44,7 @@ class Sender:
         self._thread.start()
 
     def add_run(self, encoded: bytes, *, is_news: bool) -> None:
-        """A run, as `wire.encode_run` made it. While the broker is away the newest are kept."""
+        """Queue a run encoded by `wire.encode_run`. If the buffer is full, the oldest run is dropped and counted."""
         if len(self._runs) >= _BUFFERED_RUNS:
             self._runs.popleft()
             self._on_drop("unsent")
@@ -49,12 +53,12 @@ class Sender:
             self._news.set()
 
     def add(self, body: bytes) -> None:
-        """The body of a message of its own: a heartbeat, the answer to a trial."""
+        """Queue the body of a separate message: a report or the answer to a trial."""
         self._others.append(body)
         self._news.set()
 
     def stop(self, within_s: float) -> None:
-        """Send what is there; what the broker does not take in that time is given up, and said."""
+        """Send what is queued; runs that cannot be sent within `within_s` seconds are lost, which is logged."""
         self._ending = True
         self._news.set()
         self._thread.join(within_s)
@@ -75,7 +79,7 @@ class Sender:
                 log.exception("results could not be sent; the next ones are tried")
 
     def _send_all(self) -> None:
-        """What is there now: to go on with what comes meanwhile would make a message of every run."""
+        """Send what is queued now. Runs that arrive meanwhile wait, since each would become a separate message."""
         while self._others:
             self._send(self._others.popleft())
         left = len(self._runs)

@@ -1,4 +1,4 @@
-"""Targets as people write them, for the kinds that go to a host and a port."""
+"""Parse the targets of checks as users enter them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from apps.probes.contract import OptionError
 
 
 def host_of(target: str) -> str:
-    """A name or an address, canonical. Raises OptionError on `target`."""
+    """Return a host name or address in canonical form. Raises OptionError for the field `target`."""
     try:
         return canonical_host(target)
     except BadHostError as error:
@@ -18,7 +18,10 @@ def host_of(target: str) -> str:
 
 
 def endpoint(target: str, default_port: int | None = None) -> tuple[str, int]:
-    """`host:port`, an IPv6 address in brackets; without a port the default, if any. Raises OptionError on `target`."""
+    """Parse `host:port`, with IPv6 addresses in brackets; return (host, port). Raises OptionError for `target`.
+
+    The port may be omitted if there is a default.
+    """
     host, colon, port = target.rpartition(":")
     if default_port is not None and (not colon or literal(target) is not None or target.endswith("]")):
         return host_of(target), default_port
@@ -30,14 +33,14 @@ def endpoint(target: str, default_port: int | None = None) -> tuple[str, int]:
 
 
 def authority_of(typed: str) -> tuple[str, str]:
-    """(scheme in lower case or nothing, host and port) of whatever a person typed: a URL, a host, host:port."""
+    """Split user input (a URL, a host, host:port) into (scheme in lower case or empty, host and port)."""
     scheme, separator, rest = typed.partition("://")
     authority = (rest if separator else typed).partition("/")[0].partition("?")[0].rpartition("@")[2]
     return (scheme.lower() if separator else "", authority)
 
 
 def url_host(target: str, *, most: int = 2_000) -> str:
-    """The canonical host of an http(s) URL. Raises OptionError on `target`."""
+    """Return the canonical host of an HTTP or HTTPS URL. Raises OptionError for `target`."""
     if len(target) > most or not target.isprintable() or " " in target:
         raise OptionError("target", f"must be a URL of at most {most:,} characters without spaces")
     try:

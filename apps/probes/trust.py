@@ -1,4 +1,4 @@
-"""The options of every kind that speaks TLS, and what a finished handshake is worth by them."""
+"""The TLS options that all kinds with TLS share, and the evaluation of a finished handshake by them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from apps.probes.judge import DAY_MS
 from apps.probes.reasons import Reason
 
 _SECOND_THOUGHTS_S = 0.3
+"""How long to wait after a TLS 1.3 handshake for the server to reject our client certificate."""
 PROTOCOLS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 _PEM_LIMIT = 60_000
 
 TRUST_FIELDS = grouped(
     "TLS and certificate",
     OptionField("verify_tls", "Verify the certificate", "flag", "Chain, name, dates and strength."),
-    OptionField("expiry_degraded_days", "Degraded when it expires in less than … days", "whole", "0: never."),
-    OptionField("expiry_down_days", "Down when it expires in less than … days", "whole", "0: when it has expired."),
+    OptionField("expiry_degraded_days", "Degraded when it expires within (days)", "whole", "0: never."),
+    OptionField("expiry_down_days", "Down when it expires within (days)", "whole", "0: once it has expired."),
     OptionField(
         "ca",
         "Own certificate authority",
@@ -34,14 +35,14 @@ TRUST_FIELDS = grouped(
         "PEM. In place of the public authorities; empty: those, or the worker's own file.",
     ),
     OptionField("client_certificate", "Client certificate", "long", "PEM, with its chain."),
-    OptionField("client_key", "Client key", "long", "PEM, without a passphrase. Kept encrypted."),
+    OptionField("client_key", "Client key", "long", "PEM, without a passphrase. Stored encrypted."),
 )
-"""Of every kind that speaks TLS; `client_key` belongs to its secret options."""
+"""For every kind with TLS; such a kind must list `client_key` in its `secret_options`."""
 
 
 @dataclass(frozen=True)
 class TrustOptions:
-    """Flat in the options of a kind, by the names of the fields."""
+    """The TLS options of a check; in the stored options they are not nested."""
 
     verify_tls: bool
     ca: str
@@ -52,7 +53,7 @@ class TrustOptions:
 
     @classmethod
     def read(cls, fields: RawOptions) -> TrustOptions:
-        """Raises OptionError."""
+        """Read and validate the TLS options. Raises OptionError."""
         ca = fields.text("ca", limit=_PEM_LIMIT)
         certificate = fields.text("client_certificate", limit=_PEM_LIMIT)
         key = fields.text("client_key", limit=_PEM_LIMIT)
@@ -73,11 +74,14 @@ class TrustOptions:
         )
 
     def trust(self, roots: str) -> Trust:
-        """For a handshake; `roots` are the worker's own."""
+        """Return the trust settings for a handshake; `roots` are the worker's own authorities."""
         return Trust(self.ca or roots, self.client_certificate, self.client_key)
 
     def expiry(self, certificate: Facts | None, now_ms: int) -> Outcome | None:
-        """Of a chain's facts: down or degraded when a certificate ends too soon. What has ended is the handshake's matter."""
+        """Return a down or degraded outcome if a certificate of the chain expires too soon, else None.
+
+        Certificates that have expired already are reported by the handshake.
+        """
         if certificate is None or not self.verify_tls:
             return None
         ends_ms, issuer = first_to_expire(certificate, now_ms)
@@ -91,6 +95,7 @@ class TrustOptions:
 
 
 def _certificates(name: str, text: str) -> list[x509.Certificate]:
+    """Parse PEM certificates. Raises OptionError for the option `name`."""
     try:
         return x509.load_pem_x509_certificates(text.encode())
     except ValueError as error:
@@ -98,6 +103,7 @@ def _certificates(name: str, text: str) -> list[x509.Certificate]:
 
 
 def _ensure_pair(certificate: x509.Certificate, key: str) -> None:
+    """Raise OptionError unless `key` is the private key of the certificate."""
     try:
         private = load_pem_private_key(key.encode(), None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -109,7 +115,11 @@ def _ensure_pair(certificate: x509.Certificate, key: str) -> None:
 async def secured(
     stream: Stream, name: str, options: TrustOptions, context: ProbeContext, until: float, facts: Facts, *, least: str = "TLSv1.2"
 ) -> tuple[Handshake, Outcome | None]:
-    """Turn a stream to TLS; `facts` take what was seen. Raises NetError for what is not to be trusted, tells what ends soon."""
+    """Upgrade a stream to TLS and evaluate the handshake; what was seen is added to `facts`.
+
+    Raises NetError if the handshake fails or is not trusted. Returns the handshake, and an outcome if a certificate
+    expires soon.
+    """
     handshake = await stream.secure(name, options.trust(context.network.roots), until)
     facts.setdefault("phases_ms", {})["tls"] = handshake.took_ms
     facts |= facts_of(handshake)
@@ -121,6 +131,7 @@ async def secured(
 
 
 def facts_of(handshake: Handshake) -> Facts:
+    """Return the facts of a handshake."""
     pems = [certificate.public_bytes(Encoding.PEM).decode() for certificate in handshake.chain]
     facts: Facts = {"protocol": handshake.protocol, "cipher": handshake.cipher, "certificate": describe(pems)}
     status = _stapled(handshake.staple)
@@ -128,7 +139,7 @@ def facts_of(handshake: Handshake) -> Facts:
 
 
 def fault_of(handshake: Handshake, host: str, roots: str, *, least: str = "TLSv1.2") -> NetError | None:
-    """Why this handshake should not be trusted, the gravest thing first; None when nothing speaks against it."""
+    """Return the most serious reason not to trust this handshake, or None."""
     if not handshake.chain:
         return NetError("tls_handshake", "the server presented no certificate")
     if _stapled(handshake.staple) == "revoked":
@@ -148,7 +159,7 @@ def fault_of(handshake: Handshake, host: str, roots: str, *, least: str = "TLSv1
 
 
 def _stapled(staple: bytes) -> str:
-    """`good`, `revoked` or `unknown`; nothing without a response that can be read."""
+    """Return the stapled OCSP status, `good`, `revoked` or `unknown`; empty without a valid response."""
     if not staple:
         return ""
     try:
@@ -159,7 +170,10 @@ def _stapled(staple: bytes) -> str:
 
 
 async def accepted(stream: Stream, deadline: float) -> None:
-    """In TLS 1.3 a server looks at the client's certificate when the client's side of the handshake is over. Raises NetError."""
+    """Raise NetError if the server rejects our client certificate.
+
+    In TLS 1.3 the server checks it only after the client has finished the handshake, so wait briefly for a rejection.
+    """
     until = min(deadline, asyncio.get_running_loop().time() + _SECOND_THOUGHTS_S)
     try:
         if await stream.receive(until):
@@ -175,7 +189,10 @@ async def accepted(stream: Stream, deadline: float) -> None:
 async def look_again(
     address: str, port: int, name: str, options: TrustOptions, context: ProbeContext, until: float
 ) -> NetError | None:
-    """Why a handshake with this address should not have come about; None where this one says nothing against it."""
+    """Make another handshake with this address and return the reason not to trust it, or None.
+
+    Used when libcurl's handshake failed without an informative error.
+    """
     try:
         connection = await context.network.tcp.dial(address, port, "auto", until)
     except NetError as error:

@@ -1,7 +1,7 @@
-"""Ends a worker whose loop stands still, so that its supervisor begins it anew; the job that was under way is named first.
+"""Ends a worker whose event loop is blocked, so that its supervisor restarts it; the job that ran is reported first.
 
-A thread counts the seconds without a beat of the loop. Where the interpreter itself is held, and no thread of it runs, the timer
-of `faulthandler` ends the process from outside the interpreter.
+A thread counts the seconds without a beat of the loop. If native code holds the interpreter lock (GIL), no Python
+thread runs; then the timer of `faulthandler`, which does not need the lock, ends the process.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from apps.probes.engine import Engine
 log = logging.getLogger(__name__)
 
 STANDSTILL_S = 10
+"""Ticks, normally of one second, without a beat of the loop after which the worker ends itself."""
 EXIT_CODE = 70  # EX_SOFTWARE of sysexits.h
 _INTERPRETER_HELD_S = 30.0
 _TICK_S = 1.0
 
 
 class Watchdog:
-    """Watches one engine. `end` ends the process: it is given the exit code."""
+    """Watches one engine. `end` is called with the exit code and ends the process."""
 
     def __init__(self, engine: Engine, end: Callable[[int], object] = os._exit, *, tick_s: float = _TICK_S) -> None:
         self._engine = engine
@@ -40,7 +41,7 @@ class Watchdog:
         faulthandler.cancel_dump_traceback_later()
 
     def _watch(self) -> None:
-        # Ticks are counted, not time: of a process that was stopped as a whole the loop is as late as this thread.
+        # Count ticks instead of time: after the whole process was suspended, the loop is late but not blocked.
         ticks_without_beat, beats = 0, -1
         while not self._stopped.wait(self._tick_s):
             faulthandler.dump_traceback_later(_INTERPRETER_HELD_S, exit=True)

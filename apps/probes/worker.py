@@ -1,4 +1,4 @@
-"""The probe worker's Celery app: reads the region's queue and hands batches to the engine. No Django."""
+"""The probe worker's Celery app: reads the region's queue and passes batches to the engine. No Django."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from apps.telemetry import health
 
 
 class SettingsError(Exception):
-    """The environment lacks something or holds what cannot be used; the text says what."""
+    """A missing or invalid environment variable; the text says which."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a worker is told by its environment: `manage.py region add` prints it."""
+    """The settings of a worker, from environment variables; `manage.py region add` prints them."""
 
     broker_url: str
     region: str
@@ -34,11 +34,11 @@ class Settings:
     ca_file: str
     canaries: tuple[str, ...]
     health: tuple[str, int] | None
-    """Where it tells of itself."""
+    """Host and port of the health server; None if it is disabled."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Settings:
-        """Raises SettingsError."""
+        """Read the settings from environment variables. Raises SettingsError."""
 
         def needed(name: str) -> str:
             try:
@@ -78,7 +78,11 @@ class Settings:
 
 
 def transport_options(queue: str) -> dict[str, Any]:
-    """For Redis-like brokers: unacked messages of one queue group are its own, and come back soon after a kill."""
+    """Return kombu's transport options for one queue.
+
+    With Redis or Valkey, each queue has its own keys for unacknowledged messages, which are redelivered soon after a
+    worker was killed.
+    """
     return {
         "visibility_timeout": 60,
         "unacked_key": f"unacked.{queue}",
@@ -91,15 +95,16 @@ def transport_options(queue: str) -> dict[str, Any]:
         "socket_timeout": 10,
         "socket_keepalive": True,
         "retry_on_timeout": False,
-        "confirm_publish": True,  # RabbitMQ: a message is sent when the broker has it
+        "confirm_publish": True,  # RabbitMQ: publishing waits for the broker's confirmation
     }
 
 
 def make_app(settings: Settings, engine: Engine) -> Celery:
+    """Return a Celery app whose only task passes batches to the engine."""
     queue = wire.queue_of(settings.region)
     app = Celery("probes", broker=settings.broker_url, set_as_current=False)
     app.conf.update(
-        # The core declares it: a region's account may not.
+        # The core declares the queue, because a region's broker account may not be permitted to.
         task_queues=[Queue(queue, routing_key=queue, durable=True, no_declare=True)],
         task_default_queue=queue,
         task_serializer="json",
@@ -127,6 +132,6 @@ def make_app(settings: Settings, engine: Engine) -> Celery:
 
 
 def raise_file_limit() -> None:
-    """A mass outage holds a socket per job for its whole timeout."""
+    """Raise the limit of open files: in a mass outage each job holds a socket for its whole timeout."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

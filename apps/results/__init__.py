@@ -1,1 +1,1 @@
-"""What was seen: runs, certificates, state intervals, uptime arithmetic, dead letters. Decides nothing."""
+"""What the probes saw: runs, certificates, state intervals, uptime arithmetic, dead letters. Makes no decisions."""

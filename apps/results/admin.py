@@ -1,4 +1,4 @@
-"""Operators' view of what was seen. Runs have a composite key and a page of their own: the stock admin asks for one column."""
+"""The operators' admin of results. Runs have a page of their own: a ModelAdmin does not take composite keys."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHOWN = 200
 
 
 def runs(request: HttpRequest) -> HttpResponse:
-    """Of one check, by its id: the newest, or those before a slot; by verdict."""
+    """List the runs of one check, given by id: the newest, or those before a slot; optionally of one verdict."""
     asked, verdict, before = (request.GET.get(name, "").strip() for name in ("check", "verdict", "before"))
     error, check, seen = "", None, RunPage([], None)
     try:
@@ -79,7 +79,7 @@ class TrialAdmin(ReadOnlyAdmin):
 
 
 class DeadLetterAdmin(ReadOnlyAdmin):
-    """Registered by `pipeline`, which can put a letter back to work."""
+    """Base class of the admin that `operations` registers, which can process a dead letter again."""
 
     list_display = ["origin", "region", "check_id", "error", "created_at"]
     list_filter = ["origin", "region"]

@@ -1,4 +1,4 @@
-"""Bars of history, pure: a span of time as equal cells, and how long each state held in each. Every page draws its bars from here."""
+"""Bars of history: a time range in equal cells, and how long each state held in each cell. Pure; used by all pages."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class Bar:
     cells: Sequence[Cell]
 
     def uptime(self, index: int) -> Uptime:
-        """Sums of one cell."""
+        """Return the milliseconds per state of one cell."""
         begin = self.start + index * self.width
         return Uptime(begin, begin + self.width, **self.cells[index])
 
     def worst(self, index: int) -> str | None:
-        """The worst state that held in a cell, however short; None where nothing is known."""
+        """Return the worst state that held in a cell, however short; None if nothing is known."""
         return next((state for state in WORST_FIRST if state in self.cells[index]), None)
 
 
 def bar_of(spans: Sequence[Span], *, start: int, width: int, count: int) -> Bar:
-    """The spans within `count` cells from `start` on. Spans do not overlap."""
+    """Distribute spans over `count` cells that begin at `start`. The spans must not overlap."""
     cells: list[dict[str, int]] = [{} for _ in range(count)]
     for span in clip(spans, start, start + width * count):
         first, last = (span.start - start) // width, (span.end - 1 - start) // width

@@ -1,4 +1,4 @@
-"""What checks compare with that tell of changes: what each region saw last, as its kind reported it."""
+"""Baselines of checks that report changes: what each region saw last, as reported by the check's kind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from apps.results.models import Baseline
 from apps.results.services import RecordedRun
 
 FACT = "baseline"
-"""The fact by which a kind reports it."""
+"""Name of the fact in which a kind reports the baseline."""
 
 _NOTE = """
     INSERT INTO results_baseline AS b (check_id, region_id, revision, slot, value)
@@ -24,7 +24,7 @@ _NOTE = """
 
 
 def note_baselines(*, rows: Iterable[RecordedRun]) -> None:
-    """Keep what these runs reported, the newest of each check and region. A run that comes late changes nothing."""
+    """Store the newest baseline per check and region from these runs; older runs than the stored one are ignored."""
     newest = {}
     for row in sorted(rows, key=lambda row: (row.run.check.int, row.region_id, row.run.slot)):
         if isinstance(row.run.facts.get(FACT), dict):
@@ -40,7 +40,7 @@ def note_baselines(*, rows: Iterable[RecordedRun]) -> None:
 
 
 def baselines(*, check_ids: Sequence[uuid.UUID]) -> dict[tuple[uuid.UUID, int, int], dict[str, Any]]:
-    """(check, revision, region) to what was seen last; an edited check begins anew."""
+    """Return the last baselines by (check, revision, region). An edited check starts without one."""
     if not check_ids:
         return {}
     found = Baseline.objects.filter(check_id__in=check_ids)

@@ -1,4 +1,4 @@
-"""From where a check fails now, whatever its regions decide together. Pure."""
+"""Tells from which regions a check fails now, regardless of the check's overall status. Pure."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class RegionalRun(Protocol):
 
 
 _ROUNDS = 2
-"""A region that missed this many rounds says nothing of now."""
+"""A region whose last run is more than this many intervals older than the newest run is left out."""
 
 
 def failing_regions(runs: Sequence[RegionalRun], *, region_ids: Collection[int], interval_ms: int) -> list[int]:
-    """The regions of a check whose last run of the newest rounds is down, in the order of their ids; `runs`: the oldest first."""
+    """Return the ids of the regions whose latest recent run is down, in order. `runs` are ordered oldest first."""
     if not runs:
         return []
     since = runs[-1].slot - _ROUNDS * interval_ms

@@ -1,7 +1,6 @@
-"""A latency histogram whose buckets merge: pure. A percentile read from it is at most 5 % off.
+"""A latency histogram with fixed buckets that can be merged. Pure. A percentile read from it is at most 5 % off.
 
-Bucket i holds latencies of [2^(i/8), 2^((i+1)/8)) - 1 ms, so that a sum of histograms is the histogram of the sum. The same
-arithmetic stands in SQL in `BUCKET_SQL`.
+Bucket i holds latencies in [2^(i/8) - 1, 2^((i+1)/8) - 1) ms. `BUCKET_SQL` is the same arithmetic in SQL.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ def bucket_of(latency_ms: float) -> int:
 
 
 def middle_of(bucket: int) -> float:
-    """The latency in ms that stands for a bucket: its geometric middle."""
+    """Return the latency in ms that represents a bucket: its geometric middle."""
     return float(2 ** ((bucket + 0.5) / PER_DOUBLING) - 1)
 
 
 def merged(parts: Iterable[tuple[Sequence[int], Sequence[int]]]) -> Counter[int]:
-    """(buckets, numbers) of any number of rows as one histogram."""
+    """Return the sum of any number of histograms, each given as (buckets, numbers)."""
     total: Counter[int] = Counter()
     for buckets, numbers in parts:
         for bucket, number in zip(buckets, numbers, strict=True):
@@ -33,7 +32,10 @@ def merged(parts: Iterable[tuple[Sequence[int], Sequence[int]]]) -> Counter[int]
 
 
 def percentiles(histogram: Counter[int], shares: Sequence[float]) -> list[float | None]:
-    """For each share (0.5 is the median) the latency in ms that so many runs did not exceed; None of an empty histogram."""
+    """Return, for each share (0.5 is the median), the latency in ms that this share of runs did not exceed.
+
+    All are None for an empty histogram.
+    """
     count = histogram.total()
     if not count:
         return [None] * len(shares)

@@ -1,4 +1,4 @@
-"""Latency over time: percentiles of good runs, from rollups where these are wide enough, else from the runs."""
+"""Latency over time: percentiles of up and degraded runs, from rollups for steps of an hour or more, else from runs."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ SHARES = (0.5, 0.95, 0.99)
 _ALL = 2**31
 MAX_POINTS = 1_000
 EXACT_MS, EXACT_RUNS = 7 * DAY_MS, 150_000
-"""The longest span that is read run by run, and of how many runs at the most."""
+"""The longest span (ms) and the largest number of runs that are read run by run."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """Of [start, start + step): how many runs of each verdict, and percentiles of the good ones in ms (None without any)."""
+    """Runs by verdict in [start, start + step), with latency percentiles in ms.
+
+    The percentiles are of up and degraded runs, and None without any.
+    """
 
     start: int
     runs: int
@@ -38,7 +41,7 @@ class Point:
 
 @dataclass(frozen=True)
 class _Part:
-    """One region's rollup row, or one that was just made."""
+    """A rollup row of one region, stored or just computed from runs."""
 
     check_id: uuid.UUID
     region_id: int
@@ -49,12 +52,12 @@ class _Part:
 
 
 def may_be_read(*, width_ms: int, step: int, interval_ms: int, regions: int) -> bool:
-    """Whether a span may be asked for in such steps: below an hour it is read run by run."""
+    """Return whether a span may be requested in such steps: below an hour, runs are read one by one, within a limit."""
     return step >= HOUR_MS or (width_ms <= EXACT_MS + step and width_ms // interval_ms * regions <= EXACT_RUNS)
 
 
 def series(*, check_id: uuid.UUID, start: int, end: int, step: int, region_id: int | None = None) -> list[Point]:
-    """Points in the order of time, those without a run left out. A step below an hour reads runs, exactly."""
+    """Return the points in time order without empty ones. A step below an hour is computed exactly, from runs."""
     if step < HOUR_MS:
         return _exact(check_id, start, end, step, region_id)
     parts = _parts([check_id], start, end, is_daily=step % DAY_MS == 0)
@@ -66,7 +69,8 @@ def series(*, check_id: uuid.UUID, start: int, end: int, step: int, region_id: i
     return [_point(moment, grouped[moment]) for moment in sorted(grouped)]
 
 
-# Merged by the database: a list asks for fifty checks with a day of hours each. The index look-up is for each check by itself.
+# The database merges the histograms: a list needs a day of hours for fifty checks. LATERAL gives each check an index
+# scan.
 _SUMMARY = f"""
     SELECT c.id, m.bucket, sum(m.number)::bigint FROM unnest(%(checks)s::uuid[]) AS c (id)
     CROSS JOIN LATERAL (
@@ -84,7 +88,7 @@ _SUMMARY = f"""
 
 @dataclass(frozen=True)
 class Percentiles:
-    """Of the good runs of a span, in ms."""
+    """Latency percentiles in ms of the up and degraded runs of a span."""
 
     p50: float | None
     p95: float | None
@@ -92,7 +96,7 @@ class Percentiles:
 
 
 def summary(*, check_ids: Sequence[uuid.UUID], start: int, end: int) -> dict[uuid.UUID, Percentiles]:
-    """Percentiles of each check over the whole span, to the hour. Two queries."""
+    """Return the percentiles of each check over the span, whose start is rounded down to the hour. Two queries."""
     first = start // HOUR_MS * HOUR_MS
     bounds: dict[str, Any] = {"checks": list(check_ids), "start": first, "end": end, "rolled": max(first, done_until("hour"))}
     histograms: dict[uuid.UUID, Counter[int]] = defaultdict(Counter)
@@ -119,7 +123,7 @@ def _point(start: int, parts: Sequence[_Part]) -> Point:
 
 
 def _parts(check_ids: Sequence[uuid.UUID], start: int, end: int, *, is_daily: bool) -> list[_Part]:
-    """Days where whole days are rolled up and asked for, hours where hours are, and the rest from the runs."""
+    """Return daily rollups where requested and available, else hourly ones; the newest part is computed from runs."""
     hours_until = min(done_until("hour"), end)
     days_until = min(done_until("day"), end // DAY_MS * DAY_MS) if is_daily else start
     parts: list[_Part] = []
@@ -153,7 +157,10 @@ _EXACT = """
 
 
 def _exact(check_id: uuid.UUID, start: int, end: int, step: int, region_id: int | None) -> list[Point]:
-    """From the rows; of the days that are packed, from there. A day under way from the one to the other is taken once."""
+    """Compute points from runs in both forms, rows and packed.
+
+    A day that is being packed may be in both and counts once.
+    """
     with connection.cursor() as cursor:
         cursor.execute(_EXACT, {"check": check_id, "start": start, "end": end, "step": step, "region": region_id})
         rows: list[Any] = cursor.fetchall()
@@ -168,7 +175,7 @@ def _exact(check_id: uuid.UUID, start: int, end: int, step: int, region_id: int 
     for moment, runs in grouped.items():
         if moment not in points:
             points[moment] = _exactly(moment, runs)
-        elif moment // DAY_MS != (moment + step - 1) // DAY_MS:  # of two days, one packed and one not
+        elif moment // DAY_MS != (moment + step - 1) // DAY_MS:  # the step spans two days, one packed and one not
             asked = Asked(check_id, max(start, moment), min(end, moment + step), region_ids=regions)
             points[moment] = _exactly(moment, runs_within(asked, limit=_ALL))
     return [points[moment] for moment in sorted(points)]
@@ -182,7 +189,7 @@ def _exactly(moment: int, runs: Sequence[CheckRun | StoredRun]) -> Point:
 
 
 def _continuous(ordered: Sequence[int], share: float) -> float | None:
-    """As PostgreSQL's `percentile_cont`: interpolated between the two around it."""
+    """Return the percentile as PostgreSQL's `percentile_cont` does, interpolated between the two neighbours."""
     if not ordered:
         return None
     place = share * (len(ordered) - 1)

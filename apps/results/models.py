@@ -1,4 +1,7 @@
-"""What was seen. Keyed by check, which carries the organization: a tenant id in every run would cost a tenth of the table."""
+"""Results of probes: runs and what is derived from them.
+
+Rows are keyed by check, which has the organization: a tenant id in each run would add a tenth to the table.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,15 @@ from apps.orgs.models import Organization, Project
 
 HEALTHS = ("unknown", "up", "degraded", "down")
 VERDICTS = ("unknown", "up", "degraded", "down")
-"""Stored as their index."""
+"""Healths and verdicts are stored as their index."""
 GOOD = ("up", "degraded")
 """Verdicts of runs whose latency counts."""
 UNTIMED = -1
-"""The duration of a run that nobody timed: a ping without a start."""
+"""The duration of a run that was not timed, such as a ping without a start."""
 
 
 class CheckRun(models.Model):
-    """One execution. Partitioned by slot, a day each; written in bulk by `services.record`, never updated."""
+    """One execution of a check in a region. Partitioned by day of the slot, inserted in bulk, never updated."""
 
     pk = models.CompositePrimaryKey("check_id", "slot", "region_id")
     check_id = models.UUIDField()
@@ -37,7 +40,7 @@ class CheckRun(models.Model):
     region_id = models.SmallIntegerField()
     verdict = models.SmallIntegerField()
     code = models.SmallIntegerField(null=True)
-    reason = models.TextField(null=True)  # noqa: DJ001  # a run that is up spends no byte on it
+    reason = models.TextField(null=True)  # noqa: DJ001  # NULL takes no space in the many rows that are up
     facts = models.JSONField(null=True)
 
     class Meta:
@@ -49,17 +52,20 @@ class CheckRun(models.Model):
 
 
 class PackedRuns(models.Model):
-    """The runs of a check in a region within an hour or a day, older than the partitions that are kept. See `packing`."""
+    """Runs of a check in a region within an hour or a day, packed so that their partition can be dropped.
+
+    See `packing`.
+    """
 
     pk = models.CompositePrimaryKey("check_id", "start", "region_id")
     check_id = models.UUIDField()
     start = models.BigIntegerField()
     region_id = models.SmallIntegerField()
     last = models.BigIntegerField()
-    """The slot of the last of them."""
+    """The slot of the newest run."""
     count = models.IntegerField()
     verdicts = models.SmallIntegerField()
-    """A bit for each verdict among them."""
+    """Bit mask of the verdicts that occur, by index in VERDICTS."""
     data = models.BinaryField()
 
     def __str__(self) -> str:
@@ -67,15 +73,15 @@ class PackedRuns(models.Model):
 
 
 class PackCursor(models.Model):
-    """How far the oldest partition has been packed: one row."""
+    """Progress of packing the oldest partition; a single row."""
 
     id = models.SmallIntegerField(primary_key=True, default=1)
     day = models.BigIntegerField(null=True)
-    """The start of the partition under way."""
+    """Start of the partition that is being packed (epoch ms)."""
     after = models.UUIDField(null=True)
-    """Its checks up to this one are packed."""
+    """The checks up to this id are packed."""
     packed = models.BigIntegerField(default=0)
-    """Its runs that are packed: all of them must be before it is dropped."""
+    """Number of the partition's runs packed so far; it is dropped only when all are."""
 
     class Meta:
         constraints = [models.CheckConstraint(condition=models.Q(id=1), name="packcursor_single")]
@@ -85,7 +91,7 @@ class PackCursor(models.Model):
 
 
 class Certificate(models.Model):
-    """A leaf certificate once seen, referenced by the runs that saw it."""
+    """A leaf certificate, stored once and referenced by the runs that saw it."""
 
     id = models.AutoField(primary_key=True)
     fingerprint = models.CharField(max_length=64, unique=True)
@@ -97,7 +103,7 @@ class Certificate(models.Model):
 
 
 class StateInterval(models.Model):
-    """From `start` to the next row of the check, or to the check's first slot that is not settled."""
+    """The state of a check from `start` to its next row or, for the last row, to the first slot that is not settled."""
 
     pk = models.CompositePrimaryKey("check_id", "start")
     check_id = models.UUIDField()
@@ -110,7 +116,7 @@ class StateInterval(models.Model):
             models.CheckConstraint(
                 condition=models.Q(own__gte=0, own__lte=3, shown__gte=0, shown__lte=3), name="stateinterval_health_known"
             ),
-            # What nobody saw is never painted.
+            # Unknown time is never shown as down.
             models.CheckConstraint(
                 condition=models.Q(own=0, shown=0) | (models.Q(own__gt=0, shown__gt=0)), name="stateinterval_unknown_is_unknown"
             ),
@@ -121,7 +127,7 @@ class StateInterval(models.Model):
 
 
 class Rollup(models.Model):
-    """The runs of a check in a region within a span: counts by verdict, and a latency histogram whose buckets merge."""
+    """Runs of a check in a region within a span: counts by verdict, and a latency histogram that can be merged."""
 
     pk = models.CompositePrimaryKey("check_id", "start", "region_id")
     check_id = models.UUIDField()
@@ -132,7 +138,7 @@ class Rollup(models.Model):
     degraded = models.IntegerField()
     down = models.IntegerField()
     buckets = ArrayField(models.SmallIntegerField())
-    """Of `histogram.bucket_of`, of runs that were good; one may stand twice."""
+    """`histogram.bucket_of` of up and degraded runs; a bucket may occur twice."""
     numbers = ArrayField(models.IntegerField())
 
     class Meta:
@@ -153,7 +159,7 @@ class DayRollup(Rollup):
 
 
 class DaySum(models.Model):
-    """Milliseconds of a whole day that a check was shown in each state: of its intervals, nothing laid over them."""
+    """Milliseconds that a check was shown in each state on a day, from its intervals alone: pauses are ignored."""
 
     pk = models.CompositePrimaryKey("check_id", "day")
     check_id = models.UUIDField()
@@ -168,7 +174,10 @@ class DaySum(models.Model):
 
 
 class RollupCursor(models.Model):
-    """How far the runs have been rolled up: every span before `done_until`, and of the one at it the checks up to `after`."""
+    """Progress of a rollup: spans before `done_until` are done; in the span that begins there, checks up to `after`.
+
+    `incidents.services.sums` keeps the progress of its hourly round here as well.
+    """
 
     span = models.CharField(max_length=4, primary_key=True)
     done_until = models.BigIntegerField()
@@ -179,7 +188,7 @@ class RollupCursor(models.Model):
 
 
 class LateHour(models.Model):
-    """A check's hour that got runs after it may have been rolled up: it is rolled up again."""
+    """An hour of a check that received runs after it may have been rolled up; it will be rolled up again."""
 
     pk = models.CompositePrimaryKey("check_id", "start")
     check_id = models.UUIDField()
@@ -190,7 +199,7 @@ class LateHour(models.Model):
 
 
 class Baseline(models.Model):
-    """What a region saw last of a check that tells of changes."""
+    """What a region last saw of a check that reports changes (`notice_change`)."""
 
     pk = models.CompositePrimaryKey("check_id", "region_id")
     check_id = models.UUIDField()
@@ -204,20 +213,20 @@ class Baseline(models.Model):
 
 
 class Ping(models.Model):
-    """A signal that a passive check heard. The newest of each check stay: a new one takes the oldest one's place."""
+    """A signal that a passive check received. The newest of each check are kept: a new one overwrites the oldest."""
 
     pk = models.CompositePrimaryKey("check_id", "place")
     check_id = models.UUIDField()
     place = models.SmallIntegerField()
     number = models.IntegerField()
-    """Counts the check's pings."""
+    """Sequence number among the check's pings; `place` is derived from it."""
     at_ms = models.BigIntegerField()
     signal = models.CharField(max_length=8)
     rid = models.CharField(max_length=36)
     exit_code = models.SmallIntegerField(null=True)
     runtime_ms = models.BigIntegerField(null=True)
     others = models.SmallIntegerField()
-    """Further runs that had begun and not ended."""
+    """Other runs that had started and not finished."""
     method = models.CharField(max_length=8)
     agent = models.CharField(max_length=200)
     address = models.CharField(max_length=45)
@@ -228,7 +237,7 @@ class Ping(models.Model):
 
 
 class Trial(models.Model):
-    """A check tried before it is saved. Kept for an hour; steps nothing."""
+    """A test run of a check before it is saved. Kept for an hour; it does not affect any state."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="+")
@@ -236,7 +245,7 @@ class Trial(models.Model):
     kind = models.CharField(max_length=20)
     target = models.CharField(max_length=2000)
     options = EncryptedJSONField()
-    """All of them, the secret ones too: sealed again for each region."""
+    """All options including secret ones, which are encrypted again for each region."""
     timeout_s = models.IntegerField()
     retries = models.SmallIntegerField(default=0)
     region_ids = ArrayField(models.SmallIntegerField())
@@ -250,7 +259,7 @@ class Trial(models.Model):
 
 
 class TrialAnswer(models.Model):
-    """What one region saw."""
+    """The result of a trial in one region."""
 
     trial = models.ForeignKey(Trial, models.CASCADE, related_name="answers")
     region_id = models.SmallIntegerField()
@@ -268,7 +277,7 @@ class TrialAnswer(models.Model):
 
 
 class DeadLetter(models.Model):
-    """A message, a row or a check that could not be worked on, kept for operators."""
+    """A message, row or check that could not be processed, kept for operators."""
 
     class Origin(models.TextChoices):
         MESSAGE = "message"
@@ -281,7 +290,7 @@ class DeadLetter(models.Model):
     check_id = models.UUIDField(null=True)
     error = models.TextField()
     content = models.TextField()
-    """What it was, as text safe to store."""
+    """The original content, as text that PostgreSQL can store."""
     created_at = models.DateTimeField()
 
     class Meta:

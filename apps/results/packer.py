@@ -1,7 +1,7 @@
-"""Packs the partitions of days gone by and drops them; drops what a project keeps no longer. Small steps, each restartable.
+"""Packs the partitions of past days and drops them, in small steps that can be restarted.
 
-A day is packed check by check with a cursor in the same transaction; packing again merges, so nothing is lost or doubled. A
-partition goes only under its own lock and only when as many of its runs are packed as it holds.
+A day is packed check by check, with a cursor in the same transaction; packing again merges, so that nothing is lost or
+duplicated. A partition is dropped only under its own lock, and only if as many of its runs are packed as it holds.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ log = logging.getLogger(__name__)
 
 _RUNS_A_STEP = 50_000
 _RUNS_A_ROW, _FACTS_A_READ = 3_000, 8_000_000
-"""More runs of a region than that in a day, or more text of facts, and each hour is read and packed by itself: memory has a
-bound, and a page of runs unpacks no more than it shows."""
+"""With more runs of a region or more text of facts in a day, each hour is read and packed separately.
+
+That bounds memory, and a page of runs unpacks hardly more than it shows.
+"""
 
 _NEXT_CHECKS = """
     WITH RECURSIVE found (id) AS (
@@ -48,7 +50,10 @@ _WEIGHT = """
 
 
 def pack_next(*, now: datetime, steps: int) -> int:
-    """At most so many steps: checks of the oldest partition that is due, or its drop. Returns how many were made."""
+    """Make at most `steps` steps; return how many were made.
+
+    A step packs some checks of the oldest partition that is due, or drops the partition.
+    """
     made = 0
     while made < steps and _pack_step(now):
         made += 1
@@ -79,7 +84,7 @@ def _pack_step(now: datetime) -> bool:
 
 
 def _is_due(day: int, now: datetime) -> bool:
-    """Two days old, and rolled up: what is packed is rolled up no more."""
+    """Return whether the day ended two days ago and is rolled up, including its late hours."""
     end = day + DAY_MS
     return end <= to_ms(now - timedelta(days=HOT_DAYS)) and done_until("hour") >= end and not has_late_hours(day, end)
 
@@ -91,7 +96,7 @@ def _checks_of(partition: str, after: uuid.UUID | None) -> list[uuid.UUID]:
 
 
 def _pack_check(partition: str, check_id: uuid.UUID, day: int) -> int:
-    """All of a check's runs in a partition. Returns how many."""
+    """Pack all runs of a check in a partition; return how many."""
     with connection.cursor() as cursor:
         cursor.execute(_WEIGHT.format(partition=partition), [check_id])
         regions = cursor.fetchall()
@@ -113,10 +118,10 @@ def _pack_span(partition: str, check_id: uuid.UUID, start: int, width: int) -> i
 
 
 def _put_packed(check_id: uuid.UUID, region_id: int, start: int, width: int, runs: Sequence[StoredRun]) -> None:
-    """Pack runs of an hour or a day together with what is packed of it already: a run is never packed anew."""
+    """Pack runs of an hour or a day, merged with those packed before. A run that is already packed is not replaced."""
     day = start // DAY_MS * DAY_MS
     of_day = PackedRuns.objects.filter(check_id=check_id, region_id=region_id, start__gte=day, start__lt=start + width)
-    there = list(of_day.filter(last__gte=start))  # the row of a whole day reaches into its hours
+    there = list(of_day.filter(last__gte=start))  # a row of the whole day may hold runs of this hour
     before = {run.slot: run for row in there for run in unpack(bytes(row.data))}
     merged = sorted({**{run.slot: run for run in runs}, **before}.values(), key=lambda run: run.slot)
     if there:
@@ -144,10 +149,13 @@ def _row(check_id: uuid.UUID, region_id: int, start: int, runs: Sequence[StoredR
 
 
 def _drop(partition: str, cursor: PackCursor) -> bool:
-    """Whether it is gone. A run that came after its check was packed makes the day be packed again."""
+    """Drop the packed partition, or start over if runs arrived after their check was packed.
+
+    Return False if it is in use.
+    """
     try:
         with transaction.atomic(), connection.cursor() as database:
-            # Counting takes a while and keeps writers of that old day away, nobody else. Behind the drop all wait, briefly.
+            # While it counts, the lock blocks only writers of that old day. The drop then blocks everyone, but briefly.
             database.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '2s'")
             database.execute(f"LOCK TABLE {partition} IN SHARE MODE")
             database.execute(f"SELECT count(*) FROM {partition}")  # noqa: S608  # a name made of a date

@@ -1,7 +1,8 @@
-"""Runs of a check in a region as one value, some bytes a run: pure. What is packed is what is unpacked.
+"""Packs runs of a check in a region into one value, a few bytes per run. Pure and lossless.
 
-Columns, not rows: neighbours are alike, and what is always the same is said once. Slots are their differences. Phases are whole
-hundredths of a millisecond, as workers report them. At the end it is all deflated.
+Stored by column, since neighbouring values are similar; a column in which all values are equal holds that value once.
+Slots are stored as differences, phases as integer hundredths of a millisecond, the precision that workers report. The
+whole is compressed with zlib.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _LEVEL = 6
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A run as it is kept, but for check and region; `facts` is JSON."""
+    """A stored run without check and region; `facts` is JSON text."""
 
     slot: int
     revision: int
@@ -46,7 +47,10 @@ _WIDTHS = ((1, "B"), (2, "H"), (4, "I"), (8, "Q"))
 
 
 class _Numbers(msgspec.Struct, array_like=True):
-    """Whole numbers, each less `least` and plus one; 0 is none. All low bytes stand first: they differ, the high ones hardly."""
+    """Integers, stored as value - `least` + 1, with 0 for None.
+
+    The bytes are split into planes, the lowest first: the low bytes vary, the high ones hardly do and compress well.
+    """
 
     least: int
     width: int
@@ -54,7 +58,7 @@ class _Numbers(msgspec.Struct, array_like=True):
 
 
 _Column = _Numbers | int | None
-"""One number is that of all runs."""
+"""An integer or None is the value of all runs."""
 
 
 class _Packed(msgspec.Struct, array_like=True):
@@ -66,7 +70,7 @@ class _Packed(msgspec.Struct, array_like=True):
     phases: dict[str, _Column]
     reasons: _Column
     texts: list[str]
-    """What the numbers of `reasons` mean."""
+    """The strings that `reasons` refers to by index."""
     facts: dict[int, str]
 
 
@@ -74,7 +78,7 @@ _DECODER = msgspec.msgpack.Decoder(_Packed)
 
 
 def pack(runs: Sequence[StoredRun]) -> bytes:
-    """Runs in the order of their slots, one at least."""
+    """Pack one or more runs, which must be in slot order."""
     texts = sorted({run.reason for run in runs if run.reason is not None})
     packed = _Packed(
         version=_VERSION,
@@ -91,7 +95,7 @@ def pack(runs: Sequence[StoredRun]) -> bytes:
 
 
 def unpack(data: bytes) -> list[StoredRun]:
-    """Raises ValueError for what `pack` of this version did not make."""
+    """Return the packed runs. Raises ValueError for data that `pack` of this version did not write."""
     try:
         packed = _DECODER.decode(zlib.decompress(data))
     except (zlib.error, msgspec.MsgspecError) as error:

@@ -1,4 +1,4 @@
-"""The daily partitions of `check_runs`, made ahead of their day."""
+"""Daily partitions of `check_runs`: creates them ahead of time, rebuilds indexes of past days, drops empty ones."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ AHEAD_DAYS = 3
 PAST_DAYS = 1  # a run may arrive a day late
 _SETTLED = timedelta(minutes=10)
 _REBUILT = "rebuilt"
-_REBUILDING = 0x676F7570  # an advisory lock of ours
+_REBUILDING = 0x676F7570  # key of our advisory lock
 
 
 def ensure_partitions(*, now: datetime) -> list[str]:
-    """Make what is missing around `now`; returns the names made."""
+    """Create the missing partitions around `now`; return their names."""
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return [name for day in range(-PAST_DAYS, AHEAD_DAYS + 1) if (name := _ensure(today + timedelta(days=day)))]
 
 
 def partition_names() -> list[str]:
-    """Of every day, oldest first."""
+    """Return the names of all partitions, oldest first."""
     statement = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'check_runs'::regclass ORDER BY 1"
     with connection.cursor() as cursor:
         cursor.execute(statement)
@@ -30,21 +30,23 @@ def partition_names() -> list[str]:
 
 
 def day_of(name: str) -> int:
-    """The start of a partition's day, in epoch ms."""
+    """Return the start of a partition's day, in epoch ms."""
     return to_ms(datetime.strptime(f"{name[-8:]}+0000", "%Y%m%d%z"))
 
 
 def ensure_days(*, first: datetime, days: int) -> None:
-    """Partitions of past days, for history that is written after the fact."""
+    """Create partitions of past days, for history that is written afterwards."""
     start = first.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     for day in range(days):
         _ensure(start + timedelta(days=day))
 
 
 def rebuild_closed_indexes(*, now: datetime) -> list[str]:
-    """Once for each day that is over: its index grew by halves of pages and loses two fifths. Keeps nobody away.
+    """Rebuild the index of each past day once, which saves two fifths of it; return the partitions' names.
 
-    Outside of a transaction. One at a time: a second one would take what the first builds for a remainder, and drop it.
+    Page splits leave the index half empty. The rebuild blocks neither readers nor writers, must run outside of a
+    transaction, and in one process at a time: a second one would take the index under construction for a leftover and
+    drop it.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [_REBUILDING])
@@ -67,8 +69,8 @@ def _rebuild_closed_indexes(now: datetime) -> list[str]:
             cursor.execute("SELECT obj_description(%s::regclass, 'pg_class')", [index])
             if cursor.fetchone()[0] == _REBUILT:
                 continue
-            cursor.execute("SET statement_timeout = 0; SET lock_timeout = 0")  # it waits for whoever reads
-            cursor.execute(f"DROP INDEX IF EXISTS {index}_ccnew")  # of a turn that was interrupted
+            cursor.execute("SET statement_timeout = 0; SET lock_timeout = 0")  # REINDEX waits for open transactions
+            cursor.execute(f"DROP INDEX IF EXISTS {index}_ccnew")  # left by an interrupted rebuild
             try:
                 cursor.execute(f"REINDEX INDEX CONCURRENTLY {index}")
                 cursor.execute(f"COMMENT ON INDEX {index} IS '{_REBUILT}'")
@@ -80,7 +82,7 @@ def _rebuild_closed_indexes(now: datetime) -> list[str]:
 
 @transaction.atomic
 def drop_empty_days() -> list[str]:
-    """Partitions of past days that hold nothing; those around today stay."""
+    """Drop empty partitions of past days, except those around today; return their names."""
     dropped = []
     for name in partition_names()[: -(PAST_DAYS + AHEAD_DAYS + 1)]:
         with connection.cursor() as cursor:

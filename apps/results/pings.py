@@ -1,4 +1,4 @@
-"""What passive checks heard: the newest pings of each, in a ring, so that a chatty job costs no more than a silent one."""
+"""The pings of passive checks: the newest of each in a ring of rows, so that frequent pings take no more space."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from apps.results.models import Ping
 from apps.results.services import INSERT_MANY, RecordedRun, columns_of
 
 KEPT = 200
-"""Pings of a check."""
+"""Number of pings kept per check."""
 BODY_BYTES = 10_000
-"""Of each; what a job says beyond is not kept."""
+"""Maximum bytes of a ping's body that are kept."""
 
 
 @dataclass(frozen=True)
 class HeardPing:
-    """A ping as it is kept; milliseconds."""
+    """A ping as it is stored; times in ms."""
 
     at_ms: int
     signal: str
@@ -65,14 +65,14 @@ def _values(check_id: uuid.UUID, number: int, ping: HeardPing) -> list[Any]:
 
 
 def keep_ping(*, check_id: uuid.UUID, number: int, ping: HeardPing) -> None:
-    """Under the lock of the check's state, which counts the pings."""
+    """Store a ping. The caller holds the lock of the check's state, which counts the pings."""
     with connection.cursor() as cursor:
         cursor.execute(_KEEP + _INSTEAD, _values(check_id, number, ping))
 
 
 @dataclass(frozen=True)
 class MovedPing:
-    """A ping with the state that it moves, if that is still as it was read, and the run that it is, if it is one."""
+    """A ping, the state that it leads to if the state is still as it was read, and its run if it settles a round."""
 
     check_id: uuid.UUID
     before: tuple[int, int, int]
@@ -100,8 +100,9 @@ _MOVE = """
 
 
 def keep_pings_with(moved: Sequence[MovedPing], *, now_ms: int) -> set[uuid.UUID]:
-    """The pings and their runs in one statement with the states that they move. The checks that did move; of others nothing is
-    kept.
+    """Store pings and their runs in one statement with the state updates; return the checks that were updated.
+
+    A state is updated only if it is still as it was read; otherwise nothing is stored for its check.
     """
     states = [(m.check_id, *m.before, *m.after, m.number) for m in moved]
     runs = [columns_of(m.run, now_ms) for m in moved if m.run is not None]

@@ -1,4 +1,4 @@
-"""What a project keeps no longer goes: packed runs older than its `retention_days`, where asked for to a file first."""
+"""Deletes packed runs older than their project's `retention_days`; exports them to a file before, if configured."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from apps.results.runs import DAY_MS
 log = logging.getLogger(__name__)
 
 _CHECKS = 500
-"""In a step."""
+"""Number of checks per step."""
 _OLDEST = """
     SELECT min(p.start) FROM monitors_check AS c
     CROSS JOIN LATERAL (SELECT start FROM results_packedruns WHERE check_id = c.id ORDER BY start LIMIT 1) AS p
@@ -35,12 +35,13 @@ _OLDEST = """
 
 
 def drop_old_runs(*, now: datetime, steps: int, export_to: Path | None) -> int:
-    """At most so many steps, each some checks of a project's oldest day, in a transaction. Returns how many were made.
+    """Delete old runs in at most `steps` transactions; return how many were made.
 
-    A project that fails keeps its runs until the next time, and does not hold up the others.
+    A step deletes one day of some checks of a project. If a project fails, its runs stay until the next time, and the
+    other projects are not held up.
     """
     made = 0
-    # Of a day that is still being packed more may come: it would not be in its file.
+    # A day that is still being packed may get more runs, which would be missing in its export file.
     packed_until = min((day_of(name) for name in partition_names()), default=to_ms(now))
     for project in Project.objects.order_by("pk"):
         cutoff = min(to_ms(now - timedelta(days=project.retention_days)) // DAY_MS * DAY_MS, packed_until)
@@ -63,14 +64,15 @@ def _oldest_day(project: Project) -> int | None:
 
 @transaction.atomic
 def _drop_some(project: Project, day: int, export_to: Path | None) -> bool:
-    """The file is whole and on the disk before the rows go; a crash between the two writes the same runs into another.
+    """Delete the runs of some checks on a day; return False if another worker is at the same project.
 
-    False where another worker is at it: it writes the same file.
+    The export file is complete and on disk before the rows are deleted; after a crash in between, the same runs are
+    exported again, to another file. Two workers at once would write the same file.
     """
     if not Project.objects.select_for_update(skip_locked=True, no_key=True).filter(pk=project.pk).exists():
         return False
     of_day = PackedRuns.objects.filter(start__gte=day, start__lt=day + DAY_MS)
-    checks = project.checks.filter(Exists(of_day.filter(check_id=OuterRef("pk"))))  # deleted ones among them
+    checks = project.checks.filter(Exists(of_day.filter(check_id=OuterRef("pk"))))  # including deleted ones
     rows = of_day.filter(check_id__in=list(checks.order_by("pk").values_list("pk", flat=True)[:_CHECKS]))
     if export_to is not None:
         _export(rows.order_by("check_id", "start", "region_id").iterator(chunk_size=20), _path(export_to, project, day))
@@ -79,7 +81,7 @@ def _drop_some(project: Project, day: int, export_to: Path | None) -> bool:
 
 
 def _path(folder: Path, project: Project, day: int) -> Path:
-    """One that is there stays: runs of its day that came after it was written have a file of their own."""
+    """Return a path that does not exist yet: runs that are packed after their day was exported get another file."""
     day_named = f"runs-{from_ms(day):%Y-%m-%d}"
     paths = (folder / str(project.pk) / f"{day_named}{part}.jsonl.gz" for part in chain([""], (f"-{n}" for n in count(2))))
     return next(path for path in paths if not path.exists())
@@ -108,7 +110,7 @@ def _write(file: gzip.GzipFile, row: PackedRuns, slugs: dict[int, str]) -> None:
 
 
 def _told(run: StoredRun, prints: dict[int, str]) -> dict[str, Any]:
-    """What is known of it, by the names of the API."""
+    """Return the run's data by the field names of the API."""
     phases = {name.removesuffix("_ms"): getattr(run, name) for name in ("dns_ms", "connect_ms", "tls_ms", "first_byte_ms")}
     return {
         "slot": from_ms(run.slot).isoformat(),

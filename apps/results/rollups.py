@@ -1,7 +1,8 @@
-"""Runs rolled up by hour and day: incremental, and restartable at any point.
+"""Rolls up runs by hour and day: incrementally, and restartable at any point.
 
-An hour is rolled up two minutes after its end, a thousand checks a transaction, with the cursor in the same one; a second time
-gives the same rows. Runs that arrive later mark their hour, which is then rolled up again, and its day with it.
+An hour is rolled up two minutes after its end, a thousand checks per transaction, with the cursor in the same one;
+repeating it gives the same rows. Runs that arrive later mark their hour, which is then rolled up again together with
+its day.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from apps.results.runs import DAY_MS, HOT_DAYS, Asked, runs_within
 HOUR_MS = 3_600_000
 _SETTLE_MS = 120_000
 _LATE_MS = 60_000
-"""Less than `_SETTLE_MS`: a run recorded just before its hour is rolled up has committed by then, or is marked."""
+"""Less than `_SETTLE_MS`, so that a run recorded shortly before its hour is rolled up is committed or marked."""
 _CHUNK = 1_000
 _ALL = 2**31
 HOURS_KEPT = timedelta(days=100)
@@ -43,7 +44,7 @@ FROM_RUNS = f"""
         FROM check_runs WHERE check_id = ANY (%(checks)s) AND slot >= %(start)s AND slot < %(end)s GROUP BY 1, 2, 3, 4, 5
     ) AS counted GROUP BY 1, 2, 3
 """  # noqa: S608  # built of literals
-"""Rows of an hour rollup, in the order of its columns, straight from the runs."""
+"""Selects the rows of an hour rollup directly from the runs, in the order of `_COLUMNS`."""
 _FROM_HOURS = """
     SELECT h.check_id, h.region_id, %(start)s, sum(h.unknown), sum(h.up), sum(h.degraded), sum(h.down),
         coalesce(b.buckets, '{}'), coalesce(b.numbers, '{}')
@@ -70,7 +71,7 @@ _SPANS = {
 
 
 def roll_up(*, now: datetime, steps: int) -> int:
-    """At most so many steps, a transaction each: late hours first, then hours, then days. Returns how many were made."""
+    """Make at most `steps` transactions: late hours first, then hours, then days. Return how many were made."""
     made = 0
     for step in (_roll_late, _roll_hour, _roll_day):
         while made < steps and step(now):
@@ -79,7 +80,7 @@ def roll_up(*, now: datetime, steps: int) -> int:
 
 
 def done_until(span: str) -> int:
-    """Everything before this moment (epoch ms) is rolled up; 0 before the first time."""
+    """Return the moment (epoch ms) before which everything is rolled up; 0 before the first rollup."""
     return RollupCursor.objects.filter(span=span).values_list("done_until", flat=True).first() or 0
 
 
@@ -93,7 +94,7 @@ def _roll_day(now: datetime) -> bool:
 
 @transaction.atomic
 def _advance(span: str, *, limit: int) -> bool:
-    """One chunk of checks of the first span not done. False when everything before `limit` is."""
+    """Roll up one chunk of checks in the first span not done. Return False if all before `limit` is done."""
     width, _ = _SPANS[span]
     if not RollupCursor.objects.filter(span=span).exists():
         RollupCursor.objects.get_or_create(span=span, defaults={"done_until": min(oldest_run_day(), limit)})
@@ -112,7 +113,7 @@ def _advance(span: str, *, limit: int) -> bool:
 
 
 def roll(span: str, checks: Sequence[uuid.UUID], start: int, end: int | None = None) -> None:
-    """Roll up one span of these checks, or hours until `end`; what was there of it is replaced."""
+    """Roll up one span of these checks, or the hours until `end`. Existing rows are replaced."""
     if not checks:
         return
     width, statement = _SPANS[span]
@@ -122,16 +123,16 @@ def roll(span: str, checks: Sequence[uuid.UUID], start: int, end: int | None = N
 
 @transaction.atomic
 def _roll_late(now: datetime) -> bool:
-    """The hours marked since, and their days where those are rolled up already."""
+    """Roll up some hours marked as late, and their days if these are done. Return whether there were any."""
     until = (to_ms(now) - _SETTLE_MS) // HOUR_MS * HOUR_MS
     late = LateHour.objects.filter(start__lt=min(until, done_until("hour"))).select_for_update(skip_locked=True)
     marks = list(late.order_by("start")[:_CHUNK])
     for start in sorted({mark.start for mark in marks}):
         checks = [mark.check_id for mark in marks if mark.start == start]
-        # Deleted before the runs are read: who records one meanwhile waits for us, and marks the hour again; a mark that somebody
-        # still holds was passed over.
+        # Deleted before the runs are read: a transaction that records a run meanwhile waits for this one and then marks
+        # the hour again. A mark that another transaction still holds was skipped.
         LateHour.objects.filter(start=start, check_id__in=checks).delete()
-        if start < to_ms(now) // DAY_MS * DAY_MS - HOT_DAYS * DAY_MS:  # of a day that may be packed
+        if start < to_ms(now) // DAY_MS * DAY_MS - HOT_DAYS * DAY_MS:  # a day that may be packed
             for check_id in checks:
                 roll_again(check_id=check_id, start=start, end=start + HOUR_MS)
             continue
@@ -141,15 +142,21 @@ def _roll_late(now: datetime) -> bool:
 
 
 def _roll_days_again(checks: Sequence[uuid.UUID], start: int, end: int) -> None:
-    """The days that a span touches, from their hours; one transaction at a time, or each would miss the other's hours."""
+    """Roll up the days that a span touches, from their hours.
+
+    One transaction at a time: concurrent ones would not see each other's hours.
+    """
     RollupCursor.objects.select_for_update().filter(span="day").first()
-    until = done_until("day") + DAY_MS  # the day under way may have these checks behind it; an early row is replaced
+    until = done_until("day") + DAY_MS  # the day in progress too: it may be past these checks
     for day in range(start // DAY_MS * DAY_MS, min(end, until), DAY_MS):
         roll("day", checks, day)
 
 
 def mark_late(*, runs: Sequence[tuple[uuid.UUID, int]], now_ms: int) -> None:
-    """Note the (check, slot) whose hour may have been rolled up. Called in the transaction that records them."""
+    """Mark the hours of these (check, slot) pairs that may have been rolled up.
+
+    Called in the transaction that records the runs.
+    """
     late = {(check, slot // HOUR_MS * HOUR_MS) for check, slot in runs if now_ms > slot // HOUR_MS * HOUR_MS + HOUR_MS + _LATE_MS}
     if late:
         checks, starts = zip(*sorted(late), strict=True)
@@ -161,11 +168,14 @@ _MARK = """
     INSERT INTO results_latehour (check_id, start) SELECT * FROM unnest(%s::uuid[], %s::bigint[]) AS late (check_id, start)
     ON CONFLICT (check_id, start) DO UPDATE SET start = excluded.start
 """
-"""Also a mark that is there is locked until these runs are there: who works it off meanwhile would not see them."""
+"""An existing mark is updated too, to lock it until these runs are committed.
+
+Whoever processed the mark before would not see them.
+"""
 
 
 def oldest_run_day() -> int:
-    """The start of the oldest day that holds runs, packed ones among them: nothing was seen before it."""
+    """Return the start (epoch ms) of the oldest day that has runs, packed ones included; 0 if there is none."""
     names = partition_names()
     packed = PackedRuns.objects.aggregate(oldest=Min("start"))["oldest"]
     days = [day_of(name) for name in names[:1]] + [start // DAY_MS * DAY_MS for start in [packed] if start is not None]
@@ -173,13 +183,13 @@ def oldest_run_day() -> int:
 
 
 def has_late_hours(start: int, end: int) -> bool:
-    """Whether hours of a span are still to be rolled up again."""
+    """Return whether hours in [start, end) are marked to be rolled up again."""
     return LateHour.objects.filter(start__gte=start, start__lt=end).exists()
 
 
 @transaction.atomic
 def roll_again(*, check_id: uuid.UUID, start: int, end: int) -> int:
-    """Roll up the hours of [start, end) from runs wherever they are, packed or not, and then their days. Returns the rows."""
+    """Roll up the hours of [start, end) from rows and packed runs, then their days; return the number of hour rows."""
     hours: dict[tuple[int, int], list[CheckRun]] = defaultdict(list)
     for run in runs_within(Asked(check_id, start, end), limit=_ALL):
         hours[run.slot // HOUR_MS * HOUR_MS, run.region_id].append(run)

@@ -1,4 +1,4 @@
-"""Reads of runs, wherever they are: the last days' are rows, older ones are packed. While a day is packed it may be in both."""
+"""Reads of runs in both forms: rows for the last days, packed for older ones. A day being packed may be in both."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from apps.results.packing import StoredRun, unpack
 
 DAY_MS = 86_400_000
 _ROWS = 8
-"""Read at a time."""
+"""Number of packed rows read at a time."""
 HOT_DAYS = 2
-"""Days before today that are rows for certain."""
+"""Number of days before today whose runs are certainly still rows."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Runs of a check with their slot in [start, end); of one verdict, of some regions."""
+    """A query for runs of a check with a slot in [start, end), optionally of one verdict or of some regions."""
 
     check_id: uuid.UUID
     start: int
@@ -32,7 +32,7 @@ class Asked:
 
 
 def runs_within(asked: Asked, *, limit: int, is_newest_first: bool = True) -> list[CheckRun]:
-    """At most so many, by slot and then by region; the oldest first is the very reverse."""
+    """Return at most `limit` runs, newest slot first and then by region, or in exactly the reverse order."""
     sign = "-" if is_newest_first else ""
     rows = CheckRun.objects.filter(check_id=asked.check_id, slot__gte=asked.start, slot__lt=asked.end)
     if asked.verdict is not None:
@@ -51,9 +51,9 @@ def runs_within(asked: Asked, *, limit: int, is_newest_first: bool = True) -> li
 
 
 def packed_runs(asked: Asked, *, limit: int = 2**62, is_newest_first: bool = True) -> Iterator[tuple[int, StoredRun]]:
-    """Of the packed ones, with their region, as many as can be among the first `limit` by slot, and some more."""
+    """Yield (region id, run) of packed runs: all that can be among the first `limit` by slot, and some more."""
     wanted = None if asked.verdict is None else VERDICTS.index(asked.verdict)
-    # What is in a span lies after its start, and a span is a day at the most.
+    # A packed row holds at most the day that begins at its start.
     rows = PackedRuns.objects.filter(
         check_id=asked.check_id, start__gt=asked.start - DAY_MS, start__lt=asked.end, last__gte=asked.start
     )
@@ -67,7 +67,8 @@ def packed_runs(asked: Asked, *, limit: int = 2**62, is_newest_first: bool = Tru
         offset += len(some)
         for row in some:
             if len(slots) >= limit:
-                # Regions differ in how long their rows are: all that is left must lie beyond what is asked for.
+                # Rows of different regions cover different spans: stop only when all remaining ones lie beyond the
+                # limit.
                 edge = heapq.nlargest(limit, slots)[-1] if is_newest_first else heapq.nsmallest(limit, slots)[-1]
                 if row.last < edge if is_newest_first else row.start > edge:
                     return
@@ -78,14 +79,14 @@ def packed_runs(asked: Asked, *, limit: int = 2**62, is_newest_first: bool = Tru
 
 
 def as_row(run: StoredRun, check_id: uuid.UUID, region_id: int) -> CheckRun:
-    """As readers know it; never saved."""
+    """Return the run as a CheckRun instance for readers; it is never saved."""
     names = {name: getattr(run, name) for name in StoredRun.__slots__ if name != "facts"}
     facts = None if run.facts is None else json.loads(run.facts)
     return CheckRun(check_id=check_id, region_id=region_id, facts=facts, **names)
 
 
 def newest_packed(*, check_id: uuid.UUID, after: int, count: int) -> list[CheckRun]:
-    """The newest of a check that is rarely run."""
+    """Return the newest packed runs of a check, newest first; for checks that run rarely."""
     asked = Asked(check_id, after + 1, 2**62)
     newest = heapq.nlargest(count, packed_runs(asked, limit=count), key=lambda found: found[1].slot)
     return [as_row(run, check_id, region_id) for region_id, run in newest]
@@ -93,25 +94,28 @@ def newest_packed(*, check_id: uuid.UUID, after: int, count: int) -> list[CheckR
 
 @dataclass(frozen=True)
 class RunPage:
-    """Whole rounds, newest first; `before` is where the next page goes on, None at the end."""
+    """A page of whole rounds, newest first. `before` is where the next page starts, None on the last page."""
 
     runs: list[CheckRun]
     before: int | None
 
 
 def run_page(*, check_id: uuid.UUID, before: int, since: int, verdict: str | None, limit: int) -> RunPage:
-    """A page of a check's runs older than `before`. Of one verdict, a week is looked through at a time: it may hold none."""
+    """Return a page of a check's runs older than `before`.
+
+    With a verdict, at most a week is searched per page, so that a page may be short or empty.
+    """
     start = since if verdict is None else max(since, before - 7 * DAY_MS)
     found = runs_within(Asked(check_id, start, before, verdict), limit=limit)
     if len(found) == limit and found[0].slot != found[-1].slot:
         last = found[-1].slot
-        found = [run for run in found if run.slot != last]  # the rest of its round would be lost between the pages
+        found = [run for run in found if run.slot != last]  # the next page has its whole round
     if len(found) >= limit // 2:
         return RunPage(found, found[-1].slot)
     return RunPage(found, start if start > since else None)
 
 
 def runs_around(*, check_id: uuid.UUID, at: datetime) -> list[CheckRun]:
-    """The runs of the slot at a moment: what the first failing round saw, in every region."""
+    """Return the runs of all regions of the slot at a moment, as of the first failing round."""
     slot = to_ms(at)
     return runs_within(Asked(check_id, slot, slot + 1), limit=1_000)

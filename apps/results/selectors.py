@@ -1,4 +1,4 @@
-"""Reads of what was seen."""
+"""Reads of runs, votes and state intervals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from apps.results.uptime import Span
 
 @dataclass(frozen=True)
 class Vote:
-    """What the machine reads of a recorded run."""
+    """The part of a recorded run that the state machine reads."""
 
     slot: int
     region_id: int
@@ -28,14 +28,15 @@ class Vote:
 
 @dataclass(frozen=True)
 class UnsettledSince:
-    """A check's rows of a revision after a slot."""
+    """A query for the runs of a check's revision after a slot."""
 
     check_id: uuid.UUID
     slot: int
     revision: int
 
 
-# The look-up must be by index for each check: without statistics PostgreSQL chose a hash join over the whole partition.
+# LATERAL and OFFSET 0 force an index scan for each check: without statistics PostgreSQL chose a hash join over the
+# whole partition.
 _UNSETTLED = """
     SELECT s.id, r.slot, r.region_id, r.verdict, r.recorded_after_s, r.reason, r.message
     FROM unnest(%s::uuid[], %s::bigint[], %s::integer[]) AS s (id, slot, revision)
@@ -47,7 +48,7 @@ _UNSETTLED = """
 
 
 def unsettled_votes(*, wanted: Sequence[UnsettledSince], now_ms: int) -> dict[uuid.UUID, list[Vote]]:
-    """Every recorded vote of each check after its last settled slot, in the order of slots."""
+    """Return the recorded votes of each check after its last settled slot, in slot order."""
     votes: dict[uuid.UUID, list[Vote]] = {item.check_id: [] for item in wanted}
     parameters: list[Any] = [
         [w.check_id for w in wanted],
@@ -63,14 +64,14 @@ def unsettled_votes(*, wanted: Sequence[UnsettledSince], now_ms: int) -> dict[uu
 
 
 def last_facts(*, check_id: uuid.UUID, now_ms: int) -> CheckRun | None:
-    """The newest run within two hours whose facts are kept in full; they are hourly."""
+    """Return the newest run of the last two hours with full facts, which are kept at least hourly."""
     rows = CheckRun.objects.filter(check_id=check_id, slot__gt=now_ms - 7_200_000, slot__lt=now_ms + DAY_MS, facts__isnull=False)
     return rows.order_by("-slot").first()
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A check whose newest runs are asked for, and how far back they may lie."""
+    """A check whose newest runs are wanted, and how far back (ms) they may lie."""
 
     check_id: uuid.UUID
     back_ms: int = 2 * DAY_MS
@@ -86,7 +87,7 @@ class LastRun:
 
 
 def last_runs(*, wanted: Sequence[Wanted], now_ms: int) -> dict[uuid.UUID, LastRun]:
-    """The newest run of each check."""
+    """Return the newest run of each check that has one."""
     statement = """
         SELECT c.id, r.slot, r.region_id, r.verdict, r.reason, r.duration_ms
         FROM unnest(%s::uuid[], %s::bigint[]) AS c (id, since)
@@ -106,12 +107,12 @@ def last_runs(*, wanted: Sequence[Wanted], now_ms: int) -> dict[uuid.UUID, LastR
 
 
 def timed(duration_ms: int) -> int | None:
-    """None of a run that nobody timed."""
+    """Return the duration in ms, or None if the run was not timed."""
     return None if duration_ms == UNTIMED else duration_ms
 
 
 class SeenRun(NamedTuple):
-    """A run as a beat shows it. A tuple, for a list reads a thousand of them."""
+    """A run as a beat bar shows it. A NamedTuple, because a list reads a thousand of them."""
 
     slot: int
     region_id: int
@@ -122,7 +123,7 @@ class SeenRun(NamedTuple):
 
 
 def recent_runs(*, wanted: Sequence[Wanted], count: int, now_ms: int) -> dict[uuid.UUID, list[SeenRun]]:
-    """The newest `count` runs of each check, oldest first."""
+    """Return the newest `count` runs of each check, oldest first."""
     statement = """
         SELECT c.place::integer, r.slot, r.region_id, r.verdict, r.duration_ms, r.reason, r.message
         FROM unnest(%s::uuid[], %s::bigint[]) WITH ORDINALITY AS c (id, since, place)
@@ -162,7 +163,10 @@ _SPANS = """
 
 
 def shown_spans(*, until: Mapping[uuid.UUID, int], start: int) -> dict[uuid.UUID, list[Span]]:
-    """The shown states of each check inside [start, until), which is at most its first slot that is not settled. One query."""
+    """Return the shown states of each check in [start, until), in one query.
+
+    `until` must not lie after the check's first unsettled slot.
+    """
     bounds: dict[str, Any] = {"ids": list(until), "ends": list(until.values()), "start": start}
     begun: dict[uuid.UUID, list[tuple[int, int]]] = {check_id: [] for check_id in until}
     with connection.cursor() as cursor:
@@ -178,6 +182,6 @@ def shown_spans(*, until: Mapping[uuid.UUID, int], start: int) -> dict[uuid.UUID
 
 
 def down_ms(*, check_id: uuid.UUID, start: int, end: int) -> int:
-    """How long the check was shown as down inside [start, end)."""
+    """Return for how many milliseconds the check was shown as down in [start, end)."""
     spans = shown_spans(until={check_id: end}, start=start)[check_id]
     return sum(span.end - span.start for span in spans if span.state == "down")

@@ -1,4 +1,4 @@
-"""Writes what was seen: runs in bulk and once, state intervals, dead letters."""
+"""Writes results: runs in bulk and once only, state intervals, dead letters."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LETTERS_KEPT = timedelta(days=30)
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """A run of a region, and whether its facts are kept in full."""
+    """A run of a region, and whether its facts are stored in full."""
 
     run: Run
     region_id: int
@@ -57,7 +57,7 @@ INSERT_MANY = (
     f"INSERT INTO check_runs ({_NAMES}) SELECT r.* FROM unnest({', '.join(f'%s::{kind}[]' for _, kind in _COLUMNS)}) "  # noqa: S608
     f"AS r ({_NAMES})"
 )
-"""Runs by columns of their `columns_of`; what follows may make them depend on another part of the statement."""
+"""Inserts runs `r`, given as one array per column of `columns_of`. A JOIN may be appended."""
 _INSERT = (
     f"INSERT INTO check_runs ({_NAMES}) SELECT * FROM unnest({', '.join(f'%s::{kind}[]' for _, kind in _COLUMNS)}) "  # noqa: S608  # literals
     "ON CONFLICT DO NOTHING"
@@ -66,7 +66,10 @@ _TEXTS = {index for index, (_, kind) in enumerate(_COLUMNS) if kind in ("text", 
 
 
 def record_runs(*, rows: Sequence[RecordedRun], now_ms: int) -> int:
-    """Insert what is new, sorted by key (unsorted batches deadlock); a second arrival changes nothing. Returns the count."""
+    """Insert the runs that are new; return how many were. A run that exists already is ignored.
+
+    Rows are sorted by key, since batches in different orders could deadlock.
+    """
     if not rows:
         return 0
     ordered = sorted(rows, key=lambda row: (row.run.check.int, row.run.slot, row.region_id))
@@ -124,7 +127,7 @@ def _certificate_id(facts: Any) -> int | None:
         return None
     known = _certificates.get(fingerprint)
     if known is None:
-        # Remembered, so it must outlive the batch: looked up before the batch's transaction begins.
+        # The id is cached, so its row must not be rolled back: it is created before the batch's transaction begins.
         row, _ = Certificate.objects.get_or_create(fingerprint=fingerprint, defaults={"facts": facts})
         known = _certificates[fingerprint] = row.id
         if len(_certificates) > _CERTIFICATES_KEPT:
@@ -136,7 +139,10 @@ def add_dead_letter(
     *, origin: DeadLetter.Origin, error: str, content: Any, now: datetime, region: str = "", check_id: uuid.UUID | None = None,
     limit: int = _CONTENT_LIMIT,
 ) -> None:  # fmt: skip
-    """Keep what could not be worked on, as many characters of it. Any content is made storable."""
+    """Store what could not be processed, cut to `limit` characters.
+
+    Characters that PostgreSQL cannot store are escaped.
+    """
     try:
         text = content if isinstance(content, str) else json.dumps(content, default=repr)
     except RecursionError:
@@ -153,16 +159,16 @@ def add_dead_letter(
 
 
 def limit_of_whole() -> int:
-    """For a message that met a fault of ours, and is to be put back to work: all of it, unless many long ones are there.
+    """Return how many characters to keep of a message that failed through a fault of ours, to be processed again.
 
-    A fault that meets every message would fill the disk.
+    All of it, unless many long ones are stored already: a fault that affects every message would fill the disk.
     """
     long = DeadLetter.objects.alias(size=Length("content")).filter(origin=DeadLetter.Origin.MESSAGE, size__gt=_CONTENT_LIMIT)
     return _CONTENT_LIMIT if long[_WHOLE_MESSAGES:].exists() else MAX_BODY
 
 
 def prune_dead_letters(*, now: datetime) -> int:
-    """Letters that nobody worked on for a month."""
+    """Delete dead letters older than 30 days; return how many."""
     return DeadLetter.objects.filter(created_at__lt=now - LETTERS_KEPT).delete()[0]
 
 
@@ -175,7 +181,7 @@ def _storable(text: str) -> str:
 
 @dataclass(frozen=True)
 class NewInterval:
-    """The health of a check from `start` on."""
+    """The own and the shown health of a check from `start` (epoch ms) on."""
 
     check_id: uuid.UUID
     start: int
@@ -184,7 +190,7 @@ class NewInterval:
 
 
 def put_intervals(intervals: Sequence[NewInterval]) -> None:
-    """Begin intervals. Nothing later stands there: a round is settled once, and the ones before it are."""
+    """Insert intervals. No later interval exists, since rounds are settled once and in order."""
     if not intervals:
         return
     columns: list[Any] = [
@@ -202,7 +208,7 @@ def put_intervals(intervals: Sequence[NewInterval]) -> None:
 
 
 def paint_intervals(*, check_id: uuid.UUID, start: int) -> None:
-    """Shown as down from `start` on, but for what is unknown."""
+    """Show all time from `start` on as down, except unknown time."""
     forget_sums(check_id=check_id, start=start)
     _split_interval(check_id, start)
     with connection.cursor() as cursor:
@@ -213,7 +219,7 @@ def paint_intervals(*, check_id: uuid.UUID, start: int) -> None:
 
 
 def unpaint_intervals(*, check_id: uuid.UUID, start: int) -> None:
-    """Each shows its own health again from `start` on."""
+    """Show each interval from `start` on by its own health again."""
     forget_sums(check_id=check_id, start=start)
     _split_interval(check_id, start)
     with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""What a check was shown as on each whole day, in milliseconds: written once a day is settled, forgotten when it is painted."""
+"""Milliseconds per shown state of a check on whole days: written once a day is settled, deleted when it changes."""
 
 from __future__ import annotations
 
@@ -41,16 +41,19 @@ _SUM = f"""
 
 
 def sum_days(*, settled: Mapping[uuid.UUID, int]) -> None:
-    """The missing days of checks that are settled until a moment, some at a time. Nobody may paint intervals meanwhile."""
+    """Sum up to ten missing days of each check that is settled until the given moment (epoch ms).
+
+    The caller must prevent that intervals change meanwhile.
+    """
     with connection.cursor() as database:
         database.execute(_SUM, {"checks": list(settled), "dues": list(settled.values())})
 
 
 def forget_sums(*, check_id: uuid.UUID, start: int) -> None:
-    """Intervals from `start` on are painted."""
+    """Delete the sums from the day of `start` (epoch ms) on, because its intervals change."""
     DaySum.objects.filter(check_id=check_id, day__gte=start // DAY_MS * DAY_MS).delete()
 
 
 def day_sums(*, check_id: uuid.UUID, start: int, end: int) -> list[DaySum]:
-    """Those of days wholly inside [start, end), in their order."""
+    """Return the sums of the days wholly inside [start, end), in order."""
     return list(DaySum.objects.filter(check_id=check_id, day__gte=start, day__lte=end - DAY_MS).order_by("day"))

@@ -1,4 +1,4 @@
-"""A check tried before it is saved: what is asked, and what each region answers. Steps nothing."""
+"""Trials: test runs of a check before it is saved, with one answer per region. They do not affect any state."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from apps.monitors.errors import FieldError
 from apps.monitors.models import Region
 from apps.monitors.services import CheckFields
 from apps.orgs.actors import Actor
-from apps.orgs.audit import record_act
+from apps.orgs.audit import record_audit_entry
 from apps.orgs.models import Project
 from apps.probes.registry import PASSIVE
 from apps.probes.wire import Run
 from apps.results.models import Trial, TrialAnswer
 
 TRIALS = Limit("trial", 30)
-"""Of a project: a trial goes to any address at once, and must not become a scanner."""
+"""Limit per project: a trial probes any address at once, and must not serve as a port scanner."""
 DISPATCH_TASK = "pipeline.dispatch_trial"
 KEPT = timedelta(hours=1)
 PATIENCE_S = 5
-"""Beyond its timeout, a region that has not answered will not."""
+"""Seconds after the timeout until a region without an answer is given up."""
 
 
 @transaction.atomic
 def start_trial(*, actor: Actor, project: Project, fields: CheckFields, now: datetime) -> Trial:
+    """Create a trial and dispatch it to its regions. Raises FieldError for a passive kind."""
     if fields.kind in PASSIVE:
         raise FieldError("kind", "waits to be pinged: there is nothing to try")
     options = {**fields.options, **(fields.secrets or {})}
@@ -46,13 +47,13 @@ def start_trial(*, actor: Actor, project: Project, fields: CheckFields, now: dat
         region_ids=fields.region_ids,
         created_at=now,
     )
-    record_act(actor=actor, action="check.tried", subject=trial, now=now)
+    record_audit_entry(actor=actor, action="check.tried", subject=trial, now=now)
     wake(DISPATCH_TASK, trial=str(trial.id))
     return trial
 
 
 def note_answer(*, trial_id: uuid.UUID, run: Run, region: Region) -> None:
-    """A region's answer; a second one, or one that nobody waits for any more, changes nothing."""
+    """Store a region's answer. A second one is ignored, as is one to a trial that is gone or did not ask the region."""
     if Trial.objects.filter(pk=trial_id, region_ids__contains=[region.id]).exists():
         answer = TrialAnswer(
             trial_id=trial_id,
@@ -67,7 +68,7 @@ def note_answer(*, trial_id: uuid.UUID, run: Run, region: Region) -> None:
 
 
 def is_over(*, trial: Trial, answers: Sequence[TrialAnswer], now: datetime) -> bool:
-    """Whether every region answered, or those that did not will not."""
+    """Return whether every region has answered, or the time to answer has passed."""
     waits_until = trial.created_at + timedelta(seconds=trial.timeout_s + PATIENCE_S)
     return len(answers) >= len(trial.region_ids) or now > waits_until
 

@@ -1,4 +1,4 @@
-"""Uptime arithmetic, pure: spans in milliseconds to seconds of each state. A percentage of runs is never taken."""
+"""Uptime arithmetic, pure: from spans to milliseconds per state. Uptime is never computed from numbers of runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Span:
-    """[start, end) in one state."""
+    """A span of time [start, end) in one state; epoch ms."""
 
     start: int
     end: int
@@ -33,22 +33,22 @@ class Uptime:
 
     @property
     def seen(self) -> int:
-        """How long it was up, degraded or down: the time that the ratio speaks of."""
+        """Return the milliseconds that it was up, degraded or down: the denominator of the ratio."""
         return self.up + self.degraded + self.down
 
     @property
     def ratio(self) -> float | None:
-        """(up + degraded) / (up + degraded + down); None when nothing of it was seen."""
+        """Return (up + degraded) / (up + degraded + down), or None if that sum is 0."""
         return (self.up + self.degraded) / self.seen if self.seen else None
 
 
 def clip(spans: Iterable[Span], start: int, end: int) -> list[Span]:
-    """The parts of the spans inside [start, end)."""
+    """Return the parts of the spans inside [start, end)."""
     return [Span(max(s.start, start), min(s.end, end), s.state) for s in spans if s.start < end and s.end > start]
 
 
 def overlay(spans: Sequence[Span], tops: Sequence[Span]) -> list[Span]:
-    """`tops` (ordered, without overlap) laid over the spans: where they are, theirs is the state."""
+    """Return the spans overlaid with `tops` (ordered, without overlap), whose state wins."""
     if not spans:
         return list(tops)
     shown: list[Span] = list(tops)
@@ -66,7 +66,7 @@ def overlay(spans: Sequence[Span], tops: Sequence[Span]) -> list[Span]:
 
 
 def merge(spans: Iterable[Span]) -> list[Span]:
-    """Neighbours in the same state as one span."""
+    """Join adjacent spans in the same state."""
     merged: list[Span] = []
     for span in spans:
         if merged and merged[-1].state == span.state and merged[-1].end == span.start:
@@ -77,7 +77,7 @@ def merge(spans: Iterable[Span]) -> list[Span]:
 
 
 def add_up(spans: Iterable[Span], start: int, end: int) -> Uptime:
-    """Sums over [start, end)."""
+    """Sum the milliseconds per state over [start, end)."""
     sums = dict.fromkeys(STATES, 0)
     for span in clip(spans, start, end):
         sums[span.state] += span.end - span.start
@@ -85,7 +85,7 @@ def add_up(spans: Iterable[Span], start: int, end: int) -> Uptime:
 
 
 def summed(parts: Sequence[Uptime]) -> Uptime:
-    """One of several spans, from the earliest beginning to the latest end."""
+    """Return the sum of several uptimes, from the earliest start to the latest end."""
     sums = {name: sum(getattr(part, name) for part in parts) for name in STATES}
     return Uptime(min(part.start for part in parts), max(part.end for part in parts), **sums)
 
@@ -94,7 +94,7 @@ WORST_FIRST = ("down", "degraded", "maintenance", "up", "unknown", "paused")
 
 
 def worst_of(several: Sequence[Sequence[Span]]) -> list[Span]:
-    """What a group shows: at every moment the worst state that one of its members is in."""
+    """Return the state of a group over time: at every moment the worst state of its members."""
     if len(several) == 1:
         return list(several[0])
     turns = sorted(

@@ -6,9 +6,13 @@ import uuid
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
 
 from django.db.models import Q
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from apps.core.clock import to_ms
 from apps.incidents.history import histories
@@ -17,14 +21,30 @@ from apps.incidents.selectors import status_now
 from apps.incidents.words import worst
 from apps.monitors.models import Check
 from apps.orgs.models import Project
-from apps.results.uptime import Cell, add_up, cells, worst_of
+from apps.results.bars import Bar, bar_of
+from apps.results.runs import DAY_MS
+from apps.results.uptime import Uptime, add_up, worst_of
 from apps.statuspages.models import Component, StatusPage
 
 DAYS = 90
 PAST = timedelta(days=30)
-_PAST_SHOWN, _PAST_READ = 20, 100
+_PAST_SHOWN, _PAST_READ = 50, 200
+_SHORT_S = 300
 """More are read than shown, since incidents that people opened are left out if they have no public update."""
-_DAY_MS = 86_400_000
+
+
+CONDITIONS: dict[str, Promise] = {
+    "operational": gettext_lazy("Operational"),
+    "degraded_performance": gettext_lazy("Degraded performance"),
+    "partial_outage": gettext_lazy("Partial outage"),
+    "major_outage": gettext_lazy("Major outage"),
+    "under_maintenance": gettext_lazy("Under maintenance"),
+    "unknown": gettext_lazy("Unknown"),
+}
+"""How a component is called in public."""
+_CONDITION_OF = {
+    "up": "operational", "warn": "degraded_performance", "down": "major_outage", "maintenance": "under_maintenance",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,8 +52,23 @@ class ComponentLine:
     name: str
     group: str
     status: str
-    uptime: float | None
-    days: list[Cell]
+    condition: str
+    """One of `CONDITIONS`."""
+    uptime: Uptime
+    days: Bar
+
+    @property
+    def words(self) -> Promise:
+        return CONDITIONS[self.condition]
+
+
+def condition_of(statuses: Sequence[str]) -> str:
+    """Return a component's condition from the statuses of its checks: an outage of some of them is a partial one."""
+    watched = [status for status in statuses if status not in ("paused", "pending")]
+    status = worst(watched) if watched else "unknown"
+    if status == "down" and any(other != "down" for other in watched):
+        return "partial_outage"
+    return _CONDITION_OF.get(status, "unknown")
 
 
 @dataclass(frozen=True)
@@ -54,6 +89,36 @@ class PublicIncident:
     def length_s(self) -> float | None:
         return (self.resolved_at - self.started_at).total_seconds() if self.resolved_at else None
 
+    @property
+    def is_short(self) -> bool:
+        return self.length_s is not None and self.length_s < _SHORT_S and not self.updates
+
+
+@dataclass(frozen=True)
+class PastDay:
+    """The resolved incidents that began on a day (UTC), the newest first."""
+
+    day: date
+    incidents: list[PublicIncident]
+    short: list[PublicIncident]
+    """Outages that nobody wrote about and that were over soon: shown as one line."""
+
+    @property
+    def short_s(self) -> float:
+        """How long the short ones were, together."""
+        return sum(incident.length_s or 0 for incident in self.short)
+
+
+def past_days(incidents: Sequence[PublicIncident]) -> list[PastDay]:
+    """Group incidents by the day on which they began; a lone short one stands for itself."""
+    found = []
+    for day, group in groupby(incidents, key=lambda incident: incident.started_at.astimezone(UTC).date()):
+        of_day = list(group)
+        short = [incident for incident in of_day if incident.is_short]
+        short = short if len(short) > 1 else []
+        found.append(PastDay(day, [incident for incident in of_day if incident not in short], short))
+    return found
+
 
 @dataclass(frozen=True)
 class PageView:
@@ -64,7 +129,7 @@ class PageView:
     """The start of the incident that `sentence` names, if it is the only open one."""
     groups: list[tuple[str, list[ComponentLine]]]
     open_incidents: list[PublicIncident]
-    past_incidents: list[PublicIncident]
+    past_days: list[PastDay]
     made_at: datetime
 
 
@@ -79,7 +144,7 @@ def published_page(*, slug: str) -> StatusPage | None:
 def view_of(*, page: StatusPage, now: datetime) -> PageView:
     """Return the whole page, in a fixed number of queries."""
     components = list(Component.objects.filter(page=page).order_by("position", "pk"))
-    checks = Check.objects.filter(resource__in=[c.resource_id for c in components], deleted_at=None)
+    checks = Check.objects.live().filter(resource__in=[c.resource_id for c in components])
     of: dict[uuid.UUID, list[Check]] = defaultdict(list)
     for check in checks.annotate(status=status_now(now)).select_related("state"):
         of[check.resource_id].append(check)
@@ -94,17 +159,17 @@ def view_of(*, page: StatusPage, now: datetime) -> PageView:
         page=page,
         status=status,
         sentence=sentence,
-        since=going_on[0].started_at if len(going_on) == 1 and sentence == going_on[0].title else None,
+        since=going_on[0].started_at if len(going_on) == 1 else None,
         groups=list(groups.items()),
         open_incidents=going_on,
-        past_incidents=[incident for incident in incidents if incident.resolved_at is not None][:_PAST_SHOWN],
+        past_days=past_days([incident for incident in incidents if incident.resolved_at is not None][:_PAST_SHOWN]),
         made_at=now,
     )
 
 
 def _lines(components: Sequence[Component], of: dict[uuid.UUID, list[Check]], now: datetime) -> list[ComponentLine]:
     checks = [check for group in of.values() for check in group]
-    first = (to_ms(now) // _DAY_MS - DAYS + 1) * _DAY_MS
+    first = (to_ms(now) // DAY_MS - DAYS + 1) * DAY_MS
     start = now - timedelta(days=DAYS)
     spans = histories(checks=checks, start=start, end=now)
     lines = []
@@ -117,38 +182,46 @@ def _lines(components: Sequence[Component], of: dict[uuid.UUID, list[Check]], no
                 name=component.name,
                 group=component.group,
                 status=worst(statuses),
-                uptime=add_up(shown, to_ms(start), to_ms(now)).ratio,
-                days=cells(shown, start=first, width=_DAY_MS, count=DAYS),
+                condition=condition_of(statuses),
+                uptime=add_up(shown, to_ms(start), to_ms(now)),
+                days=bar_of(shown, start=first, width=DAY_MS, count=DAYS),
             )
         )
     return lines
 
 
-_WRONG = (("down", "down"), ("warn", "degraded"), ("maintenance", "under maintenance"))
-
-
 def overall(lines: Sequence[ComponentLine], going_on: Sequence[PublicIncident]) -> tuple[str, str]:
-    """Return the page's status, and a sentence about the worst current problem."""
-    told = [line for line in lines if line.status not in ("paused", "pending")]
-    for status, words in _WRONG:
-        names = [line.name for line in told if line.status == status]
-        if len(names) == 1:
-            return status, f"{names[0]} is {words}"
-        if names:
-            return status, f"Everything is {words}" if len(names) == len(
-                told
-            ) else f"{len(names)} of {len(told)} parts are {words}"
+    """Return the page's status, and one sentence about the worst that is going on."""
+    watched = [line for line in lines if line.status not in ("paused", "pending")]
+    for status in ("down", "warn", "maintenance"):
+        affected = [line for line in watched if line.status == status]
+        if affected:
+            return status, _sentence(affected, len(watched))
     if going_on:
         first = min(going_on, key=lambda incident: incident.severity != "down")
-        return first.severity, first.title if len(going_on) == 1 else f"{len(going_on)} incidents are going on"
-    if not told:
-        return "pending", "Nothing is measured yet"
-    unknown = sum(line.status == "unknown" for line in told)
-    if unknown == len(told):
-        return "unknown", "The state is not known at the moment"
+        more = _("%(count)d incidents are open") % {"count": len(going_on)}
+        return first.severity, first.title if len(going_on) == 1 else more
+    if not watched:
+        return "pending", _("Nothing is measured yet")
+    unknown = sum(line.status == "unknown" for line in watched)
+    if unknown == len(watched):
+        return "unknown", _("The state of all systems is unknown at the moment")
     if unknown:
-        return "unknown", f"Nothing is known to be down; the state of {unknown} of {len(told)} parts is not known"
-    return "up", "All systems work"
+        values = {"unknown": unknown, "count": len(watched)}
+        return "unknown", _("No outage is known; the state of %(unknown)d of %(count)d components is unknown") % values
+    return "up", _("All systems operational")
+
+
+def _sentence(affected: Sequence[ComponentLine], watched: int) -> str:
+    """Name one affected component, count several."""
+    condition = affected[0].words if len({line.condition for line in affected}) == 1 else CONDITIONS["partial_outage"]
+    if len(affected) == 1:
+        return f"{affected[0].name}: {str(condition).lower()}"
+    if len(affected) == watched:
+        return str(condition)
+    return _("%(condition)s: %(affected)d of %(count)d components") % {
+        "condition": condition, "affected": len(affected), "count": watched,
+    }  # fmt: skip
 
 
 def _incidents(
@@ -171,7 +244,7 @@ def _incidents(
         name = names.get(incident.check_row_id) if incident.check_row_id else None
         if name is None and not (incident.source == Incident.Source.PERSON and updates[incident.pk]):
             continue
-        state = "down" if incident.severity == "down" else "degraded"
-        title = incident.title if name is None else f"{name} {'was' if incident.resolved_at else 'is'} {state}"
+        what = _("outage") if incident.severity == "down" else _("degraded performance")
+        title = incident.title if name is None else f"{name}: {what}"
         found.append(PublicIncident(title, incident.severity, incident.started_at, incident.resolved_at, updates[incident.pk]))
     return found

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from apps.monitors.models import Resource
 from apps.orgs.actors import Actor
-from apps.orgs.audit import changes_of, record_act
+from apps.orgs.audit import changes_of, record_audit_entry
 from apps.orgs.models import Project
 from apps.statuspages.models import Component, StatusPage
 
@@ -30,21 +30,27 @@ class ComponentSpec:
     group: str = ""
 
 
-@transaction.atomic
-def ensure_page(*, actor: Actor, project: Project, now: datetime) -> StatusPage:
-    """Return the project's page; a missing one is created, private and empty."""
-    page = StatusPage.objects.filter(project=project).first()
-    if page is not None:
-        return page
+def draft_page(*, project: Project) -> StatusPage:
+    """Return an unsaved page with the title and a free slug that a new page of the project gets."""
     wanted = slugify(f"{project.organization.name} {project.name}")[:50] or "status"
     slug, number = wanted, 1
     while StatusPage.objects.filter(slug=slug).exists():
         number += 1
         slug = f"{wanted}-{number}"
-    defaults = {"organization_id": project.organization_id, "slug": slug, "title": project.name}
+    return StatusPage(project=project, organization_id=project.organization_id, slug=slug, title=project.name)
+
+
+@transaction.atomic
+def ensure_page(*, actor: Actor, project: Project, now: datetime) -> StatusPage:
+    """Return the project's page; a missing one is created, private and empty."""
+    known = StatusPage.objects.filter(project=project).first()
+    if known is not None:
+        return known
+    draft = draft_page(project=project)
+    defaults = {"organization_id": draft.organization_id, "slug": draft.slug, "title": draft.title}
     page, is_new = StatusPage.objects.get_or_create(project=project, defaults=defaults)
     if is_new:
-        record_act(actor=actor, action="status_page.created", subject=page, now=now)
+        record_audit_entry(actor=actor, action="status_page.created", subject=page, now=now)
     return page
 
 
@@ -76,11 +82,11 @@ def change_page(
             for position, spec in enumerate(components)
         ]
     )
-    transaction.on_commit(lambda: forget(before, slug))
+    transaction.on_commit(lambda: drop_cached_pages(before, slug))
     page = StatusPage.objects.get(pk=page.pk)
     differs = changes_of(was, _audited(page))
     if differs[1]:
-        record_act(actor=actor, action="status_page.changed", subject=page, now=now, before=differs[0], after=differs[1])
+        record_audit_entry(actor=actor, action="status_page.changed", subject=page, now=now, before=differs[0], after=differs[1])
     return page
 
 
@@ -94,7 +100,7 @@ def cache_key(slug: str, form: str) -> str:
     return f"status:{form}:{slug}"
 
 
-def forget(*slugs: str) -> None:
+def drop_cached_pages(*slugs: str) -> None:
     """Delete the cached copies of pages, so that a change which hides something takes effect at once."""
     try:
         cache.delete_many([cache_key(slug, form) for slug in slugs for form in ("html", "json")])

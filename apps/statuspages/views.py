@@ -17,10 +17,11 @@ from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
 
 from apps.core.clock import from_ms, to_ms
-from apps.core.timed_postgres.patience import patience
+from apps.core.timed_postgres.client_timeout import client_timeout
 from apps.incidents.payloads import timestamp
+from apps.results.bars import Bar
 from apps.statuspages.selectors import PageView, PublicIncident, published_page, view_of
-from apps.statuspages.services import cache_key, forget
+from apps.statuspages.services import cache_key, drop_cached_pages
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +51,11 @@ def status_json(_request: HttpRequest, slug: str) -> HttpResponse:
 
 def _answer(slug: str, form: str, content_type: str, render: Callable[[PageView], str]) -> HttpResponse:
     now = timezone.now()
-    page = _kept(slug, form)
+    page = _cached(slug, form)
     if page is None or not _may_be_shown(cache_key(slug, form), to_ms(now) - page["at"]):
-        made = _made(slug, form, render, now)
+        made = _render(slug, form, render, now)
         if made is not None:
-            _keep(slug, form, made)
+            _store(slug, form, made)
         page = made or page
         if page is None:
             return HttpResponse("The database is not available. Try again.", status=503, content_type="text/plain")
@@ -68,15 +69,15 @@ def _may_be_shown(key: str, age_ms: int) -> bool:
     return 0 <= age_ms < (_OLD_MS if key in _making else FRESH_MS)
 
 
-def _made(slug: str, form: str, render: Callable[[PageView], str], now: datetime) -> dict[str, Any] | None:
+def _render(slug: str, form: str, render: Callable[[PageView], str], now: datetime) -> dict[str, Any] | None:
     """Render the page; None while the database is down. Raises Http404, and drops the cached page, if unpublished."""
     key = cache_key(slug, form)
     _making.add(key)
     try:
-        with patience(_PATIENCE_S):
+        with client_timeout(_PATIENCE_S):
             page = published_page(slug=slug)
             if page is None:
-                forget(slug)
+                drop_cached_pages(slug)
                 raise Http404
             return {"body": render(view_of(page=page, now=now)), "at": to_ms(now)}
     except (DatabaseError, InterfaceError):
@@ -86,7 +87,7 @@ def _made(slug: str, form: str, render: Callable[[PageView], str], now: datetime
         _making.discard(key)
 
 
-def _kept(slug: str, form: str) -> dict[str, Any] | None:
+def _cached(slug: str, form: str) -> dict[str, Any] | None:
     try:
         found: dict[str, Any] | None = cache.get(cache_key(slug, form))
     except (RedisError, OSError):
@@ -94,7 +95,7 @@ def _kept(slug: str, form: str) -> dict[str, Any] | None:
     return found
 
 
-def _keep(slug: str, form: str, page: dict[str, Any]) -> None:
+def _store(slug: str, form: str, page: dict[str, Any]) -> None:
     try:
         cache.set(cache_key(slug, form), page, KEPT_S)
     except (RedisError, OSError) as error:
@@ -113,14 +114,25 @@ def document(view: PageView) -> dict[str, Any]:
                 "name": line.name,
                 "group": line.group or None,
                 "status": line.status,
-                "uptime_90d": line.uptime,
-                "days": [{"date": _date(cell.start), "uptime": cell.sums.ratio, "worst": cell.worst} for cell in line.days],
+                "condition": line.condition,
+                "uptime_90d": line.uptime.ratio,
+                "days": _days(line.days),
             }
             for _, lines in view.groups
             for line in lines
         ],
-        "incidents": [_incident(incident) for incident in [*view.open_incidents, *view.past_incidents]],
+        "incidents": [
+            _incident(incident)
+            for incident in [*view.open_incidents, *(i for day in view.past_days for i in [*day.incidents, *day.short])]
+        ],
     }
+
+
+def _days(bar: Bar) -> list[dict[str, Any]]:
+    days = range(len(bar.cells))
+    return [
+        {"date": _date(bar.start + day * bar.width), "uptime": bar.uptime(day).ratio, "worst": bar.worst(day)} for day in days
+    ]
 
 
 def _incident(incident: PublicIncident) -> dict[str, Any]:

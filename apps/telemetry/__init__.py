@@ -1,1 +1,1 @@
-"""What a process tells of itself: metrics, and whether its loops still turn. No Django."""
+"""Monitoring of GoUpTime's own processes: Prometheus metrics, and whether their loops still run. No Django."""

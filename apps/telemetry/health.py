@@ -1,6 +1,7 @@
-"""Whether the loops of a process still turn, served over HTTP where GORUPTIME_HEALTH_PORT is set.
+"""Health of a process: whether its loops still run, served over HTTP if GORUPTIME_HEALTH_PORT is set.
 
-`/healthz` is 200 while every loop that was named has turned lately, else 503; `/metrics` is Prometheus' text format.
+`/healthz` answers 200 while every registered loop has reported within its time limit, else 503. `/metrics` answers in
+Prometheus' text format.
 """
 
 from __future__ import annotations
@@ -16,20 +17,22 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 
 class Loops:
-    """When each named loop of this process last turned."""
+    """When each named loop of this process last reported, and when its next report is due."""
 
     def __init__(self) -> None:
         self._turned: dict[str, tuple[float, float]] = {}
 
     def turned(self, name: str, *, within_s: float) -> None:
-        """It turns; the next time is due within so long."""
+        """Record that the loop `name` is running; it must report again within `within_s` seconds."""
         self._turned[name] = (time.monotonic(), within_s)
 
     def late(self) -> list[str]:
+        """Return the names of the loops that have not reported in time."""
         now = time.monotonic()
         return [name for name, (at, within_s) in self._turned.items() if now - at > within_s]
 
     def ages(self) -> Mapping[str, float]:
+        """Return the seconds since each loop last reported."""
         now = time.monotonic()
         return {name: round(now - at, 1) for name, (at, _) in self._turned.items()}
 
@@ -38,23 +41,26 @@ LOOPS = Loops()
 
 
 def address(environment: Mapping[str, str]) -> tuple[str, int] | None:
-    """Where a process of this environment is to tell of itself. Raises ValueError.
+    """Return host and port of the health server from environment variables; None without a port. Raises ValueError.
 
-    Not among Django's settings: the processes of one machine may share those, but not a port.
+    These are not Django settings, because processes of one machine may share those, but not a port.
     """
     port = int(environment.get("GORUPTIME_HEALTH_PORT") or 0)
     return (environment.get("GORUPTIME_HEALTH_HOST") or "127.0.0.1", port) if port else None
 
 
 def serve_as_told() -> None:
-    """Answer where this process's environment says. Raises ValueError, and OSError where the port is taken."""
+    """Start the health server if the environment configures one.
+
+    Raises ValueError for an invalid port, and OSError if the port is in use.
+    """
     where = address(os.environ)
     if where is not None:
         serve(*where)
 
 
 def serve(host: str, port: int) -> ThreadingHTTPServer:
-    """Answer from a thread of its own. Raises OSError where the port is taken."""
+    """Start the health server in a thread. Raises OSError if the port is in use."""
 
     class Answer(BaseHTTPRequestHandler):
         timeout = 5
@@ -78,7 +84,7 @@ def serve(host: str, port: int) -> ThreadingHTTPServer:
             self.wfile.write(body)
 
         def log_message(self, *_arguments: object) -> None:
-            """Scrapes are no news."""
+            """Log nothing: scrapes are too frequent."""
 
     server = ThreadingHTTPServer((host, port), Answer)
     server.daemon_threads = True

@@ -1,4 +1,4 @@
-"""The counters of every process, in Prometheus' terms; a process serves those that it has counted."""
+"""The Prometheus metrics of all processes; each process exposes those that it updates."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ ALLOWED_HOSTS = env.items("GORUPTIME_ALLOWED_HOSTS", f"127.0.0.1,localhost,[::1]
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 ROOT_URLCONF = "goruptime.urls"
 WSGI_APPLICATION = "goruptime.wsgi.application"
-QUICK_DOORS = ["apps.ingress.door.pings", "goruptime.wsgi.public_answers"]
+FAST_HANDLERS = ["apps.ingress.ping_handler.pings", "goruptime.wsgi.public_answers"]
 """Handlers that the web server calls before Django, in this order."""
 WEB_COMPANIONS = ["apps.ingress.liveness.watch_ping_path"]
 """Functions that the web server calls at its start, with its host and port."""
@@ -175,7 +175,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
-USE_I18N = False
+USE_I18N = True
 
 # --- what probes and webhooks may reach
 

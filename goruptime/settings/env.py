@@ -67,7 +67,7 @@ _DATABASE_OPTIONS = {
     "connect_timeout": 5,
     "application_name": "goruptime",
     # A server that vanishes, or a lock that is never released, must not block a tick or ingest forever, and
-    # a statement whose client gave it up (`core/timed_postgres/patience.py`) must not go on.
+    # a statement whose client gave it up (`core/timed_postgres/client_timeout.py`) must not go on.
     "options": f"-c statement_timeout={STATEMENT_TIMEOUT_S}s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s "
     "-c client_connection_check_interval=2s",
     "keepalives_idle": 10,

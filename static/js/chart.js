@@ -1,6 +1,7 @@
 // The latency chart: p50 as a line, p50–p95 as a band, p99 dashed; outages as bands behind, unknown as gaps.
 import uPlot from "uplot";
 import { exactTime } from "./times.js";
+import { say } from "./words.js";
 
 const REFRESH_MS = 15_000;
 const probe = document.createElement("i");
@@ -49,8 +50,8 @@ function tooltip(data) {
         if (idx === null || idx === undefined || left < 0) { tip.hidden = true; return; }
         const at = data.t[idx] * 1000;
         const state = data.bands.find((band) => band.from <= at && at < band.to)?.state;
-        const rows = [exactTime(at), `p50 ${words(data.p50[idx])}`, `p95 ${words(data.p95[idx])}`, `p99 ${words(data.p99[idx])}`, `${data.runs[idx]} runs`];
-        if (state) rows.push(state === "down" ? "Down" : state === "degraded" ? "Degraded" : "Maintenance");
+        const rows = [exactTime(at), `p50 ${words(data.p50[idx])}`, `p95 ${words(data.p95[idx])}`, `p99 ${words(data.p99[idx])}`, `${data.runs[idx]} ${say("runs")}`];
+        if (state) rows.push(say(state === "down" ? "Down" : state === "degraded" ? "Degraded" : "Maintenance"));
         tip.replaceChildren(...rows.map((row, at) => Object.assign(document.createElement("div"), { textContent: row, className: at ? "" : "sub" })));
         tip.hidden = false;
         tip.style.position = "absolute";
@@ -90,11 +91,11 @@ function options(box, data) {
     width: box.clientWidth,
     height: 220,
     padding: [8, 20, 0, 0],
-    cursor: { y: false, points: { size: 6, fill: ink, stroke: ink } },
-    scales: { x: { range: () => ends(data), time: true }, y: { range: (_, __, high) => [0, Math.max(10, high * 1.1)] } },
+    cursor: { y: false, drag: { x: true, y: false, setScale: false }, points: { size: 6, fill: ink, stroke: ink } },
+    scales: { x: { range: () => box.zoom ?? ends(data), time: true }, y: { range: (_, __, high) => [0, Math.max(10, high * 1.1)] } },
     axes: [
       { ...axis, size: 32, space: 70, incrs: STEPS_S, values: moments },
-      { ...axis, size: 58, space: 44, values: (_, ticks) => ticks.map(words) },
+      { ...axis, size: 72, space: 44, values: (_, ticks) => ticks.map(words) },
     ],
     series: [
       {},
@@ -104,8 +105,17 @@ function options(box, data) {
     ],
     bands: [{ series: [2, 1], fill: colour("--ink", 0.1) }],
     legend: { show: false },
-    plugins: [tooltip(data), { hooks: { drawClear: behind(data.bands), setSelect: (chart) => { if (chart.select.width > 0) box.dataset.zoomed = "true"; } } }],
+    plugins: [tooltip(data), { hooks: { drawClear: behind(data.bands), setSelect: (chart) => zoom(box, chart) } }],
   };
+}
+
+// The range that was dragged over stays when newer figures are drawn.
+function zoom(box, chart) {
+  const { left, width } = chart.select;
+  if (width < 4) return;
+  box.zoom = [chart.posToVal(left, "x"), chart.posToVal(left + width, "x")];
+  setTimeout(() => chart.setScale("x", { min: box.zoom[0], max: box.zoom[1] }));
+  chart.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
 }
 
 class Chart {
@@ -125,22 +135,22 @@ class Chart {
       const data = await answer.json();
       setTimeout(() => this.draw(data));
     } catch (error) {
-      if (!this.chart) this.box.textContent = `The figures could not be read (${error.message}).`;
+      if (!this.chart) this.box.textContent = `${say("The data could not be loaded.")} (${error.message})`;
     }
   }
 
   draw(data) {
     this.data = data;
-    if (this.chart && this.box.dataset.zoomed) return;
     this.chart?.destroy();
     this.box.replaceChildren();
     this.box.removeAttribute("aria-busy");
     if (!data.t.length) {
-      this.box.append(Object.assign(document.createElement("p"), { className: "empty", textContent: "No runs in this span." }));
+      this.box.append(Object.assign(document.createElement("p"), { className: "empty", textContent: say("No runs in this range.") }));
       return;
     }
     this.chart = new uPlot(options(this.box, data), [data.t, data.p50, data.p95, data.p99], this.box);
-    this.chart.over.addEventListener("dblclick", () => { delete this.box.dataset.zoomed; });
+    this.box.title = say("Drag to zoom, double-click to reset.");
+    this.chart.over.addEventListener("dblclick", () => { this.box.zoom = null; this.draw(this.data); });
   }
 
   refresh(isDue) {

@@ -1,3 +1,5 @@
+import { say } from "./words.js";
+
 // Alpine components. The CSP build takes names of properties and calls, no code in attributes.
 
 // Checkboxes of a list that bring up the bar of bulk acts; what was chosen stays chosen when rows are refreshed.
@@ -5,7 +7,7 @@ export const bulk = () => ({
   chosen: [],
   init() { document.body.addEventListener("htmx:afterSwap", () => this.count()); },
   get isAny() { return this.chosen.length > 0; },
-  get words() { return `${this.chosen.length} chosen`; },
+  get words() { return `${this.chosen.length} ${say("chosen")}`; },
   boxes() { return [...this.$root.querySelectorAll("input[name=id]")]; },
   count() {
     this.chosen = this.boxes().filter((box) => box.checked).map((box) => box.value);
@@ -36,6 +38,7 @@ export const theme = () => ({
     const chosen = this.$el.value;
     document.documentElement.dataset.theme = chosen;
     document.cookie = `theme=${chosen};path=/;max-age=31536000;samesite=lax`;
+    for (const button of document.querySelectorAll("button[name=theme]")) button.ariaPressed = String(button.value === chosen);
     document.dispatchEvent(new Event("theme"));
     this.$event.preventDefault();
   },

@@ -3,14 +3,19 @@ export function startKeys() {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     const isTyping = event.target.matches("input:not([type=checkbox]), textarea, select, [contenteditable]");
-    if (event.key === "Escape" && isTyping) event.target.blur();
-    if (isTyping) return;
+    if (isTyping && event.target.type === "search" && event.key === "ArrowDown") {
+      event.target.blur();
+    } else if (isTyping) {
+      if (event.key !== "Escape") return;
+      event.preventDefault(); // a search field would be emptied, and the list with it unfiltered
+      return event.target.blur();
+    }
     const act = ACTS[event.key];
     if (act?.(event)) event.preventDefault();
   });
   document.addEventListener("click", (event) => {
     const row = event.target.closest("tr[data-row]");
-    if (row && !event.target.closest("a, button, input, label, .beats")) row.querySelector("a[data-open]")?.click();
+    if (row && !event.target.closest("a, button, input, label, summary, .beats")) row.querySelector("a[data-open]")?.click();
   });
 }
 

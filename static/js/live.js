@@ -1,31 +1,31 @@
-// Asks the server for news while the tab is seen. Pages name what is live: an element that listens to `live` on the body and
-// carries the version it shows; the server answers 204 when there is nothing newer.
-import { toast } from "./toasts.js";
+// Asks the server for news: every second while the tab is seen, every quarter of a minute while it is hidden, so that its title
+// and icon turn. Pages name what is live: an element that listens to `live` on the body and carries the version it shows; the
+// server answers 204 when there is nothing newer. A page that heard nothing for some seconds says so, and turns grey.
+import { clockTime } from "./times.js";
+import { say } from "./words.js";
 
 const EVERY_MS = 1_200;
-const AFTER_FAILURE_MS = 5_000;
+const HIDDEN_MS = 15_000;
+const STALE_MS = 5_000;
+let heardAt = Date.now();
 
 export function startLive() {
-  let failures = 0;
-  const beat = () => {
-    if (!document.hidden && document.querySelector("[data-live]")) htmx.trigger(document.body, "live");
-    setTimeout(beat, failures ? AFTER_FAILURE_MS : EVERY_MS);
-  };
-  setTimeout(beat, EVERY_MS);
+  let askedAt = 0;
+  setInterval(() => {
+    const due = document.hidden ? HIDDEN_MS : EVERY_MS;
+    if (Date.now() - askedAt >= due - 50 && document.querySelector("[data-live]")) {
+      askedAt = Date.now();
+      htmx.trigger(document.body, "live");
+    }
+    showAge();
+  }, EVERY_MS);
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) htmx.trigger(document.body, "live");
+    if (!document.hidden) { askedAt = Date.now(); htmx.trigger(document.body, "live"); }
   });
-  const failed = (event) => {
-    if (!event.detail.elt.matches("[data-live]")) return;
-    failures += 1;
-    if (failures === 2) toast("The server does not answer. This page shows what was known before.");
-  };
-  document.body.addEventListener("htmx:sendError", failed);
-  document.body.addEventListener("htmx:responseError", failed);
   document.body.addEventListener("htmx:afterRequest", (event) => {
-    if (!event.detail.successful || !event.detail.elt.matches("[data-live]")) return;
-    if (failures > 1) toast("The server answers again.");
-    failures = 0;
+    if (!event.detail.elt.matches("[data-live]") || !event.detail.successful) return;
+    heardAt = Date.now();
+    showAge();
   });
   // A form's errors come back as 422 with the form in it.
   document.body.addEventListener("htmx:beforeSwap", (event) => {
@@ -36,6 +36,16 @@ export function startLive() {
   });
   document.body.addEventListener("htmx:afterSwap", showWorst);
   showWorst();
+}
+
+// A hidden tab is asked seldom: there, silence counts from the next question on.
+function showAge() {
+  const note = document.getElementById("stale");
+  if (!note || !document.querySelector("[data-live]")) return;
+  const isStale = Date.now() - heardAt > (document.hidden ? HIDDEN_MS : 0) + STALE_MS;
+  if (isStale && note.hidden) note.querySelector("p").textContent = `${say("No connection to the server. This page shows the state of")} ${clockTime(heardAt)}.`;
+  note.hidden = !isStale;
+  document.documentElement.classList.toggle("is-stale", isStale);
 }
 
 // The page's title and icon carry the worst status of the project.

@@ -19,7 +19,7 @@ htmx.defineExtension("morph", {
           if (before.nodeName === "INPUT" && before.type === "checkbox") after.checked = before.checked;
           if (before.nodeName === "DETAILS" && before.open) after.open = true;
           if (before.nodeName === "TR" && before.ariaSelected) after.ariaSelected = before.ariaSelected;
-          if (before.dataset?.beats !== after.dataset?.beats) slid.add(before);
+          if (before.dataset?.bar !== after.dataset?.bar) slid.add(before);
           return true;
         },
         // A beat that came in slides.

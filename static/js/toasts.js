@@ -10,6 +10,8 @@ export function toast(text) {
 }
 
 export function startToasts() {
-  for (const note of document.querySelectorAll("#toasts .toast")) setTimeout(() => note.remove(), STAYS_MS);
+  for (const note of document.querySelectorAll("#toasts .toast")) {
+    setTimeout(() => note.remove(), "stays" in note.dataset ? 3 * STAYS_MS : STAYS_MS);
+  }
   document.body.addEventListener("toast", (event) => toast(event.detail.value));
 }

@@ -1,4 +1,4 @@
-"""Every act through the API leaves one row in the audit log: who, what differs, from where."""
+"""The audit log: every change made through the API writes one entry with actor, address and changed values."""
 
 from __future__ import annotations
 

@@ -249,7 +249,7 @@ def test_a_list_costs_the_same_for_one_and_for_many(api: Api, cast: Cast, django
     for index in range(12):
         world = World(cast, name=f"site {index}")
         world.vote(world.first, eu="up")
-    api("GET", "checks/?limit=1")  # the key's last use is noted once a minute
+    api("GET", "checks/?limit=1")  # the first request of a minute also writes when the key was last used
     counts = []
     for limit in (1, 10):
         with django_assert_max_num_queries(9) as queries:

@@ -1,4 +1,4 @@
-"""One table over every URL: who gets what. A route without a row fails."""
+"""One table with the status code of every API route and method for each role. A route without a row fails."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from apps.statuspages.services import ensure_page
 from tests.conftest import NOW, Api, Cast
 from tests.incidents.world import World
 
-# (method, route name): what nobody, a stranger, a viewer, a member and an owner get.
-# A stranger's key sees its own empty lists, and nobody else's objects.
+# (method, route name): status codes for no credentials, a key of another organization, a viewer, a member, an owner.
+# A key of another organization sees its own lists, which are empty, and no objects of Acme.
 OPEN, READ, WRITE = (200, 200, 200, 200, 200), (401, 404, 200, 200, 200), (401, 404, 403, 200, 200)
 LIST, MAKE = (401, 200, 200, 200, 200), (401, 201, 403, 201, 201)
 TABLE: dict[tuple[str, str], tuple[int, ...]] = {
@@ -98,7 +98,7 @@ BODIES: dict[str, Any] = {
     "session": {"email": "nobody@example.org", "password": "wrong"},
 }
 PREFIXES = ("api/", "ping/", "healthz", "readyz", "metrics")
-"""What is for programs; pages have a table of their own in `tests/dashboard`, the admin in `tests/core`."""
+"""Paths for programs. Pages have their table in `tests/dashboard/test_access.py`; `test_pages.py` opens the admin."""
 ACTORS = ("nobody", "stranger", "viewer", "member", "owner")
 
 
@@ -120,8 +120,8 @@ def methods_of(callback: Any) -> set[str]:
 
 
 def test_every_route_and_method_has_a_row() -> None:
-    mine = [(name, callback) for name, path, callback in routes() if path.startswith(PREFIXES)]
-    found = {(method, name) for name, callback in mine for method in methods_of(callback)}
+    ours = [(name, callback) for name, path, callback in routes() if path.startswith(PREFIXES)]
+    found = {(method, name) for name, callback in ours for method in methods_of(callback)}
     assert set(TABLE) ^ found == set()
 
 

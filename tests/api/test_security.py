@@ -1,4 +1,4 @@
-"""What a tenant may not do to others, to their own secrets, or by a mistake that nobody tells them of."""
+"""Security of the API: isolation of tenants, masked secrets, limits, and refusal of unknown or malformed input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The house's rules that no linter knows."""
+"""Project rules that no linter checks: sizes of modules and functions, imports, file names, where the clock is read."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_no_file_is_named_for_nothing() -> None:
 
 
 def test_the_clock_is_read_at_the_edges_alone() -> None:
-    """Services and pure modules are given `now`."""
+    """Services and pure modules take `now` as an argument instead."""
     edges = (
         "pipeline/tasks.py",
         "pipeline/dispatch.py",

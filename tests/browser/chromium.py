@@ -1,4 +1,4 @@
-"""Debian's Chromium (or the one that BROWSER names), as these tests and the pictures use it."""
+"""Launch Chromium for the browser tests and the screenshots: Debian's, or the executable named by BROWSER."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def launched(playwright: Playwright) -> Browser:
 
 
 def read_failures(page: Page) -> list[str]:
-    """What the page complains of from now on: errors of scripts, refused files, breaches of the content policy."""
+    """Return a list that collects the page's console errors and warnings and its uncaught exceptions from now on."""
     failures: list[str] = []
 
     def heard(message: ConsoleMessage) -> None:

@@ -1,4 +1,7 @@
-"""One installation of real processes and one browser for all journeys; the first run is made by the first of them."""
+"""Fixtures of the browser tests: one installation of real processes and one browser per session.
+
+The fixture `owner` goes through the first-run setup once; the tests share its account.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ EMAIL, PASSWORD = "owner@example.org", "correct horse battery"
 
 
 class Target:
-    """A site that is up until it is told otherwise."""
+    """A site on the loopback that answers every request with `status`: 200 until a test changes it."""
 
     def __init__(self) -> None:
         target = self
@@ -68,7 +71,7 @@ def browser() -> Iterator[Browser]:
 
 
 class Owner:
-    """Whoever made the first account, and what they made."""
+    """The first account: its browser state, addresses of its check and project, and the duration of the setup."""
 
     def __init__(self, state: Any, check: str, project: str, took_s: float) -> None:
         self.state, self.check, self.project, self.took_s = state, check, project, took_s
@@ -76,7 +79,7 @@ class Owner:
 
 @pytest.fixture(scope="session")
 def owner(browser: Browser, stack: Stack, target: Target) -> Owner:
-    """First visit, account, first check, first green beat: by keyboard alone."""
+    """Create the account and the first check by keyboard alone, and wait until the check is up."""
     context = browser.new_context(base_url=stack.url)
     page = context.new_page()
     failures = read_failures(page)
@@ -112,7 +115,7 @@ def owner(browser: Browser, stack: Stack, target: Target) -> Owner:
 
 @pytest.fixture
 def context(browser: Browser, stack: Stack, owner: Owner) -> Iterator[BrowserContext]:
-    """The owner's browser."""
+    """Yield a browser context that is signed in as the owner."""
     found = browser.new_context(base_url=stack.url, storage_state=owner.state)
     found.set_default_timeout(15_000)
     yield found
@@ -126,11 +129,11 @@ def page(context: BrowserContext) -> Iterator[Page]:
     go = found.goto
 
     def goto(address: str) -> Any:
-        """Keys and clicks are for a page whose scripts have started."""
+        """Open the address and wait until the page's scripts have started, so that they handle keys and clicks."""
         answer = go(address)
         found.locator("html[data-ready]").wait_for(state="attached")
         return answer
 
-    found.goto = goto  # type: ignore[method-assign, assignment]  # as above
+    found.goto = goto  # type: ignore[method-assign, assignment]  # replaced for this page only
     yield found
     assert failures == []

@@ -1,4 +1,4 @@
-"""The pictures of the README, taken from the demo: `make screenshots`."""
+"""Take the screenshots of the README from the demo: `make screenshots`."""
 
 from __future__ import annotations
 

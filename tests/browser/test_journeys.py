@@ -1,4 +1,4 @@
-"""What people do, in a real browser against the real processes."""
+"""User journeys in a real browser against the real processes."""
 
 from __future__ import annotations
 

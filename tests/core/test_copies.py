@@ -1,4 +1,7 @@
-"""Programs as copies of the supervisor. Made in a process of its own: this one has threads."""
+"""Programs that are forked from the supervisor (`core/embedded/forks.py`).
+
+Each test forks in a helper process of its own, since a process with threads, like this one, cannot be forked safely.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,18 @@ from typing import Any
 
 import pytest
 
-from apps.core.embedded.copies import POSSIBLE, ROOT
+from apps.core.embedded.forks import POSSIBLE, ROOT
 
 pytestmark = pytest.mark.skipif(not POSSIBLE, reason="copies are made on Linux alone")
 
 _PARENT = """
 import json, os, signal, sys, time
-from apps.core.embedded.copies import ENDING, Copy
+from apps.core.embedded.forks import ENDING, ForkedProcess
 for number in ENDING:
     signal.signal(number, lambda *_: print("the supervisor's handler ran"))
 mark = open(sys.argv[1], "w")
 command = [sys.executable, *json.loads(sys.argv[2])]
-copy = Copy(command, {"PATH": os.environ["PATH"], "COLOUR": "green"}, lambda: None)
+copy = ForkedProcess(command, {"PATH": os.environ["PATH"], "COLOUR": "green"}, lambda: None)
 if json.loads(sys.argv[3]):
     copy.send_signal(json.loads(sys.argv[3]))
 said = b"".join(iter(lambda: copy.stdout.read(65536), b"")).decode()
@@ -34,7 +37,10 @@ print(json.dumps({"code": copy.returncode, "said": said}))
 
 
 def run_copy(*command: str, number: int = 0) -> dict[str, Any]:
-    """A copy that runs `python` with these arguments: how it ended, and what it said; the signal comes at once."""
+    """Fork a copy that runs `python` with these arguments; return its exit code (`code`) and its output (`said`).
+
+    A signal `number` other than 0 is sent to it at once.
+    """
     with tempfile.NamedTemporaryFile() as mark:
         done = subprocess.run(
             [sys.executable, "-c", _PARENT, mark.name, json.dumps(command), json.dumps(number)],

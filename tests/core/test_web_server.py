@@ -1,4 +1,4 @@
-"""The web server by its socket: slow clients cost nobody, bodies are bounded, odd requests have their answer, and it stops."""
+"""The web server, tested through its socket: slow clients, limits on bodies, malformed requests, shutdown."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     return [told.encode()]
 
 
-def door(environ: dict[str, Any]) -> Answer | None:
-    return Answer(200, [], b"by the door") if environ["PATH_INFO"] == "/door" else None
+def handler(environ: dict[str, Any]) -> Answer | None:
+    return Answer(200, [], b"by the handler") if environ["PATH_INFO"] == "/handler" else None
 
 
 @pytest.fixture
 def port() -> Iterator[int]:
     listening = listen("127.0.0.1", 0)
-    server = Server(application, [door], threads=2, limits=Limits(headers_s=2, body_s=1, stop_s=60))
+    server = Server(application, [handler], threads=2, limits=Limits(headers_s=2, body_s=1, stop_s=60))
     thread = threading.Thread(target=server.serve, args=(listening,), daemon=True)
     address = listening.getsockname()
     thread.start()
@@ -64,7 +64,7 @@ def raw(port: int, request: bytes) -> bytes:
 
 
 def test_slow_clients_cost_nobody_else_anything(port: int) -> None:
-    """More of them than there are threads: some never end their headers, some never their bodies."""
+    """There are more slow clients than threads: half never finish their headers, half never their bodies."""
     held = []
     for number in range(SLOW_CLIENTS):
         client = socket.create_connection(("127.0.0.1", port))
@@ -74,7 +74,7 @@ def test_slow_clients_cost_nobody_else_anything(port: int) -> None:
     for _ in range(20):
         assert ask(port, "GET", "/")[0] == 200
     assert time.monotonic() - began < 2
-    assert held[0].recv(100).startswith(b"HTTP/1.1 408 ")  # its time is up
+    assert held[0].recv(100).startswith(b"HTTP/1.1 408 ")  # the time limit for its body is over
     for client in held:
         client.close()
 
@@ -99,7 +99,7 @@ def test_nothing_of_a_forwarder_is_believed(port: int) -> None:
 def test_a_head_has_no_body_and_a_door_is_asked_first(port: int) -> None:
     status, headers, body = ask(port, "HEAD", "/")
     assert (status, headers["x-name"], body) == (200, "%C3%A9", b"")
-    assert ask(port, "GET", "/door")[2] == b"by the door"
+    assert ask(port, "GET", "/handler")[2] == b"by the handler"
 
 
 def test_a_fault_of_the_application_is_a_500(port: int, caplog: pytest.LogCaptureFixture) -> None:

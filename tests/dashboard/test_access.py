@@ -1,4 +1,4 @@
-"""One table over every page: who gets what. A page without a row fails."""
+"""One table with the expected status code of every page and method for each role. A page without a row fails a test."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.api.test_permissions import PREFIXES, methods_of, routes
 from tests.conftest import NOW, Cast
 from tests.incidents.world import World
 
-# (method, page): what nobody, a stranger, a viewer, a member and an owner get.
+# (method, URL name): status codes for nobody signed in, a user of another organization, a viewer, a member, an owner.
 ACTORS = ("nobody", "stranger", "viewer", "member", "owner")
 OPEN, READ = (200,) * 5, (302, 404, 200, 200, 200)
 FORM, ACT = (302, 404, 403, 200, 200), (302, 404, 403, 302, 302)
@@ -62,6 +62,12 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "regions-page"): READ,
     ("GET", "status-page-edit"): READ,
     ("POST", "status-page-edit"): (302, 404, 403, 422, 422),
+    ("GET", "region-new"): (302, 404, 403, 403, 403),
+    ("POST", "region-new"): (302, 404, 403, 403, 403),
+    ("GET", "region-edit"): (302, 404, 403, 403, 403),
+    ("POST", "region-edit"): (302, 404, 403, 403, 403),
+    ("GET", "profile"): READ,
+    ("POST", "profile"): READ,
     ("GET", "settings"): READ,
     ("POST", "settings"): (302, 404, 403, 403, 422),
     ("GET", "key-new"): ADMIN,
@@ -82,6 +88,10 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "check-delete"): FORM,
     ("POST", "check-delete"): ACT,
     ("GET", "resource-page"): READ,
+    ("GET", "resource-rename"): FORM,
+    ("POST", "resource-rename"): (302, 404, 403, 422, 422),
+    ("GET", "resource-delete"): FORM,
+    ("POST", "resource-delete"): ACT,
     ("GET", "incident-page"): READ,
     ("POST", "incident-page"): (302, 404, 403, 422, 422),
     ("POST", "incident-acknowledge"): ACT,
@@ -94,7 +104,7 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "status-page-public"): OPEN,
     ("GET", "status-json"): OPEN,
 }
-# What is sent is wrong on purpose where a form would make something: its refusal shows that the door was open.
+# Forms that would create something are sent invalid data on purpose: a 422 shows that access was granted.
 BODIES = {"sign-in": {"email": "x@example.org", "password": "wrong"}, "password-reset": {"email": "x@example.org"}}
 
 
@@ -116,7 +126,7 @@ def clients(cast: Cast) -> dict[str, Client]:
 
 @pytest.fixture
 def addresses(cast: Cast) -> dict[str, dict[str, Any]]:
-    """What stands in the addresses of pages, by the first word of their name or by the name itself."""
+    """Return the URL parameters of the pages, by URL name or by its first word."""
     world = World(cast)
     world.vote(world.first, eu="down")
     channel = create_channel(
@@ -137,6 +147,7 @@ def addresses(cast: Cast) -> dict[str, dict[str, Any]]:
         "incident-resolve-page": {"pk": by_hand.pk},
         "channel": {"pk": channel.pk, "kind": "webhook"},
         "resource": {"pk": world.check.resource_id},
+        "region-edit": {"pk": cast.regions["eu"].pk},
         "trial": {"pk": trial.pk},
         "key": {"pk": create_api_key(actor=SYSTEM, now=NOW, project=cast.project, name="k", role=Role.VIEWER)[0].pk},
         "status": {"slug": "web"},
@@ -149,7 +160,7 @@ def path_of(name: str, cast: Cast, addresses: dict[str, dict[str, Any]]) -> str:
     route = next(route for found, route, _ in routes() if found == name)
     parts = {"project": cast.project.pk, **addresses.get(name, addresses.get(name.partition("-")[0], {}))}
     for key, value in parts.items():
-        for shape in (f"<uuid:{key}>", f"<slug:{key}>", f"<{key}>"):
+        for shape in (f"<uuid:{key}>", f"<slug:{key}>", f"<int:{key}>", f"<{key}>"):
             route = route.replace(shape, str(value))
     return f"/{route}"
 
@@ -197,7 +208,7 @@ def test_a_live_part_of_somebody_signed_out_leads_to_sign_in(cast: Cast) -> None
 
 
 def test_head_does_nothing_that_get_may_not(cast: Cast, clients: dict[str, Client], addresses: dict[str, dict[str, Any]]) -> None:
-    """HEAD comes without a CSRF token."""
+    """Django checks no CSRF token for HEAD."""
     readable = {name for method, name in TABLE if method == "GET"}
     for _, name in TABLE:
         if name not in readable:

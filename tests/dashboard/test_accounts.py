@@ -1,4 +1,4 @@
-"""The first run, sign-in and a forgotten password, as a stranger meets them."""
+"""First-run setup, sign-in and password reset, as used by somebody who is not signed in."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def test_the_first_visit_makes_an_owner_who_operates_the_installation(db: None) 
 def test_the_demo_does_not_take_the_first_account(db: None) -> None:
     demo = Organization.objects.create(name="Demo", is_demo=True)
     Membership.objects.create(organization=demo, user=User.objects.create_user("demo@example.org", "x" * 12), role="owner")
-    assert Client().get("/").headers["Location"] == "/welcome/"
+    assert Client().get("/").headers["Location"] == "/sign-in/"
+    assert b"/welcome/" in Client().get("/sign-in/").content
+    assert b"/sign-in/" in Client().get("/welcome/").content
     set_up(email="me@example.org", password="correct horse", organization="Mine", project="Web", now=NOW)
     assert Client().get("/").headers["Location"] == "/sign-in/"
 
@@ -63,7 +65,7 @@ def test_a_forgotten_password_is_chosen_anew_by_mail(
         for address in ("ALICE@example.org ", "nobody@example.org"):
             answer = Client().post("/password/reset/", {"email": address})
             assert (answer.headers["Location"], answer.headers["Cache-Control"]) == ("/password/reset/sent/", NOT_KEPT)
-    assert mail.outbox == []  # a worker sends it: how long the answer takes tells nobody who has an account
+    assert mail.outbox == []  # a worker sends it, so that the response time does not reveal who has an account
     assert [send_password_reset(**arguments) for _, arguments in woken] == [True, False]
     assert len(mail.outbox) == 1
     link = re.search(r"http://127\.0\.0\.1:8000(/password/choose/\S+)", str(mail.outbox[0].body))
@@ -72,12 +74,12 @@ def test_a_forgotten_password_is_chosen_anew_by_mail(
     there = client.get(link[1]).headers["Location"]
     assert client.post(there, {"new_password1": "another long one", "new_password2": "another long one"}).status_code == 302
     assert Client().post("/sign-in/", {"email": "alice@example.org", "password": "another long one"}).status_code == 302
-    assert b"has been used" in Client().get(link[1], follow=True).content
+    assert b"already used" in Client().get(link[1], follow=True).content
 
 
 @pytest.mark.parametrize("typed", ["mıssis@example.org", "miſſis@example.org", "MISSIS@example.org ", "ｍissis@example.org"])
 def test_one_account_has_one_count_of_guesses_however_it_is_written(cast: Cast, typed: str) -> None:
-    """Either it is another address, which signs nobody in, or it counts as the account's own."""
+    """Each spelling either is another address without an account (422) or counts towards the account's limit (429)."""
     cache.clear()
     User.objects.create_user("missis@example.org", "correct horse")
     for _ in range(10):
@@ -87,7 +89,7 @@ def test_one_account_has_one_count_of_guesses_however_it_is_written(cast: Cast, 
 
 
 def test_the_admin_is_entered_by_the_same_door(cast: Cast) -> None:
-    """Its guesses count with all others, and a person who is no operator is told so."""
+    """It redirects to the common sign-in, which counts the attempts; a user who is no operator gets 403."""
     cache.clear()
     answer = Client().post("/admin/login/?next=/admin/orgs/", {"username": "alice@example.org", "password": "wrong"})
     assert (answer.status_code, answer.headers["Location"]) == (302, "/sign-in/?next=/admin/orgs/")

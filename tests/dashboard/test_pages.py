@@ -1,4 +1,4 @@
-"""Pages as a browser without script uses them: links that load and forms that post."""
+"""The dashboard's pages as a browser without JavaScript uses them: plain links and forms."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ def test_a_key_is_shown_once(cast: Cast, alice: Client) -> None:
 
 
 def test_no_page_runs_code_from_its_markup(cast: Cast, alice: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The policy forbids it; this says where it would have been tried."""
+    """The content policy would block such code; this test names the page that contains it."""
     world = World(cast, name='"><script>alert(1)</script>')
     world.vote(world.first, eu="down")
     monkeypatch.setattr("django.utils.timezone.now", lambda: world.moment)
@@ -344,13 +344,13 @@ def test_what_another_deleted_meanwhile_is_not_there(cast: Cast, alice: Client, 
 
 def test_folded_options_tell_what_is_unusual(cast: Cast, alice: Client) -> None:
     page = alice.get(f"/projects/{cast.project.pk}/checks/new/?url=https://example.org/").content.decode()
-    assert '<span class="sub">as usual</span>' in page
+    assert '<span class="sub">defaults</span>' in page
     options = {"method": "HEAD", "verify_tls": False, "assertions": ["[status] == 200"]}
     check = World(cast, options=options).check
     page = alice.get(f"/checks/{check.pk}/edit/").content.decode()
-    assert 'Options of HTTP <span class="sub">method: HEAD, assertions</span>' in page
+    assert 'HTTP options <span class="sub">method: HEAD, assertions</span>' in page
     assert 'TLS and certificate <span class="sub">verify the certificate: no</span>' in page
-    assert 'Authentication <span class="sub">as usual</span>' in page
+    assert 'Authentication <span class="sub">defaults</span>' in page
 
 
 def test_a_region_that_reaches_none_of_its_canaries_is_impaired(cast: Cast, alice: Client) -> None:
@@ -361,7 +361,7 @@ def test_a_region_that_reaches_none_of_its_canaries_is_impaired(cast: Cast, alic
         hear_region(region_id=cast.regions["eu"].pk, sent_at=to_ms(now), report=report, now=now)
         page = alice.get(f"/projects/{cast.project.pk}/regions/").content.decode()
         shown = next(row for row in alice.get("/api/v1/regions/").json()["results"] if row["slug"] == "eu")
-        return "Impaired" in page, shown["is_impaired"]
+        return "No network" in page, shown["is_impaired"]
 
     assert canaries() == (False, False)
     assert canaries(a=True, b=False) == (False, False)

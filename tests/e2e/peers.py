@@ -1,4 +1,4 @@
-"""The other side: a target whose paths go down and up at will, and a receiver of webhooks that checks signatures."""
+"""What the product talks to: an HTTP target whose paths can be taken down, and a webhook receiver."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class Target:
-    """`GET /anything` is 200, or 500 while that path is down."""
+    """An HTTP server that answers GET with 200, or with 500 for a path in `down`."""
 
     def __init__(self, port: int = 0) -> None:
         self.down: set[str] = set()
@@ -54,7 +54,7 @@ class Target:
 
 
 class Receiver:
-    """Keeps every webhook that is signed with its secret, with the time it came."""
+    """A webhook receiver: keeps messages with a valid signature in `got` with their arrival (epoch seconds)."""
 
     SECRET = "a secret of the receiver's"
 

@@ -1,4 +1,4 @@
-"""Starts `manage.py up`, speaks to its API, and ends its children by name."""
+"""Start `manage.py up`, call its API, and kill or suspend its processes by name."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ def free_port() -> int:
 
 
 def eventually(what: Callable[[], Any], within_s: float, pause_s: float = 0.1, failed: Callable[[], Any] = str) -> Any:
-    """The first true answer of `what`; an AssertionError with its last answer, and what `failed` tells, when time is up."""
+    """Call `what` every `pause_s` seconds and return its first true result.
+
+    Raises AssertionError with its last result and that of `failed` once `within_s` seconds are over.
+    """
     until = time.monotonic() + within_s
     while True:
         answer = what()
@@ -56,6 +59,8 @@ def eventually(what: Callable[[], Any], within_s: float, pause_s: float = 0.1, f
 
 
 class Stack:
+    """One installation: a data folder, the supervisor with its processes, and a client of its API."""
+
     def __init__(self, *, with_demo: bool = False, **environment: str) -> None:
         self._with_demo = with_demo
         self.home = Path(tempfile.mkdtemp(prefix="goruptime-e2e-"))
@@ -108,7 +113,7 @@ class Stack:
         return self._process.pid
 
     def children(self) -> dict[str, int]:
-        """The supervisor's children by name, further ones of a name by its number."""
+        """Return the pids of the supervisor's children by name; a second one of a name is `name-2`."""
         found: dict[str, int] = {}
         for child in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
             try:
@@ -127,7 +132,7 @@ class Stack:
 
     @contextmanager
     def halted(self, name: str) -> Iterator[None]:
-        """Stopped with all that it started: PostgreSQL's children are what answers, each in a session of its own."""
+        """Suspend a process with its descendants: PostgreSQL answers from children, each in a session of its own."""
         process = psutil.Process(self.children()[name])
         stopped = [process, *process.children(recursive=True)]
         for part in stopped:
@@ -169,7 +174,7 @@ class Stack:
     def get(self, path: str) -> Any:
         until = time.monotonic() + 20
         status, body = self.call("GET", f"/api/v1/{path}")
-        while status in (0, 503) and time.monotonic() < until:  # its database is being killed
+        while status in (0, 503) and time.monotonic() < until:  # web or database was just killed
             time.sleep(0.2)
             status, body = self.call("GET", f"/api/v1/{path}")
         assert status == 200, (path, status, body)
@@ -181,7 +186,7 @@ class Stack:
         return answer
 
     def all(self, path: str) -> list[Any]:
-        """Every row of a list."""
+        """Return the rows of all pages of a list."""
         rows: list[Any] = []
         page = self.get(f"{path}{'&' if '?' in path else '?'}limit=200")
         while True:

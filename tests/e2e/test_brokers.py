@@ -1,4 +1,4 @@
-"""Both brokers, for real: the whole product on RabbitMQ; and a region's account that reaches its queue and `ingest` alone."""
+"""Real brokers: the whole product on RabbitMQ; on both, a region's account reaches only its queue and `ingest`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def running(**environment: str) -> Iterator[Stack]:
 
 @contextmanager
 def worker_of(made: dict[str, Any], broker_url: str) -> Iterator[None]:
-    """A probe worker of the region, with an account of its own."""
+    """Run a probe worker that connects with the region's own broker account."""
     environment = {"PATH": os.environ["PATH"], **made["env"], "GORUPTIME_BROKER_URL": broker_url}
     process = subprocess.Popen([sys.executable, "-m", "apps.probes"], cwd=ROOT, env=environment)
     try:
@@ -88,7 +88,7 @@ def _refused_by_rabbitmq(url: str, foreign: str) -> None:
         lambda connection: take(connection, foreign),
         lambda connection: take(connection, "ingest"),
         lambda connection: take(connection, "core"),
-        lambda connection: put(connection, "", foreign),  # the default exchange leads to every queue
+        lambda connection: put(connection, "", foreign),  # the default exchange routes to every queue
         lambda connection: put(connection, "amq.direct", "core"),
         lambda connection: Queue("mine").bind(connection.default_channel).declare(),
         lambda connection: Queue("ingest").bind(connection.default_channel).delete(),

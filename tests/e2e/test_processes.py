@@ -1,4 +1,4 @@
-"""The real processes under a real fate: killed one by one, cut off, started again. Nothing is lost, doubled or invented."""
+"""The real processes while some of them are killed and restarted: no state or message is lost, repeated or wrong."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_killed_under_way_it_goes_on_by_itself(stack: Stack, peers: tuple[Target
 
 @pytest.fixture(scope="session")
 def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An environment of `requirements/probe.txt` alone."""
+    """Return the Python of a virtual environment that holds `requirements/probe.txt` alone, so no Django."""
     folder = tmp_path_factory.mktemp("probe")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python = f"{folder}/bin/python"
@@ -128,7 +128,7 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 class Worker:
-    """A probe worker of a region, in the bare environment."""
+    """A probe worker of a region, run by the Python of `bare_python`."""
 
     def __init__(self, stack: Stack, python: str, slug: str, **changes: str) -> None:
         made = stack.manage("region", "add", slug)
@@ -142,7 +142,7 @@ class Worker:
 
 def test_two_regions_vote_and_a_stranger_does_not(stack: Stack, peers: tuple[Target, Receiver], bare_python: str) -> None:
     target, _receiver = peers
-    # 127.0.0.2 is refused to the second region: it sees every target there as down.
+    # `fra` may not probe 127.0.0.1, so it reports the target as down. So would `liar`, but it signs with a wrong key.
     ams = Worker(stack, bare_python, "ams")
     fra = Worker(stack, bare_python, "fra", GORUPTIME_DENIED_NETWORKS="127.0.0.1/32")
     liar = Worker(stack, bare_python, "ams", GORUPTIME_REGION_KEY="A" * 43 + "=", GORUPTIME_DENIED_NETWORKS="127.0.0.0/8")
@@ -180,7 +180,7 @@ def test_a_second_start_says_that_one_is_running(stack: Stack) -> None:
 
 
 def _alive(children: dict[str, int]) -> list[str]:
-    """The names of those that run still; who waits to be reaped does not."""
+    """Return the names of the processes that still run; a zombie does not count."""
     statuses = {name: Path(f"/proc/{pid}/status") for name, pid in children.items()}
     return [name for name, status in statuses.items() if status.exists() and "zombie" not in status.read_text()]
 

@@ -1,4 +1,4 @@
-"""Create, edit, pause, resume, delete, run now: cuts, revisions, extra slots."""
+"""Commands on checks (create, edit, pause, resume, delete, run now): revisions, extra slots, unsettled time."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_an_acknowledged_incident_still_resolves_by_recovery(cast: Cast) -> None
 
 
 def test_what_opened_in_a_pause_of_messages_is_told_by_its_own_incident(cast: Cast) -> None:
-    """A resolve names the incident that people heard of."""
+    """The resolved event names the same incident as the opened event."""
     world = World(cast)
     world.vote(world.first, eu="down")
     first = Incident.objects.get()

@@ -1,4 +1,4 @@
-"""Recorded runs to states, incidents and events, against the real database."""
+"""Evaluation of recorded runs into states, intervals, incidents and events, against a real database."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_a_check_that_fails_is_one_dead_letter_and_the_others_go_on(cast: Cast) 
     broken, fine = World(cast, name="broken"), World(cast, name="fine")
     broken.vote(broken.first, evaluate=False, eu="up")
     fine.vote(fine.first, evaluate=False, eu="up")
-    # A level without its incident cannot be stepped: the resolve finds nothing to tell of.
+    # A check that counts as reported down but has no incident cannot be evaluated: its resolved event has none to name.
     CheckState.objects.filter(pk=broken.check.pk).update(told=2)
     for _ in range(2):
         evaluate_checks(check_ids=[broken.check.id, fine.check.id], now=from_ms(fine.now))
@@ -196,7 +196,7 @@ def test_a_check_that_goes_on_is_stepped_without_its_runs_and_ends_as_the_long_w
         for slot in slots[1:]:
             world.vote(slot, evaluate=world is long, eu="up")
             if world is short:
-                with django_assert_num_queries(6):  # two of them the savepoint of a test
+                with django_assert_num_queries(6):  # two of them create and release the savepoint that a test needs
                     evaluate_checks(check_ids=[world.check.id], now=from_ms(world.now), fresh=_fresh(world, slot))
     rows = [world.row() for world in (short, long)]
     offset = short.slots(1)[0] - long.slots(1)[0]
@@ -210,7 +210,7 @@ def test_a_check_that_goes_on_is_stepped_without_its_runs_and_ends_as_the_long_w
 
 @pytest.mark.parametrize("change", [{"verdict": "down"}, {"revision": 7}, {"region_id": 999}, {"slot": 1}])
 def test_a_vote_that_is_more_than_going_on_is_looked_at(cast: Cast, change: dict[str, Any]) -> None:
-    """What was recorded is read, and that alone counts."""
+    """The recorded runs are read in that case, and they alone count, not the vote that was passed in."""
     world = World(cast)
     world.vote(world.first, eu="up")
     slots = world.slots(2)

@@ -1,4 +1,4 @@
-"""Signals and deadlines, pure: what is late, missing, early, exactly at the deadline; what overruns and what overlaps."""
+"""The pure heartbeat machine: early, late and missing signals, the deadline itself, overruns and overlapping runs."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ signals = st.lists(st.tuples(st.sampled_from(list(Signal)), st.sampled_from(["",
 
 @given(signals, st.integers(1, 100), st.integers(5, 100))
 def test_whatever_comes_deadlines_only_go_on(said: list[tuple[Signal, str, int]], grace: int, period: int) -> None:
-    """A deadline that passed lies behind the next one; a wait survives being stored."""
+    """No deadline is earlier than the one before it; a state stays the same when it is stored and read."""
     options, wait, now = rhythm(grace_s=grace, period_s=period), HeartbeatState(), 0
     for signal, rid, later in said:
         now += later

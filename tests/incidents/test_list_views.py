@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.core.clock import from_ms
+from apps.core.clock import from_ms, to_ms
 from apps.incidents import list_views
 from apps.incidents.models import CheckState, Incident
 from apps.incidents.project_summary import summarize_project, wrong_checks
@@ -19,7 +19,9 @@ from apps.incidents.timeline import moments
 from apps.incidents.words import RANKS
 from apps.monitors.models import Check
 from apps.orgs.actors import SYSTEM
-from apps.results.uptime import Span, add_up, cells, worst_in, worst_of
+from apps.results.bars import bar_of
+from apps.results.selectors import Wanted, recent_runs
+from apps.results.uptime import Span, add_up, worst_of
 from tests.conftest import NOW, NOW_MS, Cast
 from tests.incidents.world import World
 
@@ -43,7 +45,7 @@ def test_the_databases_status_is_the_one_that_is_shown(cast: Cast) -> None:
         for check in Check.objects.annotate(found=status_now(now), rank=rank_now(now)):
             row, pause = CheckState.objects.get(check_row=check), open_pauses([check]).get(check.pk)
             status = shown_state(check=check, row=row, pause=pause, now=now).status
-            assert (check.found, check.rank) == (status, RANKS[status]), after_s
+            assert (check.found, check.rank) == (status, RANKS[status]), after_s  # type: ignore[attr-defined]  # annotated
             told.append(status)
         stands = summarize_project(project=cast.project, now=now)
         assert stands.counts == dict(Counter(told)), after_s
@@ -70,12 +72,12 @@ def test_a_list_takes_the_same_queries_for_one_and_for_many(cast: Cast, django_a
     checks = list(Check.objects.order_by("name"))
     now = worlds[0].moment
     for count in (1, 12):
-        with django_assert_num_queries(6):
-            lines = list_views.check_lines(check_ids=[check.pk for check in checks[:count]], beat_count=30, now=now)
+        with django_assert_num_queries(5):
+            lines = list_views.check_lines(check_ids=[check.pk for check in checks[:count]], now=now)
         with django_assert_num_queries(5):
             list_views.resource_lines(resource_ids=[check.resource_id for check in checks[:count]], now=now)
     assert [line.state.status for line in lines] == ["up"] * 12
-    assert all(line.beats[-1].state == "up" for line in lines)
+    assert all(line.bar.worst(47) == "up" for line in lines)
 
 
 def listed(cast: Cast, world: World, start: int = 0, stop: int = 100, search: str = "") -> list[Any]:
@@ -108,14 +110,14 @@ def test_a_resource_shows_the_worst_of_its_checks(cast: Cast) -> None:
     found = listed(cast, two)
     assert found == [one.check.resource_id]
     line = list_views.resource_lines(resource_ids=found, now=two.moment)[0]
-    assert (line.status, line.checks, line.beats.states[-1]) == ("down", 2, "down")
+    assert (line.status, line.checks, line.bar.worst(47)) == ("down", 2, "down")
 
 
 def test_a_round_of_three_regions_is_one_beat_with_each_regions_figure(cast: Cast) -> None:
     world = World(cast, regions=("eu", "us"))
     world.vote(world.first, eu="up", us="down")
-    line = list_views.check_lines(check_ids=[world.check.pk], beat_count=10, now=world.moment)[0]
-    beat = line.beats[-1]
+    runs = recent_runs(wanted=[Wanted(world.check.pk)], count=10, now_ms=to_ms(world.moment))[world.check.pk]
+    beat = list_views.beats_of(runs, world.check, count=10, now=world.moment)[-1]
     assert (beat.state, beat.message) == ("degraded", "127.0.0.1:1 refused the connection")
     assert {region: verdict for region, _, verdict in beat.regions} == {
         cast.regions["eu"].pk: "up",
@@ -157,11 +159,10 @@ def laid(parts: list[tuple[int, str]], start: int = 0) -> list[Span]:
 @given(spans, st.integers(1, 30), st.integers(1, 10))
 def test_cells_hold_every_millisecond_once(parts: list[tuple[int, str]], width: int, count: int) -> None:
     laid_out = laid(parts)
-    found = cells(laid_out, start=0, width=width, count=count)
+    found = bar_of(laid_out, start=0, width=width, count=count)
     whole = add_up(laid_out, 0, width * count)
     for state in STATES:
-        assert sum(getattr(cell.sums, state) for cell in found) == getattr(whole, state)
-    assert worst_in(laid_out, start=0, width=width, count=count) == [cell.worst for cell in found]
+        assert sum(getattr(found.uptime(index), state) for index in range(count)) == getattr(whole, state)
 
 
 @given(st.lists(spans, min_size=1, max_size=4))

@@ -1,4 +1,4 @@
-"""The law, row by row: every line of `machine_scenarios.md`, and the properties that hold for all histories."""
+"""The check state machine: every row of `machine_scenarios.md`, and properties that hold for all histories."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_every_row_of_the_law_is_here() -> None:
 
 @dataclass
 class Book:
-    """Events written down as the database does: intervals by start, incidents and notices in words."""
+    """The machine's events, applied as by the database: intervals by start, incidents and notices as words."""
 
     intervals: dict[int, list[str]] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
@@ -223,7 +223,7 @@ def test_for_all_histories_incidents_alternate_and_intervals_cover(
 @given(st.lists(st.sampled_from(["up", "down", "degraded", None]), min_size=1, max_size=40), st.data())
 @settings(max_examples=200, deadline=None)
 def test_a_backlog_gives_the_history_that_no_backlog_would_have_given(votes: list[str | None], data: st.DataObject) -> None:
-    """Rows evaluated one by one, or all at once in the end: the same intervals and incidents."""
+    """Rows evaluated as they arrive, or all at once at the end, give the same intervals and incidents."""
     policy = Policy(10_000, 5_000, fail_after=2, recover_after=2)
     rows = {i * 10_000: (i * 10_000 + 100, {0: vote}) for i, vote in enumerate(votes) if vote is not None}
     end = len(votes) * 10_000 + 60_000

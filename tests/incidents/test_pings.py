@@ -1,4 +1,4 @@
-"""Heartbeats through their services: rounds, incidents, intervals, and what the core's own silence is."""
+"""Heartbeats through their services: rounds, incidents, intervals, and deadlines while the core is unreachable."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ MINUTE = 60 * S
 
 
 class Job:
-    """A heartbeat every minute with a grace of ten seconds, and a core that can be reached unless it is said otherwise."""
+    """A heartbeat check with a period of one minute and a grace of ten seconds; times are in milliseconds after NOW.
+
+    `say` sends a ping. `sweep` settles passed deadlines, with the core reachable by then unless told otherwise.
+    """
 
     def __init__(self, cast: Cast, **given: Any) -> None:
         options = {"grace_s": 10, **given.pop("options", {})}
@@ -77,7 +80,7 @@ def test_a_signal_makes_it_up_and_silence_down_from_the_deadline(cast: Cast) -> 
     job = Job(cast)
     job.say(S)
     assert job.status(S) == "up"
-    job.sweep(S + 70 * S)  # the deadline's own millisecond is in time
+    job.sweep(S + 70 * S)  # a ping in the deadline's own millisecond would be in time
     assert job.runs() == [(S, 1, None)]
     job.sweep(S + 70 * S + 1)
     assert job.status(72 * S) == "down"
@@ -274,7 +277,7 @@ def test_a_deadline_in_days_that_nobody_made_room_for(cast: Cast) -> None:
 
 
 def test_the_core_is_given_time_to_be_heard_before_anybody_is_blamed(cast: Cast) -> None:
-    """A web server that stops just before a deadline: at first nothing is known, then it is its own fault."""
+    """The web server stops just before the deadline: the sweep first waits, then settles the deadline as unknown."""
     job = Job(cast)
     job.say(S)
     Region.objects.filter(slug="core").update(last_sent_ms=NOW_MS + 69 * S)
@@ -317,12 +320,12 @@ def test_what_a_probe_saw_ends_where_it_becomes_a_heartbeat(cast: Cast) -> None:
     )
     check = Check.objects.select_related("state").get(pk=world.check.pk)
     sums = uptime(check=check, start=NOW, end=from_ms(NOW_MS + 100 * S))
-    assert 0 < sums.up <= 3 * S  # at the most until its next slot, which nobody answered
+    assert 0 < sums.up <= 3 * S  # until its next slot at most, for which there is no run
     assert sums.unknown == 100 * S - sums.up
 
 
 def test_an_edit_in_the_same_millisecond_sends_a_steady_ping_the_long_way(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The edit comes between a ping's look and its statement; nothing of the old revision may step."""
+    """The edit commits between the ping's unlocked read and its update: nothing may be written for the old revision."""
     job = Job(cast)
     job.say(2 * S)
     seen = pings._read_unlocked

@@ -1,4 +1,4 @@
-"""Uptime from the sums of days is uptime from the intervals, whatever is painted, paused or not yet summed."""
+"""Uptime from daily sums equals uptime from intervals, whatever was rewritten later, paused or not summed yet."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_year_of_a_check_that_flaps_reads_days(cast: Cast, django_assert_max_n
 
 @pytest.mark.parametrize("ahead_ms", [2 * DAY_MS, NEVER_MS])
 def test_what_is_not_over_is_not_summed_though_its_next_slot_lies_ahead(cast: Cast, ahead_ms: int) -> None:
-    """The deadline of a heartbeat, the next run of a rare check, or of one that waits for its first ping."""
+    """The next slot is the deadline of a heartbeat, the next run of a long interval, or, for a first ping, never."""
     check = a_past(cast, random.Random(3))
     CheckState.objects.filter(pk=check.pk).update(due=min(NOW_MS + ahead_ms, NEVER_MS))
     check = Check.objects.select_related("state").get(pk=check.pk)
@@ -112,7 +112,7 @@ def test_a_long_past_is_summed_some_days_at_a_time_before_the_round_ends(cast: C
 
 
 def test_an_extra_slot_that_is_not_settled_holds_its_day_back(cast: Cast) -> None:
-    """Of a rare check, whose own next slot lies far ahead; nothing was heard of the extra one yet."""
+    """The check has a long interval, so its next regular slot lies far ahead; the extra slot has no result yet."""
     check = a_past(cast, random.Random(5))
     yesterday = NOW_MS // DAY_MS * DAY_MS - DAY_MS
     state = CheckState.objects.filter(pk=check.pk)

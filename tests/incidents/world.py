@@ -25,6 +25,8 @@ REASONS = {
 
 
 class World:
+    """One check, its regions and a clock (`now`, epoch milliseconds) that only moves forward."""
+
     def __init__(self, cast: Cast, **spec: Any) -> None:
         self.cast = cast
         given = {"name": "site", "kind": "http", "target": "http://127.0.0.1:1/", "options": {}, "interval_s": 10, "timeout_s": 5}
@@ -39,14 +41,14 @@ class World:
         return CheckState.objects.get(check_row=self.check)
 
     def slots(self, count: int) -> list[int]:
-        """The next regular slots after the extra one at creation."""
+        """Return the first `count` regular slots (epoch milliseconds); they follow the extra slot of the creation."""
         check = Check.objects.get(pk=self.check.pk)
         step, phase = check.interval_ms, phase_of(check.id, check.interval_ms)
         start = -(-(check.since_ms - phase) // step) * step + phase
         return [start + i * step for i in range(count)]
 
     def vote(self, slot: int, evaluate: bool = True, revision: int | None = None, **verdicts: str) -> None:
-        """Runs of that slot by region, recorded 200 ms after it."""
+        """Record a run of the slot for each region named, 200 ms after it; then evaluate, unless told not to."""
         self.now = max(self.now, slot + 200)
         rows = []
         for region, verdict in verdicts.items():

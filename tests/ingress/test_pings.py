@@ -1,4 +1,4 @@
-"""`/ping/…` over HTTP, as clients of healthchecks.io speak it; one of them from PyPI, unchanged."""
+"""`/ping/…` over HTTP, compatible with clients of healthchecks.io; one of them, from PyPI, is run unchanged."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_due_times_can_be_seen_before_saving(api: Api) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_client_of_healthchecks_io_works_unchanged(live_server: LiveServer) -> None:
-    """The package `healthchecks-decorator` from PyPI: start, end with words, and failure, over a socket."""
+    """Run the package `healthchecks-decorator` against a live server: start, success with a body, failure."""
     project = Project.objects.create(organization=Organization.objects.create(name="Acme"), name="Web")
     spec = CheckSpec("nightly", "heartbeat", "", {})
     pk = create_check(actor=SYSTEM, project=project, spec=spec, resource=None, now=NOW).pk

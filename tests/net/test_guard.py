@@ -101,6 +101,6 @@ REGISTERED = [
 
 @pytest.mark.parametrize(("address", "is_global"), REGISTERED)
 def test_addresses_are_judged_by_the_registries(address: str, is_global: bool | None) -> None:
-    """None: by nobody's permission."""
+    """`is_global` is None where an address is refused even if private ones are allowed."""
     assert AddressPolicy().permits(address) is (is_global is True)
     assert AddressPolicy(private=True).permits(address) is (is_global is not None)

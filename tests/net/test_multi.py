@@ -1,4 +1,4 @@
-"""Transfers end, each for itself, also those that nobody waits for any more; a failure of the whole handle is no target's."""
+"""Concurrent libcurl transfers end independently, cancelled ones too; a failed multi handle blames no target."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_many_at_once_end_each_with_its_own() -> None:
             ends = await asyncio.gather(
                 *(multi.perform(curl) for curl, _ in gets), multi.perform(refused), return_exceptions=True
             )
-            await multi.perform(gets[0][0])  # a handle is free once its transfer is over
+            await multi.perform(gets[0][0])  # a handle can be used again once its transfer is over
             return ends, [seen for _, seen in gets]
 
     ends, bodies = driven(work)

@@ -25,7 +25,7 @@ def test_the_hosts_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
 
 
 class _Answering(asyncio.DatagramProtocol):
-    """A name server that knows one name, and answers others with a code."""
+    """A name server that answers A queries with 127.0.0.7 or, where `code` is not 0, all with that response code."""
 
     def __init__(self, code: int) -> None:
         self._code = code

@@ -156,9 +156,9 @@ def test_a_bad_mail_channel_is_refused(config: dict[str, Any]) -> None:
 def test_a_mail_says_what_was_seen_and_for_how_long() -> None:
     email.send(email.parse({"to": "a@example.org"}), MESSAGE)
     (sent,) = mail.outbox
-    assert sent.subject == "[Up again] shop Bcc: x after 4 min 10 s"
+    assert sent.subject == "[Recovered] shop Bcc: x after 4 min 10 s"
     assert sent.to == ["a@example.org"]
-    for words in ("1.2.3.4:443 refused the connection", "Down for: 4 min", "https://up.example/", "Acme / Web"):
+    for words in ("1.2.3.4:443 refused the connection", "Downtime: 4 min", "https://up.example/", "Acme / Web"):
         assert words in str(sent.body)
     assert sent.extra_headers["Message-ID"] == "<key-1@goruptime>"
 
@@ -171,7 +171,7 @@ def test_words_for_every_event() -> None:
     test = Message("k", "channel.test", {**PAYLOAD, "check": None, "incident": None}, "")
     assert subject(opened).startswith("[Down]")
     assert subject(warned).startswith("[Degraded]")
-    assert "Until" not in body(opened)
+    assert "Ended" not in body(opened)
     assert "test" in subject(test).lower()
     assert "test" in body(test)
 
@@ -209,7 +209,7 @@ def test_user_name_and_password_of_an_address_are_sent(receiver: Any) -> None:
 
 
 def test_nothing_but_one_mail_goes_to_an_address_whose_owner_did_not_agree(cast: Cast) -> None:
-    """Of a member's own address nobody needs to be asked."""
+    """A member's own address needs no confirmation."""
     config = {"to": ["stranger@elsewhere.example", "Alice@example.org"]}
     channel = create_channel(actor=SYSTEM, now=NOW, project=cast.project, name="Buy now", kind="email", config=config)
     create_channel(actor=SYSTEM, now=NOW, project=cast.project, name="Buy more", kind="email", config=config)
@@ -222,7 +222,7 @@ def test_nothing_but_one_mail_goes_to_an_address_whose_owner_did_not_agree(cast:
     link = str(asked.body).split("http://127.0.0.1:8000")[2].split()[0]
     assert Client().get(link).status_code == 200
     deliver(delivery_id=send_test(actor=SYSTEM, channel=channel, now=NOW).id, now=NOW)
-    assert mail.outbox[2].to == ["Alice@example.org"]  # to open the link is not to agree: programs open every link
+    assert mail.outbox[2].to == ["Alice@example.org"]  # opening the link is no consent: mail scanners do
     assert b"Confirmed" in Client().post(link).content
     deliver(delivery_id=send_test(actor=SYSTEM, channel=channel, now=NOW).id, now=NOW)
     assert mail.outbox[3].to == config["to"]

@@ -1,4 +1,4 @@
-"""Events to deliveries to receivers: in order, at least once, and never one that nobody could understand."""
+"""From events to deliveries to receivers: in order, at least once, no resolved message without its opened one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from apps.notifications.models import Channel, Delivery
 from apps.notifications.registry import CHANNEL_KINDS
 from apps.notifications.services import deliveries
 from apps.notifications.services.channels import create_channel, delete_channel, send_test
-from apps.notifications.services.deliveries import claim, deliver, waiting_deliveries
+from apps.notifications.services.deliveries import claim, deliver, take_unqueued_deliveries
 from apps.notifications.services.outbox import expand_waiting
 from apps.orgs.actors import SYSTEM
 from tests.conftest import NOW, Cast
@@ -22,7 +22,7 @@ from tests.incidents.world import World
 
 
 class Wire:
-    """A kind of channel whose receiver takes, refuses or hangs up as it is told."""
+    """A channel kind that keeps messages in `got`, or raises `trouble` where it is set."""
 
     def __init__(self) -> None:
         self.got: list[Message] = []
@@ -76,7 +76,7 @@ def test_a_later_message_waits_for_an_earlier_one(cast: Cast, line: Wire) -> Non
     line.trouble = None
     assert deliver(delivery_id=resolved.id, now=world.moment) is None
     later = world.moment + timedelta(hours=2)
-    assert waiting_deliveries(now=later) == [opened.id]
+    assert take_unqueued_deliveries(now=later) == [opened.id]
     deliver_all(later)
     assert [message.event for message in line.got] == ["incident.opened", "incident.resolved"]
 
@@ -136,8 +136,8 @@ def test_a_receiver_that_asks_for_patience_gets_it(cast: Cast, line: Wire) -> No
 
 
 def test_pauses_grow_with_jitter_and_have_a_bound() -> None:
-    assert [deliveries.pause(n, 1.0) for n in (1, 2, 3, 20)] == [5.0, 9.0, 17.0, 3_601.0]
-    assert deliveries.pause(5, 0.0) == 1.0
+    assert [deliveries.backoff_s(n, 1.0) for n in (1, 2, 3, 20)] == [5.0, 9.0, 17.0, 3_601.0]
+    assert deliveries.backoff_s(5, 0.0) == 1.0
 
 
 def test_a_channel_that_never_heard_of_the_opening_hears_no_resolve(cast: Cast, line: Wire) -> None:
@@ -170,9 +170,9 @@ def test_a_receiver_that_hangs_does_not_hold_every_sender(cast: Cast, line: Wire
 
 def test_the_sweep_tells_of_a_delivery_once_in_a_while(cast: Cast, line: Wire) -> None:
     delivery = send_test(actor=SYSTEM, channel=channel(cast), now=NOW)
-    assert waiting_deliveries(now=NOW) == [delivery.id]
-    assert waiting_deliveries(now=NOW + timedelta(seconds=2)) == []
-    assert waiting_deliveries(now=NOW + timedelta(seconds=8)) == [delivery.id]
+    assert take_unqueued_deliveries(now=NOW) == [delivery.id]
+    assert take_unqueued_deliveries(now=NOW + timedelta(seconds=2)) == []
+    assert take_unqueued_deliveries(now=NOW + timedelta(seconds=8)) == [delivery.id]
 
 
 def test_deleting_a_channel_ends_what_waits(cast: Cast, line: Wire) -> None:

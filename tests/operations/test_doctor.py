@@ -1,4 +1,4 @@
-"""What holds the installation up is named; a healthy one is told that it is."""
+"""The doctor finds nothing wrong with a healthy installation and names each problem; the lease of beat; `/metrics`."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_a_beat_without_the_lease_sends_nothing(db: None, monkeypatch: pytest.Mo
 
 
 def test_a_beat_that_is_told_to_end_asks_the_database_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The signal may come amid a query, whose connection is locked by the very thread that handles the signal."""
+    """SIGTERM may interrupt a query; its handler runs in the same thread, which already holds the connection's lock."""
     saved: list[object] = []
     monkeypatch.setattr("django_celery_beat.schedulers.DatabaseScheduler.sync", lambda beat: saved.append(beat))
     beat = PairScheduler(app=current_app, lazy=True)

@@ -1,4 +1,4 @@
-"""A release's migration waits for a table in use without stopping those who use it."""
+"""`manage.py prepare` waits for a table lock only shortly and tries again, so that it does not hold up queries."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from apps.operations.management.commands import prepare
 
 
 class Migration:
+    """A `migrate` command that raises a lock timeout the first `refusals` times it is called."""
+
     def __init__(self, refusals: int, cause: Exception) -> None:
         self.refusals, self.cause, self.tries = refusals, cause, 0
 

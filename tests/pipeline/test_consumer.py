@@ -1,4 +1,4 @@
-"""What comes out of the queue, whatever it is, is worked off once and does not come again."""
+"""The consumer of the queue `ingest` handles every message once and acknowledges it, whatever it contains."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BROKER = "memory://"
 
 
 def taken(bodies: list[tuple[bytes, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch) -> int:
-    """How many messages are left after a consumer took what it could, and stopped."""
+    """Publish the messages, run a consumer until the queue is empty, and return how many messages are left in it."""
     stop = threading.Event()
     taker = IngestConsumer(BROKER, stop)
     with Connection(BROKER) as connection:

@@ -22,7 +22,7 @@ from tests.signed import signed
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, dict[str, Any]]]]:
-    """Every batch by queue, instead of a broker."""
+    """Collect batches as (queue, task arguments) instead of sending them to a broker."""
     batches: list[tuple[str, dict[str, Any]]] = []
     declared: list[str] = []
 
@@ -137,7 +137,7 @@ def test_due_checks_is_one_scan(cast: Cast, django_assert_num_queries: Any) -> N
 
 
 def test_a_job_carries_what_its_region_saw_last(cast: Cast, sent: list[tuple[str, dict[str, Any]]]) -> None:
-    """From a signed result through ingest to the next job; of another revision, of a late run, or unasked for: nothing."""
+    """A signed result sets the baseline of its region's next job; a late run and an older revision's run do not."""
     row = check(cast, kind="dns", target="e.test", options={"notice_change": True})
     region = cast.regions["eu"]
 
@@ -165,7 +165,7 @@ def test_a_job_carries_what_its_region_saw_last(cast: Cast, sent: list[tuple[str
 
 
 def test_an_extra_slot_meets_the_bound_that_ticks_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A region of many checks has more batches under way than one job's share of patience."""
+    """The allowed backlog follows from the jobs of the latest ticks, not from the extra slot's single job."""
 
     class Producer:
         class connection:

@@ -1,4 +1,4 @@
-"""One message after another, also twice, cut, forged and poisoned: exactly the good rows, once."""
+"""Ingest of messages that are repeated, truncated, forged or hold bad rows: the good rows are recorded, once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Certificates with every fault, made in the test."""
+"""Certificate authorities and certificates for the probe tests, valid and faulty ones."""
 
 from __future__ import annotations
 
@@ -29,10 +29,12 @@ def name(common: str, organization: str = "") -> x509.Name:
 
 @dataclass(frozen=True)
 class Pair:
+    """A certificate with its private key."""
+
     certificate: x509.Certificate
     key: Any
     chain: tuple[x509.Certificate, ...] = ()
-    """What is presented behind the leaf."""
+    """The certificates that the server presents after its own."""
 
     @property
     def pem(self) -> str:
@@ -43,7 +45,10 @@ class Pair:
         return str(self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())
 
     def server(self, **options: Any) -> ssl.SSLContext:
-        """A context that presents it. `least`/`most`: TLS versions; `asks`: PEM of whose client certificates it wants."""
+        """Return a server context that presents this certificate.
+
+        `least` and `most` are TLS versions; `asks` is the PEM of the authority whose client certificates it requires.
+        """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.set_ciphers("ALL:@SECLEVEL=0")
         context.minimum_version = options.get("least", ssl.TLSVersion.TLSv1_2)
@@ -72,7 +77,10 @@ def issued(
     chain: tuple[x509.Certificate, ...] = (),
     more: tuple[x509.ExtensionType, ...] = (),
 ) -> Pair:
-    """By an authority, or signed by itself. `more`: further extensions."""
+    """Issue a certificate for `hosts`, signed by the authority `by` or by itself.
+
+    `fetched_from` is the URL of the issuer's certificate (AIA), `more` are further extensions.
+    """
     key = key or ec.generate_private_key(ec.SECP256R1())
     subject = name(common, organization)
     builder = (

@@ -1,4 +1,4 @@
-"""One look of the kind `http`, for its tests."""
+"""Run one probe of the kind `http`, for its tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real servers on loopback for the probes: they answer, stall, drip, reset and lie as they are told."""
+"""Real servers on the loopback for the probe tests: they answer, stall, send byte by byte, reset or flood."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 Reader: TypeAlias = asyncio.StreamReader
 Writer: TypeAlias = asyncio.StreamWriter
-NOW_MS = time.time_ns() // 1_000_000  # certificates are made and judged by it
+NOW_MS = time.time_ns() // 1_000_000  # the real time, at which certificates are issued and judged
 Handler = Callable[[bytes, Reader, Writer], Awaitable[None]]
 Talk = Callable[[Reader, Writer], Awaitable[None]]
 
@@ -67,7 +67,7 @@ async def floods_headers(_request: bytes, _reader: Reader, writer: Writer) -> No
 
 @contextlib.asynccontextmanager
 async def talked(talk: Talk, context: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> AsyncIterator[int]:
-    """The port of a server that does what it is told with each connection, and then closes it."""
+    """Run a server that calls `talk` for each connection and then closes it; yield its port."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def connected(reader: Reader, writer: Writer) -> None:
@@ -90,7 +90,7 @@ async def talked(talk: Talk, context: ssl.SSLContext | None = None, host: str = 
 
 
 def served(handler: Handler, context: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> AbstractAsyncContextManager[int]:
-    """The port of a server that reads a request's head and hands it over."""
+    """Run a server that reads the head of a request and passes it to `handler`; yield its port."""
 
     async def talk(reader: Reader, writer: Writer) -> None:
         await handler(await reader.readuntil(b"\r\n\r\n"), reader, writer)

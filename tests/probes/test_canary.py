@@ -1,4 +1,4 @@
-"""A worker whose own link is broken blames nobody; attempts within a run, and what they tell."""
+"""Canaries: a worker whose own network is broken reports failures as unknown. Retries within a run, and their facts."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tests.probes.servers import NOW_MS, Reader, Writer, served, stalls, talked,
 
 
 class Settled(CoreClock):
-    """A clock that knows the core's time from the start."""
+    """A core clock that counts as settled from the start."""
 
     def is_settled(self) -> bool:
         return True
 
 
 def reported(canaries: Canaries, target: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(the answer to a trial of that port, the worker's heartbeat)"""
+    """Return the answer to a trial of `target`, and the worker's heartbeat."""
     sent: queue.Queue[bytes] = queue.Queue()
     key = wire.new_region_key()
     engine = Engine("eu", key, Network(AddressPolicy(private=True)), sent.put, clock=Settled(), canaries=canaries)
@@ -96,7 +96,7 @@ def test_what_is_no_canary_is_refused(target: str) -> None:
         Canaries([target])
 
 
-# --- attempts within a run
+# --- retries within a run
 
 
 def tried(talk: Any, retries: int, timeout_ms: int = 3_000, **options: Any) -> Any:

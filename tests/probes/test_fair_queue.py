@@ -1,4 +1,4 @@
-"""Who may run next when not all may: tenants take turns, a host is not stormed, what is late is dropped."""
+"""The order of jobs when not all may run: tenants take turns, hosts have a limit, late jobs are dropped. Loop lag."""
 
 from __future__ import annotations
 
@@ -131,4 +131,4 @@ def test_a_beat_that_is_missing_counts_before_it_is_noted() -> None:
     pulse._due = 10.0
     assert pulse.worst_between(9.0, 10.0 + BUSY_S / 2) == 0.0
     assert pulse.worst_between(9.0, 40.0) == 30.0
-    assert pulse.worst_between(39.0, 40.0) == 1.0  # of the run that began meanwhile, only its own time
+    assert pulse.worst_between(39.0, 40.0) == 1.0  # of a run that began meanwhile only its own time counts

@@ -1,4 +1,4 @@
-"""Targets that lie, pour, break off and echo: each under its own name, in bounded time, and none of them keeps the loop."""
+"""Hostile targets: each gets the right reason in bounded time, and none blocks the event loop."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HOST = "127.0.0.1"
 
 
 def run(kind: str, target: str, timeout_ms: int = 1_500, **options: Any) -> Any:
-    """To be awaited: the outcome of a run of this kind."""
+    """Return a coroutine that runs the kind once and returns its outcome."""
 
     async def main() -> Any:
         network = Network(AddressPolicy(private=True))
@@ -56,7 +56,7 @@ def talk_to(talk: Any, kind: str, **options: Any) -> Any:
     return asyncio.run(main())
 
 
-# --- HTTP that breaks off
+# --- truncated and malformed HTTP
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_paths_look_into_all_of_a_body_that_may_be_read() -> None:
 
 @pytest.mark.parametrize("repeated", ["[*,*]", "[0,0]", "[0:1,0:1]", "[?@,?@]", "[?@,*]"])
 def test_a_path_that_doubles_its_nodes_holds_no_other_run(repeated: str) -> None:
-    """A path of 150 characters over 49 bytes may visit 2^24 nodes: it is ended, and the loop goes on meanwhile."""
+    """A path of 150 characters may visit 2^24 nodes of 49 bytes of JSON: it is stopped, and does not block the loop."""
     nested = http("200 OK", b"[" * 24 + b"1" + b"]" * 24)
     longest_ms: list[float] = []
 
@@ -192,7 +192,7 @@ def test_what_was_not_looked_at_is_not_turned_upside_down() -> None:
         assert upside_down(outcome) == outcome
 
 
-# --- TLS under http
+# --- TLS in the kind http
 
 
 def over_tls(handler: Any, pair: Pair, *, server: dict[str, Any] | None = None, **options: Any) -> Any:
@@ -226,7 +226,7 @@ def test_a_common_name_is_no_name() -> None:
 
 
 def forged(pair: Pair) -> Pair:
-    """With a bit of its signature turned."""
+    """Return the pair with one bit of its certificate's signature flipped."""
     der = bytearray(pair.certificate.public_bytes(Encoding.DER))
     der[-1] ^= 1
     return Pair(x509.load_der_x509_certificate(bytes(der)), pair.key, pair.chain)

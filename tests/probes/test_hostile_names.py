@@ -1,4 +1,4 @@
-"""Name servers that drop, link and pour."""
+"""Hostile name servers: dropped queries, chains and loops of aliases, very many answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.probes.test_hostile import HOST, run
 
 
 class Names(asyncio.DatagramProtocol):
-    """Answers by name and type; what it does not know it drops."""
+    """A name server that answers from `rows` by name and type, and drops queries for anything else."""
 
     def __init__(self, rows: dict[tuple[str, str], list[str]]) -> None:
         self._rows = rows

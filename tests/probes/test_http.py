@@ -1,4 +1,4 @@
-"""The kind `http` against real servers: every failure is called by its name, none holds a worker beyond its deadline."""
+"""The kind `http` against real servers: every failure gets its own reason, and no run outlasts its deadline."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_slow_answer_is_degraded_with_its_figures() -> None:
 
     outcome = against(slowly, degraded_ms=10).outcome
     assert (outcome.verdict, outcome.reason) == ("degraded", "too_slow")
-    assert "<= 10 ms" in outcome.message
+    assert outcome.message.endswith("longer than 10 ms")
 
 
 def test_endless_bodies_and_bombs_are_cut_at_the_cap() -> None:
@@ -86,7 +86,7 @@ def test_a_refused_connection_and_an_unknown_name() -> None:
 
 
 def test_the_next_address_is_tried_when_one_refuses() -> None:
-    """`localhost` has two addresses in the hosts file of this test; only the second one listens."""
+    """The resolver of this test returns two addresses; only the second one listens."""
 
     async def main() -> Any:
         from apps.net.resolver import Resolver
@@ -144,7 +144,7 @@ def test_a_redirect_that_leads_astray(to: str, options: dict[str, Any], reason: 
 
 
 async def cookie_gate(request: bytes, _reader: Reader, writer: Writer) -> None:
-    """Asks for a cookie by a redirect to itself, as sites do that look whether a browser takes them."""
+    """Set a cookie and redirect to the same address until it is sent back, as sites do that test for cookie support."""
     has_cookie = b"Cookie: seen=1\r\n" in request
     writer.write(http("200 OK", request) if has_cookie else http("302 Found", b"", "Location: /", "Set-Cookie: seen=1; Path=/"))
 

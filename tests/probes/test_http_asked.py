@@ -1,4 +1,4 @@
-"""What a check of kind `http` asks for: assertions, thresholds, sign-in, bodies, where redirects may lead."""
+"""Options of the kind `http`: assertions, thresholds, authentication, body types, allowed redirects."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_redirects_that_lead_astray_are_named() -> None:
 
 
 class Guarded:
-    """A door with a password: basic, bearer or digest (RFC 7616, MD5)."""
+    """A handler that requires basic, bearer or digest authentication (RFC 7616, MD5)."""
 
     async def __call__(self, request: bytes, _reader: Any, writer: Any) -> None:
         given = next((line for line in request.decode().split("\r\n") if line.lower().startswith("authorization:")), "")

@@ -1,4 +1,4 @@
-"""The ways an http check takes: proxies, its own name server, tokens; and what of its secrets may be seen again."""
+"""The kind `http` with proxies, its own name server and OAuth 2 tokens; its secrets are not kept in results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.probes.http_looks import LOCAL, probe
 from tests.probes.servers import Handler, Reader, Writer, http, says, served, talked, unused_port
 
 CAREFUL = AddressPolicy.parse(private=False, allow="127.0.0.0/8", deny="127.0.0.66/32")
-"""As in production, but for the loopback that these tests run on."""
+"""The policy of production, except that it allows the loopback that these tests run on (without 127.0.0.66)."""
 
 
 async def relay(reader: Reader, writer: Writer, host: str, port: int) -> None:
@@ -46,7 +46,7 @@ async def relay(reader: Reader, writer: Writer, host: str, port: int) -> None:
 
 
 class HttpProxy:
-    """Forwards absolute URLs and opens tunnels; notes what it was asked for."""
+    """An HTTP proxy: answers absolute URLs itself, opens tunnels to `upstream`, keeps the request lines in `asked`."""
 
     def __init__(self, upstream: int, *, refuses: bytes = b"", login: str = "") -> None:
         self.upstream, self.refuses, self.login = upstream, refuses, login
@@ -70,7 +70,7 @@ class HttpProxy:
 
 
 class Socks:
-    """RFC 1928, without and with a login (RFC 1929)."""
+    """A SOCKS5 proxy (RFC 1928), with or without a login (RFC 1929); keeps address type and host in `asked`."""
 
     def __init__(self, upstream: int, *, answer: int = 0, login: str = "") -> None:
         self.upstream, self.answer, self.login = upstream, answer, login
@@ -95,7 +95,7 @@ class Socks:
 
 
 def through(make: Any, target: str, policy: AddressPolicy = LOCAL, scheme: str = "http", **given: Any) -> tuple[Any, Any]:
-    """(outcome, proxy) of a look at `target` through a proxy whose tunnels end at a server of ours."""
+    """Probe `target` through a proxy whose tunnels end at a local server; return the outcome and the proxy."""
     options = given.pop("options", {})
     user = given.pop("user", "")
     is_tls = target.startswith("https")
@@ -219,7 +219,7 @@ def test_a_name_server_is_no_way_around_the_guard() -> None:
 
 
 def tokens_of(*answers: bytes) -> tuple[Handler, list[str]]:
-    """A token endpoint that gives these answers, the last for ever, and what it was asked for."""
+    """Return a token endpoint that sends these answers in turn, repeating the last, and the list of its requests."""
     asked: list[str] = []
     left = list(answers)
 

@@ -1,4 +1,4 @@
-"""Pings over the loopback where the machine lets us send them; losses by the values that a run is judged by."""
+"""The kind `icmp`: echo requests over the loopback where the machine allows them; verdicts for given losses."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_packets_are_told_apart() -> None:
 
 
 def test_a_stranger_s_reply_of_the_same_number_is_not_ours() -> None:
-    """What icmplib knows of a reply is its id and sequence number; on a raw socket those of others come, too."""
+    """icmplib knows a reply by id and sequence number alone; a raw socket also receives those to other processes."""
     from icmplib import ICMPv4Socket
 
     ours, strangers = b"abcdefgh", b"ABCDEFGH"
@@ -125,7 +125,7 @@ def test_a_stranger_s_reply_of_the_same_number_is_not_ours() -> None:
 
 
 class _Raw:
-    """As much of icmplib's socket as reading a packet needs."""
+    """The attributes of icmplib's socket that parsing a packet needs."""
 
     from icmplib import ICMPv4Socket as _kind
 

@@ -1,4 +1,4 @@
-"""What holds of every kind there is, and what a new one gets by its line in the registry."""
+"""Rules for every kind in the registry, and what a new kind gets from its entry there."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_every_reason_has_its_words() -> None:
         assert meaning.advice.endswith(".")
 
 
-# --- a new one
+# --- a new kind
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""When results leave a worker: at once with news, or when they are many; else together after a while."""
+"""When a worker sends results: at once if one is news or if there are many, otherwise together after a pause."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def sent() -> queue.Queue[bytes]:
 
 @pytest.fixture
 def waiting(sent: queue.Queue[bytes], monkeypatch: pytest.MonkeyPatch) -> Iterator[Sender]:
-    """For ever, if nothing hurries it."""
+    """Yield a sender that in practice never sends because of time alone (`FLUSH_S` is an hour)."""
     monkeypatch.setattr(sender, "FLUSH_S", 3_600)
     made = Sender(wire.Signer("eu", wire.new_region_key(), "a"), sent.put, lambda: 0, lambda _why: None)
     made.start()

@@ -1,4 +1,4 @@
-"""A worker that stood still says nothing of targets that are well, whatever of it wakes up first."""
+"""A worker whose event loop was blocked never reports a healthy target as down: such runs are up or unknown."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def answers_soon(_request: bytes, _reader: Reader, writer: Writer) -> None
 
 
 def looked_at(port: int, *, stands_still_s: float) -> list[dict[str, Any]]:
-    """Answers to trials of a target, during which the loop stood still."""
+    """Return the answers to trials of a target, with the event loop blocked for `stands_still_s` seconds meanwhile."""
     sent: queue.Queue[bytes] = queue.Queue()
     engine = Engine("eu", wire.new_region_key(), Network(AddressPolicy(private=True)), sent.put, clock=Settled())
     engine.start()
@@ -55,17 +55,17 @@ def test_what_was_under_way_is_up_or_unknown() -> None:
     answers = asyncio.run(main())
     assert {answer["verdict"] for answer in answers} <= {"unknown", "up"}
     blamed = [answer for answer in answers if answer["verdict"] == "unknown"]
-    assert blamed  # or the standstill was none
+    assert blamed  # otherwise the loop was not blocked during any run
     assert all("seen_too_late" in answer["facts"] for answer in blamed)
 
 
 @pytest.mark.parametrize(
     ("reason", "took_ms", "stood_still_s", "is_doubtful"),
     [
-        (Reason.READ_TIMEOUT, 5_000, 0.5, False),  # a tenth of it explains nothing
+        (Reason.READ_TIMEOUT, 5_000, 0.5, False),  # blocked for a tenth of the run: no explanation
         (Reason.READ_TIMEOUT, 5_000, 1.5, True),
         (Reason.PACKET_LOSS, 1_000, 1.0, True),
-        (Reason.CONNECTION_RESET, 3, 0.5, False),  # it reset at once
+        (Reason.CONNECTION_RESET, 3, 0.5, False),  # the reset came at once
         (Reason.CONNECTION_RESET, 30_000, 29.0, True),
         (Reason.HTTP_STATUS, 20, 29.0, False),
     ],

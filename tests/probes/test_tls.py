@@ -140,7 +140,7 @@ SCRIPTS: dict[str, list[tuple[bytes, int]]] = {
     "ldap": [(b"", 31), (bytes.fromhex("300c02010178070a010004000400"), 0)],
     "postgres": [(b"", 8), (b"S", 0)],
 }
-"""What a server says, and then waits for: a line, or that many bytes."""
+"""By protocol: what the server sends, and what it then waits for, a line (-1) or that many bytes."""
 
 
 @pytest.mark.parametrize("protocol", SCRIPTS)

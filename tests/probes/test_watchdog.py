@@ -1,4 +1,4 @@
-"""A worker whose loop stands still is ended, and names the job that held it."""
+"""The watchdog ends a worker whose event loop is blocked, and reports the job that blocks it."""
 
 from __future__ import annotations
 

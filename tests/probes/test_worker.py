@@ -1,4 +1,4 @@
-"""What a worker is told by its environment; one that is told too little says what."""
+"""Settings that a probe worker reads from its environment; an error names the variable that is missing or invalid."""
 
 from __future__ import annotations
 

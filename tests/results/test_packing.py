@@ -1,4 +1,4 @@
-"""Packed runs are the runs, wherever they are asked for, whatever interrupts the packing, and a dozen bytes at the most."""
+"""Packing: readers get the same runs before and after it, an interruption loses none, a run takes 12 bytes at most."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_what_is_cut_or_foreign_is_an_error_not_a_run(data: bytes) -> None:
 
 
 class Past:
-    """A check with two regions and some days of runs, rolled up."""
+    """A check with two regions; `record` adds its past runs."""
 
     def __init__(self, cast: Cast, interval_s: int = 60) -> None:
         self.world = World(cast, regions=("eu", "us"), interval_s=interval_s)
@@ -100,7 +100,7 @@ class Past:
         return record_runs(rows=rows, now_ms=now_ms or end)
 
     def seen(self) -> dict[str, Any]:
-        """Everything that readers ask of it."""
+        """Return what every reader of runs returns for the check."""
         asked = Asked(self.check.id, DAY - DAY_MS, DAY + 3 * DAY_MS)
         shown = [_plain(run) for run in runs_within(asked, limit=100_000)]
         pages, before = [], DAY + 3 * DAY_MS
@@ -157,7 +157,7 @@ def test_every_answer_is_the_same_before_while_and_after(past: Past, monkeypatch
     before = past.seen()
     assert len(before["all"]) == recorded
     assert before["reversed"] == before["all"][::-1]
-    assert pack_all(steps=1) == 1  # packed, not yet dropped: it is in both
+    assert pack_all(steps=1) == 1  # packed, and the partition not dropped yet: the runs are in both
     assert past.seen() == before
     pack_all()
     assert (CheckRun.objects.filter(check_id=past.check.id).count(), hot_days()) == (0, [])
@@ -273,7 +273,7 @@ def test_a_run_costs_a_dozen_bytes_packed(cast: Cast) -> None:
     count = past.record(DAY, DAY + DAY_MS)
     pack_all()
     with connection.cursor() as cursor:
-        cursor.execute("SELECT sum(pg_column_size(p.*)) + 40 * count(*) FROM results_packedruns p")  # index and header
+        cursor.execute("SELECT sum(pg_column_size(p.*)) + 40 * count(*) FROM results_packedruns p")  # 40: index, header
         per_run = cursor.fetchone()[0] / count
     assert per_run < 12
 

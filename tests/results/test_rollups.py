@@ -74,7 +74,7 @@ def test_an_hour_is_rolled_up_once_it_has_settled(world: World) -> None:
     roll_all(START + HOUR + 120_000)
     row = HourRollup.objects.get(check_id=world.check.id, start=START)
     assert (row.up, row.down, row.degraded, row.unknown) == (60, 6, 0, 0)
-    assert sum(row.numbers) == 60  # latency is of runs that were good
+    assert sum(row.numbers) == 60  # the histogram counts only runs that were up or degraded
 
 
 def test_a_second_time_changes_nothing(world: World) -> None:
@@ -131,7 +131,7 @@ def test_a_series_is_the_same_whether_or_not_it_is_rolled_up(world: World) -> No
 
 @pytest.mark.parametrize("seed", range(6))
 def test_rollups_are_the_sums_of_all_runs_whenever_they_came(world: World, cast: Cast, seed: int) -> None:
-    """Late, out of order, again; rolled up and packed in between, by workers that may stop at any step."""
+    """Runs arrive late, out of order and twice; rollups and packing run in between and may stop after any step."""
     chance, now = random.Random(seed), START - DAY
     known: dict[tuple[int, int], tuple[Verdict, int]] = {}
     regions = [cast.regions[slug].id for slug in ("eu", "us")]
@@ -175,7 +175,7 @@ def test_old_rollups_go(world: World) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_mark_that_a_recorder_still_holds_is_not_worked_off(request: pytest.FixtureRequest) -> None:
-    """Its runs cannot be seen yet; with the mark they would stay out of their hour for ever."""
+    """The recorder's runs are not committed yet. If the mark were deleted now, their hour would never include them."""
     world = World(request.getfixturevalue("cast"))
     slot, late = START + DAY // 2, START + DAY + HOUR
     RollupCursor.objects.create(span="hour", done_until=START + DAY)

@@ -1,4 +1,4 @@
-"""What may go wrong, drawn from a seed: messages are lost, doubled and late, regions and the core fall silent, processes die."""
+"""Faults drawn from a seed: messages lost, repeated and delayed, regions and the core silent, processes that die."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from django.db.transaction import Atomic
 
 
 class Crash(BaseException):
-    """The process is gone: no `except Exception` of ours may see it."""
+    """Stands for the death of a process. A BaseException, so that no `except Exception` of the product catches it."""
 
 
 class Fate:
+    """The fault rates of one seed, and its source of random numbers."""
+
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         wild = self.random.random() < 0.8
         self.loss, self.doubling, self.delay, self.crash = (self.random.choice([0, 0.03, 0.1]) if wild else 0 for _ in range(4))
         self.is_tame = not any((self.loss, self.delay, self.crash))
-        """Nothing that was seen is lost: every true outage must be told."""
+        """Whether no message is lost or delayed and no process dies, so that every true outage must be reported."""
 
     def chance(self, share: float) -> bool:
         return self.random.random() < share
@@ -30,7 +32,7 @@ class Fate:
         return self.random.randint(least, most)
 
     def span(self, start: int, end: int, share: float, longest_s: int) -> tuple[int, int]:
-        """A span of silence within [start, end), or none."""
+        """Draw a span of silence (milliseconds) within [start, end) with probability `share`, else an empty one."""
         if not self.chance(share):
             return end, end
         begin = self.between(start, end)
@@ -38,7 +40,7 @@ class Fate:
 
     @contextmanager
     def dying(self) -> Iterator[None]:
-        """Whoever works inside may die at any of its commits, just before or just after."""
+        """Raise `Crash`, with probability `crash`, just before or after one of the commits made inside the block."""
         planned = self.between(1, 6) if self.chance(self.crash) else 0
         is_after = self.chance(0.5)
         commits = 0

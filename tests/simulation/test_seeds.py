@@ -1,6 +1,6 @@
-"""Seeded histories of everything going wrong at once; a failing seed is run again by its number.
+"""Seeded histories in which many faults happen at once; a failing seed can be run again by its number.
 
-`make simulate SEEDS=10000` runs as many; `GORUPTIME_SEEDS=4711-4711` runs one.
+`make simulate SEEDS=10000` runs that many seeds; `GORUPTIME_SEEDS=4711-4711` runs one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FIRST, _, LAST = os.environ.get("GORUPTIME_SEEDS", "1-200").rpartition("-")
 
 @pytest.mark.parametrize("seed", range(int(FIRST or 1), int(LAST) + 1))
 def test_the_laws_hold_whatever_goes_wrong(seed: int, cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A test is a transaction itself: what commits in the product is a savepoint here.
+    # The test runs inside a transaction, so the transactions of the product are savepoints here.
     monkeypatch.setattr(Atomic, "__init__", lambda atomic, using, _savepoint, durable: _made(atomic, using, True, durable))
     world = World(cast, seed, monkeypatch)
     world.run()
@@ -58,14 +58,17 @@ def test_a_seed_is_the_same_history_again(seed: int, cast: Cast, monkeypatch: py
 
 
 def _runs(site: Site) -> None:
-    """Of the sequence, and once: the key sees to that."""
+    """Assert that every run belongs to a regular or extra slot. (The primary key rules out duplicates.)"""
     check, row = Check.objects.get(pk=site.check.pk), CheckState.objects.get(pk=site.check.pk)
     for run in CheckRun.objects.filter(check_id=check.pk):
         assert run.slot in row.extras or (run.slot - check.phase_ms) % check.interval_ms == 0
 
 
 def _intervals(site: Site) -> None:
-    """From the first slot on, without two alike in a row; unknown is never painted."""
+    """Assert that intervals begin by the first slot, have distinct starts, and show unknown where they are unknown.
+
+    A confirmed outage must not rewrite unknown time, nor may known time turn unknown.
+    """
     rows = list(StateInterval.objects.filter(check_id=site.check.pk).order_by("start").values_list("start", "own", "shown"))
     assert rows[0][0] == site.check.since_ms or rows[0][0] <= site.state.due
     assert len({start for start, _, _ in rows}) == len(rows)
@@ -73,7 +76,7 @@ def _intervals(site: Site) -> None:
 
 
 def _incidents(world: World, site: Site) -> None:
-    """Each begins with a slot that enough regions saw failing, none overlaps another, and downtime is what intervals show."""
+    """Assert that incidents do not overlap and that each begins at a slot that enough regions rightly saw as down."""
     check = Check.objects.get(pk=site.check.pk)
     incidents = list(Incident.objects.filter(check_row=check).order_by("started_at"))
     for incident, following in pairwise(incidents):
@@ -88,7 +91,7 @@ def _incidents(world: World, site: Site) -> None:
 
 
 def _end(world: World, site: Site) -> None:
-    """All has been well for a while: the check is up, and no outage is open, unless a region sees what is not there."""
+    """Assert that the calm period ends with the check up and reported as up, unless a worker is blind."""
     row = CheckState.objects.get(pk=site.check.pk)
     if any(worker.is_blind for worker in world.workers.values()):
         return
@@ -102,7 +105,7 @@ def _end(world: World, site: Site) -> None:
 
 
 def _every_outage_was_told(world: World, site: Site) -> None:
-    """Nothing was lost: what lasted long enough for its confirmation has its incident, and no other has."""
+    """Assert, for a history without losses, that every outage long enough to be confirmed has an incident."""
     check = Check.objects.get(pk=site.check.pk)
     needed = (check.fail_after + 1) * check.interval_ms
     incidents = [
@@ -115,7 +118,7 @@ def _every_outage_was_told(world: World, site: Site) -> None:
 
 
 def _messages(world: World) -> None:
-    """Each event once in the outbox, each delivery sent, in order, and once: but for those whose sender died in between."""
+    """Assert that events are numbered without gaps and sent in order, and once unless a sender died."""
     for site in world.sites:
         events = list(IncidentEvent.objects.filter(check_row=site.check).order_by("seq"))
         assert [event.seq for event in events] == list(range(1, len(events) + 1))

@@ -1,4 +1,4 @@
-"""The real services on a virtual clock: dispatch, ingest, sweep, expand, claim and send, with a broker and workers of paper."""
+"""The real services (dispatch, ingest, sweeps, outbox, deliveries) with a virtual clock, broker and workers."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ from tests.conftest import NOW_MS, Cast
 from tests.simulation.fault_injection import Crash, Fate
 
 LIVELY_S, QUIET_S = (10, 40), 30
-"""How long things go wrong, at the least and at the most; and how long all is well afterwards."""
+"""The shortest and longest period with faults, and the length of the calm period after it, in seconds."""
 
 
 @dataclass
 class Site:
-    """What is watched, and how it truly is: down within each of the spans."""
+    """A check, the true outages of its target (spans of epoch milliseconds), and the last state that was verified."""
 
     check: Check
     outages: list[tuple[int, int]]
@@ -57,28 +57,32 @@ class Site:
 
 @dataclass
 class Worker:
+    """The simulated probe worker of a region; during `silent` it neither probes nor sends heartbeats."""
+
     region: Region
     silent: tuple[int, int]
     is_blind: bool
-    """It sees every target down."""
+    """Whether it reports every target as down."""
     seen: set[tuple[str, int]] = field(default_factory=set)
 
 
 class World:
+    """One seeded history: virtual clock (`now`, epoch milliseconds), sites, workers and messages under way."""
+
     def __init__(self, cast: Cast, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
         self._signers: dict[str, wire.Signer] = {}
         self.fate = fate = Fate(seed)
-        # A check's phase follows from its id, rows of one moment are taken by theirs, a delivery's next try is jittered: all of
-        # it belongs to the seed.
+        # Ids decide the phase of a check and the order of rows of the same moment, and retries are jittered: all of it
+        # must come from the seed, or a history could not be repeated.
         ids, here, given = random.Random(seed), threading.get_ident(), uuid.uuid4
 
         def made_id() -> uuid.UUID:
             if threading.get_ident() != here:
-                return given()  # a thread that an earlier test left takes none of the seed's
+                return given()  # a thread left by an earlier test must not consume the seed's ids
             return uuid.UUID(int=ids.getrandbits(128), version=4)
 
         monkeypatch.setattr(uuid, "uuid4", made_id)
-        monkeypatch.setattr(selectors, "_plans", {})  # kept by ids, which are the same again here alone
+        monkeypatch.setattr(selectors, "_plans", {})  # a cache by check id: only here do ids repeat
         for model in (Incident, Delivery):
             monkeypatch.setattr(model._meta.get_field("id"), "_get_default", made_id)
         monkeypatch.setattr(deliveries, "random", random.Random(seed))
@@ -87,11 +91,11 @@ class World:
         self.end = self.calm_from + QUIET_S * 1000
         self.memory = Memory()
         self.letters: list[tuple[int, bytes]] = []
-        """Messages on their way to ingest, and when they arrive."""
+        """Messages on their way to ingest, as (arrival, message)."""
         self.batches: list[tuple[str, dict[str, Any]]] = []
         self.told: list[Message] = []
         self.may_repeat: set[str] = set()
-        """Keys of messages whose sender died between sending and marking."""
+        """Keys of messages whose sender died between sending one and noting that it was sent."""
         self.core_silent = fate.span(NOW_MS, self.calm_from, 0.15, 25)
         slugs = ["eu", "us"][: fate.between(1, 2)]
         self.workers = {
@@ -125,7 +129,7 @@ class World:
         dispatch.send([due] if (due := due_now(check_id=check.id, revision=1, slot=self.now)) else [], now_ms=self.now)
         return Site(check, outages, state_of(CheckState.objects.get(pk=check.pk)))
 
-    # --- the course of things
+    # --- the simulation
 
     def run(self) -> None:
         for second in range((self.end - NOW_MS) // 1000):
@@ -145,12 +149,12 @@ class World:
         self.now = self.end
         self._sweep()
         self._follow()
-        for _ in range(12):  # no wake-up arrives here: a sweep sends the next of a check's messages, and one may wait for a lease
+        for _ in range(12):  # no wake-ups: a sweep sends one message of a check; a lease may have to end
             self.now += 20_000
             self._notify()
 
     def _alive(self, work: Callable[[], Any]) -> bool:
-        """Whether the process lived through it."""
+        """Do the work in a process that may die, which loses ingest's memory; return whether it survived."""
         try:
             with self.fate.dying() if self.now < self.calm_from else nullcontext():
                 work()
@@ -166,7 +170,7 @@ class World:
                 self._post(slug, json.dumps(report).encode(), self.now)
 
     def _probe(self) -> None:
-        """The workers take their batches, run each slot once, and send what they saw."""
+        """Let the workers take their batches, run each slot once and send the results."""
         found: dict[tuple[str, int], list[bytes]] = defaultdict(list)
         for queue, batch in self.batches:
             slug = queue.removeprefix("probe.")
@@ -208,7 +212,7 @@ class World:
         self.fate.random.shuffle(arrived)
         for at, raw in arrived:
             if not self._alive(lambda raw=raw: ingest(raw, memory=self.memory, now=from_ms(self.now))):  # type: ignore[misc]
-                self.letters.append((at, raw))  # not acknowledged: it comes again
+                self.letters.append((at, raw))  # not acknowledged, so it is redelivered
             self._follow()
 
     def _sweep(self) -> None:
@@ -222,7 +226,7 @@ class World:
         if not IncidentEvent.objects.exists():
             return
         outbox.expand_waiting(now=moment)
-        for delivery in deliveries.waiting_deliveries(now=moment):
+        for delivery in deliveries.take_unqueued_deliveries(now=moment):
             deliveries.deliver(delivery_id=delivery, now=moment)
 
     def _receive(self, _config: Any, message: Message) -> None:
@@ -235,7 +239,7 @@ class World:
             self.may_repeat.add(message.key)
             raise Crash
 
-    # --- the law: after every step each state is one that the pure machine comes to by the recorded votes
+    # --- the invariant: after every step each state is one that the pure machine reaches from the recorded votes
 
     def _follow(self) -> None:
         for site in self.sites:
@@ -258,13 +262,13 @@ class World:
             return [region for region in check.region_ids if liveness[region].is_live(slot)]
 
         rows = {slot: (recorded[slot], sides) for slot, sides in votes.items()}
-        # As far as its rounds go; a fresh vote of a single region may be stepped alone.
+        # Evaluation reads all recorded rows, but may step a fresh vote of a single region alone: hence the prefixes.
         parts = [{slot: row for slot, row in rows.items() if slot <= last} for last in sorted(rows)]
         return [derive(site.state, part, policy, live_at=live_at, now=self.now, extras=row.extras)[0] for part in [rows, *parts]]
 
 
 class _Broker:
-    """Keeps batches instead of sending them."""
+    """A broker that keeps batches in the world instead of sending them, and asserts that no slot is sent twice."""
 
     def __init__(self, world: World) -> None:
         self._world = world

@@ -7,14 +7,16 @@ from django.core.cache import cache
 from django.db import OperationalError
 from django.test import Client
 
-from apps.core.timed_postgres.patience import connected
+from apps.core.timed_postgres.client_timeout import connected
 from apps.incidents.models import Incident
 from apps.incidents.services.incident_commands import add_update
 from apps.orgs.actors import SYSTEM
 from apps.orgs.models import Project
+from apps.results.bars import Bar
+from apps.results.uptime import Uptime
 from apps.statuspages import views
 from apps.statuspages.models import StatusPage
-from apps.statuspages.selectors import ComponentLine, PublicIncident, overall, view_of
+from apps.statuspages.selectors import ComponentLine, PublicIncident, condition_of, overall, view_of
 from apps.statuspages.services import ComponentSpec, SlugTakenError, change_page, ensure_page
 from tests.conftest import NOW, Api, Cast
 from tests.incidents.world import World
@@ -39,7 +41,7 @@ def test_a_page_is_private_until_it_is_published(world: World, django_capture_on
     publish(world)
     assert Client().get("/status/acme/").status_code == 200
     with django_capture_on_commit_callbacks(execute=True):
-        publish(world, is_published=False)  # what is cached goes with it
+        publish(world, is_published=False)  # the cached page is dropped with it
     assert Client().get("/status/acme/").status_code == 404
     assert Client().get("/status/acme.json").status_code == 404
 
@@ -51,11 +53,11 @@ def test_it_says_what_is_down_and_nothing_of_targets_or_reasons(world: World, mo
     add_update(actor=SYSTEM, incident=incident, author=world.cast.alice, text="Internal words", is_public=False, now=world.moment)
     add_update(actor=SYSTEM, incident=incident, author=world.cast.alice, text="We are on it", is_public=True, now=world.moment)
     view = view_of(page=page, now=world.moment)
-    assert (view.status, view.sentence) == ("down", "Checkout is down")
+    assert (view.status, view.sentence) == ("down", "Checkout: major outage")
     monkeypatch.setattr("django.utils.timezone.now", lambda: world.moment)
     for address in ("/status/acme/", "/status/acme.json"):
         body = Client().get(address).content.decode()
-        assert "Checkout is down" in body
+        assert "Checkout: major outage" in body
         assert "We are on it" in body
         for hidden in ("backstage", "secret-backend", "refused", "Internal words", "alice"):
             assert hidden not in body
@@ -112,7 +114,7 @@ def test_what_is_hidden_while_it_could_not_be_made_anew_does_not_come_back(
 def test_while_one_visitor_waits_for_the_new_page_others_see_the_kept_one(
     world: World, monkeypatch: pytest.MonkeyPatch, old_ms: int, visits: int
 ) -> None:
-    """Not one that is old, for it may say what was hidden since."""
+    """A kept page that is too old is not shown, because it may contain what has been hidden since."""
     page = publish(world)
     fresh = Client().get("/status/acme/").content
     monkeypatch.setattr(views, "FRESH_MS", 0)
@@ -174,24 +176,24 @@ def test_the_api_makes_changes_and_refuses_others_resources(cast: Cast, world: W
 
 
 def line(name: str, status: str) -> ComponentLine:
-    return ComponentLine(name, "", status, 1.0, [])
+    return ComponentLine(name, "", status, condition_of([status]), Uptime(0, 1, up=1), Bar(0, 1, []))
 
 
 @pytest.mark.parametrize(
     ("statuses", "titles", "status", "sentence"),
     [
-        (["up", "up"], [], "up", "All systems work"),
-        (["up", "down"], [], "down", "B is down"),
-        (["down", "down", "up"], [], "down", "2 of 3 parts are down"),
-        (["down", "down"], [], "down", "Everything is down"),
-        (["warn", "up"], [], "warn", "A is degraded"),
-        (["down", "warn"], [], "down", "A is down"),
-        (["unknown", "up"], [], "unknown", "Nothing is known to be down; the state of 1 of 2 parts is not known"),
-        (["unknown", "unknown"], [], "unknown", "The state is not known at the moment"),
-        (["paused", "up"], [], "up", "All systems work"),
+        (["up", "up"], [], "up", "All systems operational"),
+        (["up", "down"], [], "down", "B: major outage"),
+        (["down", "down", "up"], [], "down", "Major outage: 2 of 3 components"),
+        (["down", "down"], [], "down", "Major outage"),
+        (["warn", "up"], [], "warn", "A: degraded performance"),
+        (["down", "warn"], [], "down", "A: major outage"),
+        (["unknown", "up"], [], "unknown", "No outage is known; the state of 1 of 2 components is unknown"),
+        (["unknown", "unknown"], [], "unknown", "The state of all systems is unknown at the moment"),
+        (["paused", "up"], [], "up", "All systems operational"),
         (["paused", "pending"], [], "pending", "Nothing is measured yet"),
         (["up"], ["Mail is slow"], "warn", "Mail is slow"),
-        (["up"], ["One", "Two"], "warn", "2 incidents are going on"),
+        (["up"], ["One", "Two"], "warn", "2 incidents are open"),
     ],
 )
 def test_the_sentence_is_about_the_worst_that_goes_on(statuses: list[str], titles: list[str], status: str, sentence: str) -> None:

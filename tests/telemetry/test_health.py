@@ -1,4 +1,4 @@
-"""A process tells whether its loops turn, and what it counted."""
+"""`/healthz` and `/metrics` of a process: whether its loops still run, and its counters."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.caller import Caller, actor_of, caller_of
-from apps.api.scope import get_or_404, mine, project_named, uuid_parameter
+from apps.api.scope import get_or_404, in_callers_tenant, resolve_project, uuid_parameter
 from apps.api.strict import StrictCharField, StrictIntegerField, StrictSerializer
 from apps.api.throttling import ensure_within
 from apps.core.clock import from_ms, to_ms
@@ -199,7 +199,7 @@ class CheckList(GenericAPIView[Check]):
         given = NewCheckSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         values = given.validated_data
-        project = project_named(request, values.get("project"))
+        project = resolve_project(request, values.get("project"))
         resource = _resource(project, values.get("resource"))
         now = timezone.now()
         spec = CheckSpec(**{"options": {}, "target": "", **chosen(values)})
@@ -308,7 +308,7 @@ class CheckTrial(GenericAPIView[Trial]):
         given = NewCheckSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         values = given.validated_data
-        project = project_named(request, values.get("project"))
+        project = resolve_project(request, values.get("project"))
         ensure_within(TRIALS, project)
         now = timezone.now()
         trial = start_trial(
@@ -325,7 +325,7 @@ class CheckTrialDetail(GenericAPIView[Trial]):
     queryset = Trial.objects.none()
 
     def get(self, request: Request, pk: uuid.UUID) -> Response:
-        return Response(_trial(get_or_404(mine(Trial.objects.all(), caller_of(request)), pk), timezone.now()))
+        return Response(_trial(get_or_404(in_callers_tenant(Trial.objects.all(), caller_of(request)), pk), timezone.now()))
 
 
 def _trial(trial: Trial, now: datetime) -> dict[str, Any]:

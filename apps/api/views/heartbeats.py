@@ -14,7 +14,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.api.scope import project_named
+from apps.api.scope import resolve_project
 from apps.api.views.checks import NewCheckSerializer, OneCheck, chosen
 from apps.core.clock import from_ms
 from apps.incidents.heartbeat_machine import Preview
@@ -102,7 +102,7 @@ class DuePreview(GenericAPIView[Check]):
     def post(self, request: Request) -> Response:
         given = NewCheckSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        project_named(request, given.validated_data.get("project"))
+        resolve_project(request, given.validated_data.get("project"))
         fields = judge_spec(CheckSpec(**{"options": {}, "target": "", **chosen(given.validated_data)}))
         if fields.kind not in PASSIVE:
             raise ValidationError({"kind": ["Only a check that waits to be pinged has due times."]})

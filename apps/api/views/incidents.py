@@ -16,7 +16,7 @@ from rest_framework.response import Response
 
 from apps.api.caller import actor_of, caller_of
 from apps.api.pagination import CreatedCursor, StartedCursor
-from apps.api.scope import get_or_404, project_named, uuid_parameter
+from apps.api.scope import get_or_404, resolve_project, uuid_parameter
 from apps.api.strict import StrictCharField, StrictSerializer
 from apps.api.views.checks import ReasonSerializer
 from apps.core.clock import to_ms
@@ -107,7 +107,7 @@ class IncidentList(GenericAPIView[Incident]):
         values = given.validated_data
         incident = open_incident(
             actor=actor_of(self.request),
-            project=project_named(request, values.get("project")),
+            project=resolve_project(request, values.get("project")),
             title=values["title"],
             severity=Severity(values["severity"]),
             message=values["message"],

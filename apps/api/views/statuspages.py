@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.caller import actor_of, caller_of
-from apps.api.scope import get_or_404, mine, project_named
+from apps.api.scope import get_or_404, in_callers_tenant, resolve_project
 from apps.api.strict import StrictCharField, StrictModelSerializer, StrictSerializer
 from apps.monitors.models import Resource
 from apps.statuspages.models import StatusPage
@@ -49,7 +49,7 @@ class StatusPageList(ListAPIView[StatusPage]):
     queryset = StatusPage.objects.none()
 
     def get_queryset(self) -> Any:
-        return mine(StatusPage.objects.prefetch_related("components"), caller_of(self.request))
+        return in_callers_tenant(StatusPage.objects.prefetch_related("components"), caller_of(self.request))
 
     @extend_schema(request=NewStatusPageSerializer, responses={201: StatusPageSerializer})
     def post(self, request: Request) -> Response:
@@ -57,7 +57,9 @@ class StatusPageList(ListAPIView[StatusPage]):
         given = NewStatusPageSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         page = ensure_page(
-            actor=actor_of(self.request), now=timezone.now(), project=project_named(request, given.validated_data.get("project"))
+            actor=actor_of(self.request),
+            now=timezone.now(),
+            project=resolve_project(request, given.validated_data.get("project")),
         )
         return Response(StatusPageSerializer(page).data, status=status.HTTP_201_CREATED)
 
@@ -67,7 +69,7 @@ class StatusPageDetail(GenericAPIView[StatusPage]):
     queryset = StatusPage.objects.none()
 
     def page(self, pk: uuid.UUID) -> StatusPage:
-        return get_or_404(mine(StatusPage.objects.prefetch_related("components"), caller_of(self.request)), pk)
+        return get_or_404(in_callers_tenant(StatusPage.objects.prefetch_related("components"), caller_of(self.request)), pk)
 
     def get(self, _request: Request, pk: uuid.UUID) -> Response:
         return Response(StatusPageSerializer(self.page(pk)).data)

@@ -19,7 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.caller import actor_of, caller_of
-from apps.api.scope import get_or_404, mine, project_named
+from apps.api.scope import get_or_404, in_callers_tenant, resolve_project
 from apps.api.strict import StrictCharField, StrictIntegerField, StrictModelSerializer, StrictSerializer
 from apps.core.throttle import WINDOW_S
 from apps.monitors.models import Resource
@@ -99,12 +99,12 @@ class ResourceList(ListAPIView[Resource]):
     queryset = Resource.objects.all()
 
     def get_queryset(self) -> Any:
-        return mine(Resource.objects.all(), caller_of(self.request))
+        return in_callers_tenant(Resource.objects.all(), caller_of(self.request))
 
     def post(self, request: Request) -> Response:
         given = ResourceSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        project = project_named(request, given.validated_data.get("project_id"))
+        project = resolve_project(request, given.validated_data.get("project_id"))
         row = create_resource(
             actor=actor_of(self.request), now=timezone.now(), project=project, name=given.validated_data["name"]
         )
@@ -116,7 +116,7 @@ class ResourceDetail(GenericAPIView[Resource]):
     queryset = Resource.objects.all()
 
     def _resource(self, pk: uuid.UUID) -> Resource:
-        return get_or_404(mine(Resource.objects.all(), caller_of(self.request)), pk)
+        return get_or_404(in_callers_tenant(Resource.objects.all(), caller_of(self.request)), pk)
 
     def get(self, _request: Request, pk: uuid.UUID) -> Response:
         return Response(ResourceSerializer(self._resource(pk)).data)
@@ -155,7 +155,7 @@ class ApiKeyList(ListAPIView[ApiKey]):
     read_role = write_role = Role.ADMIN
 
     def get_queryset(self) -> Any:
-        return mine(ApiKey.objects.filter(revoked_at=None), caller_of(self.request))
+        return in_callers_tenant(ApiKey.objects.filter(revoked_at=None), caller_of(self.request))
 
     @extend_schema(request=ApiKeySerializer, responses={201: NewApiKeySerializer})
     def post(self, request: Request) -> Response:
@@ -166,7 +166,7 @@ class ApiKeyList(ListAPIView[ApiKey]):
         expires_at = values.get("expires_at")
         if expires_at is not None and expires_at <= timezone.now():
             raise ValidationError({"expires_at": ["Must be in the future."]})
-        project = project_named(request, values.get("project_id"))
+        project = resolve_project(request, values.get("project_id"))
         row, key = create_api_key(
             actor=actor_of(self.request),
             now=timezone.now(),
@@ -185,7 +185,7 @@ class ApiKeyDetail(GenericAPIView[ApiKey]):
     read_role = write_role = Role.ADMIN
 
     def _key(self, pk: uuid.UUID) -> ApiKey:
-        return get_or_404(mine(ApiKey.objects.filter(revoked_at=None), caller_of(self.request)), pk)
+        return get_or_404(in_callers_tenant(ApiKey.objects.filter(revoked_at=None), caller_of(self.request)), pk)
 
     def get(self, _request: Request, pk: uuid.UUID) -> Response:
         return Response(ApiKeySerializer(self._key(pk)).data)

@@ -25,9 +25,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from apps.core.embedded import copies, postgres, valkey
-from apps.core.embedded.copies import ROOT, Copy
+from apps.core.embedded import forks, postgres, valkey
 from apps.core.embedded.folder import DataFolder, FolderError, Lock
+from apps.core.embedded.forks import ROOT, ForkedProcess
 
 _BACKOFF_S = (0.2, 0.5, 1, 2, 5, 10, 20)
 _HEALTHY_AFTER_S = 30
@@ -60,7 +60,7 @@ class Child:
     environment: Mapping[str, str]
     stop_signal: int = signal.SIGTERM
     identity: postgres.Identity = field(default_factory=postgres.Identity)
-    process: subprocess.Popen[bytes] | Copy | None = None
+    process: subprocess.Popen[bytes] | ForkedProcess | None = None
     started_at: float = 0.0
     starts_at: float = 0.0
     early_ends: int = 0
@@ -72,8 +72,8 @@ class Child:
 
     def start(self) -> None:
         self.started_at = time.monotonic()
-        if copies.POSSIBLE and self.command[0] == sys.executable:
-            self.process = Copy(self.command, self.environment, dies_with_us(self.stop_signal))
+        if forks.POSSIBLE and self.command[0] == sys.executable:
+            self.process = ForkedProcess(self.command, self.environment, dies_with_us(self.stop_signal))
             return
         self.process = subprocess.Popen(
             self.command,
@@ -112,7 +112,7 @@ class Supervisor:
         sys.stdout.flush()
 
     def run(self) -> int:
-        for number in copies.ENDING:
+        for number in forks.ENDING:
             signal.signal(number, self._on_signal)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if our parent ignored it, we would not learn of ended children
         try:
@@ -165,8 +165,8 @@ class Supervisor:
         """
         command = [sys.executable, "manage.py", "prepare"]
         with subprocess.Popen(command, env=self._environment, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-            if copies.POSSIBLE:
-                copies.load(self._shared)
+            if forks.POSSIBLE:
+                forks.load(self._shared)
             said, _ = process.communicate()
         if process.returncode:
             raise FolderError("The database could not be prepared; the lines above tell why.")

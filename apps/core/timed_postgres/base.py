@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db.backends.postgresql import base
 
-from apps.core.timed_postgres.patience import PatientConnection, connected
+from apps.core.timed_postgres.client_timeout import TimeoutConnection, connected
 from apps.telemetry.metrics import DB_QUERY_DURATION
 
 _OPERATIONS = {name: DB_QUERY_DURATION.labels(name.lower()) for name in ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")}
@@ -24,8 +24,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self.execute_wrappers.append(_timed)
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        def connect(timeout_s: int) -> PatientConnection:
-            return PatientConnection.connect(**{**conn_params, "connect_timeout": timeout_s})
+        def connect(timeout_s: int) -> TimeoutConnection:
+            return TimeoutConnection.connect(**{**conn_params, "connect_timeout": timeout_s})
 
         return connected(connect, int(conn_params["connect_timeout"]))
 

@@ -20,7 +20,7 @@ class Answer:
     body: bytes = b""
 
 
-QuickDoor = Callable[[Environ], Awaitable[Answer] | Answer | None]
+FastHandler = Callable[[Environ], Awaitable[Answer] | Answer | None]
 """A handler called on the event loop before a thread is used; it must not block. None passes the request to Django."""
 
 

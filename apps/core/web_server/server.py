@@ -24,7 +24,7 @@ from granian._granian import RSGIWorker, SocketHolder, WorkerSignal
 from granian.http import HTTP1Settings
 
 from apps.core.envelope import error_json
-from apps.core.web_server.requests import Answer, Application, QuickDoor, call_application, environ_of
+from apps.core.web_server.requests import Answer, Application, FastHandler, call_application, environ_of
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +55,10 @@ class Server:
     """A server with one listening socket, one event loop and `threads` worker threads."""
 
     def __init__(
-        self, application: Application, doors: Sequence[QuickDoor], *, threads: int, limits: Limits | None = None
+        self, application: Application, handlers: Sequence[FastHandler], *, threads: int, limits: Limits | None = None
     ) -> None:
         self._application = application
-        self._doors = doors
+        self._doors = handlers
         self._limits = limits or Limits()
         self._pool = ThreadPoolExecutor(threads, "web")
         self._waiting = 0
@@ -128,8 +128,8 @@ class Server:
             if announced is not None and announced.isdigit() and len(body) < int(announced):
                 return _error(scope, 400, "bad_request", "The body ended before its announced end.", close=True)
         environ = environ_of(scope, body)
-        for door in self._doors:
-            found = door(environ)
+        for handler in self._doors:
+            found = handler(environ)
             answer = await found if inspect.isawaitable(found) else found
             if answer is not None:
                 return answer

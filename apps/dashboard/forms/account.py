@@ -7,22 +7,23 @@ from typing import Any
 from django import forms
 from django.contrib.auth import password_validation
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
 
-from apps.orgs.models import MAX_RETENTION, MIN_RETENTION, Role, User
+from apps.orgs.models import User
 
 
 class WelcomeForm(forms.Form):
     email = forms.EmailField(
-        label="E-mail", max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "username", "autofocus": True})
+        label=_("E-mail"), max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "username", "autofocus": True})
     )
     password = forms.CharField(
         strip=False,
         max_length=1000,
-        help_text="At least ten characters.",
+        help_text=_("At least ten characters."),
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
-    organization = forms.CharField(max_length=100, initial="My organization", help_text="Your team or company.")
-    project = forms.CharField(max_length=100, initial="My project", help_text="A group of things to watch. You can add more.")
+    organization = forms.CharField(max_length=100, initial="My organization", help_text=_("Your team or company."))
+    project = forms.CharField(max_length=100, initial="My project", help_text=_("A group of things to watch. You can add more."))
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or self.cleaned_data
@@ -36,41 +37,38 @@ class WelcomeForm(forms.Form):
 
 class SignInForm(forms.Form):
     email = forms.EmailField(
-        label="E-mail", max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "username", "autofocus": True})
+        label=_("E-mail"), max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "username", "autofocus": True})
     )
     password = forms.CharField(
         strip=False, max_length=1000, widget=forms.PasswordInput(attrs={"autocomplete": "current-password"})
     )
 
 
-class NameForm(forms.Form):
-    name = forms.CharField(max_length=100)
+class ProfileForm(forms.Form):
+    name = forms.CharField(max_length=150, required=False, help_text=_("How others see you, for example in an incident."))
 
 
-class ProjectForm(NameForm):
-    retention_days = forms.IntegerField(
-        label="Runs are kept for (days)",
-        min_value=MIN_RETENTION,
-        max_value=MAX_RETENTION,
-        help_text="Older ones go. Uptime and incidents stay.",
-    )
+class PasswordForm(forms.Form):
+    current = forms.CharField(
+        label=_("Current password"), strip=False, max_length=1000,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )  # fmt: skip
+    new = forms.CharField(
+        label=_("New password"), strip=False, max_length=1000, help_text=_("At least ten characters."),
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )  # fmt: skip
 
+    def __init__(self, user: User, data: Any = None) -> None:
+        super().__init__(data)
+        self._user = user
 
-class KeyForm(forms.Form):
-    name = forms.CharField(max_length=100, help_text="Where it is used.")
-    role = forms.ChoiceField(
-        choices=[(Role.VIEWER, "Reads"), (Role.MEMBER, "Reads and writes"), (Role.ADMIN, "Administers the project")],
-        initial=Role.MEMBER,
-    )
-    days = forms.IntegerField(label="Ends after (days)", required=False, min_value=1, max_value=3650, help_text="Empty: never.")
+    def clean_current(self) -> str:
+        given: str = self.cleaned_data["current"]
+        if not self._user.check_password(given):
+            raise ValidationError(_("This is not your current password."))
+        return given
 
-
-class IncidentForm(forms.Form):
-    title = forms.CharField(max_length=300, help_text="What is wrong, in a sentence.")
-    severity = forms.ChoiceField(choices=[("down", "Down"), ("warn", "Degraded")], initial="down")
-    message = forms.CharField(max_length=5000, required=False, label="What is known", widget=forms.Textarea(attrs={"rows": 4}))
-
-
-class UpdateForm(forms.Form):
-    text = forms.CharField(max_length=5000, label="Comment", widget=forms.Textarea(attrs={"rows": 3}))
-    is_public = forms.BooleanField(required=False, label="Show on the status page too")
+    def clean_new(self) -> str:
+        given: str = self.cleaned_data["new"]
+        password_validation.validate_password(given, self._user)
+        return given

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
 
 from apps.notifications.contract import ChannelKind, ConfigError
 from apps.notifications.masking import masked_config
@@ -12,8 +13,8 @@ from apps.notifications.models import Channel
 
 
 class ChannelForm(forms.Form):
-    name = forms.CharField(max_length=100, help_text="What people call it.")
-    is_enabled = forms.BooleanField(required=False, initial=True, label="Messages are sent here")
+    name = forms.CharField(max_length=100, help_text=_("What people call it."))
+    is_enabled = forms.BooleanField(required=False, initial=True, label=_("Messages are sent here"))
 
     def __init__(self, *, kind: ChannelKind, is_admin: bool, data: Any = None, channel: Channel | None = None) -> None:
         initial: dict[str, Any] = {"is_enabled": True}

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
+from apps.dashboard.forms.durations import DurationField
 from apps.monitors.errors import FieldError
 from apps.monitors.models import Check, Region
 from apps.monitors.services import CheckSpec, masked_options
@@ -32,25 +35,33 @@ class OptionGroup:
 class CheckForm(forms.Form):
     """Field names are those of the API (`options.…` included), so that a service's error can be shown at its field."""
 
-    name = forms.CharField(max_length=200, help_text="What people call it.")
+    name = forms.CharField(max_length=200, help_text=_("What people call it."))
     kind = forms.ChoiceField()
     target = forms.CharField(max_length=2000)
-    interval_s = forms.IntegerField(label="Every (seconds)", help_text="From 5 to 86,400.")
+    interval_s = DurationField(label=_("Interval"), help_text=_("From 5 s to 1 d."))
     resource_name = forms.CharField(
-        label="Resource",
+        label=_("Resource"),
         max_length=200,
         required=False,
-        help_text="The site or service that it belongs to; by default one of the check's own name.",
+        help_text=_("The site or service that it belongs to; by default one of the check's own name."),
     )
     regions = forms.MultipleChoiceField(required=False, widget=forms.CheckboxSelectMultiple)
-    timeout_s = forms.IntegerField(label="Timeout (seconds)", required=False, help_text="A run that takes longer is down.")
-    degraded_ms = forms.IntegerField(label="Degraded above (ms)", required=False, help_text="Slower than this warns.")
-    retries = forms.IntegerField(
-        label="Attempts more", initial=0, required=False, help_text="Within a run, before it counts as failed."
+    timeout_s = DurationField(label=_("Timeout"), required=False, help_text=_("A run that takes longer is down. At most 60 s."))
+    degraded_ms = forms.IntegerField(
+        label=_("Degraded above (ms)"), required=False, help_text=_("Slower answers count as degraded. Empty: never.")
     )
-    fail_after = forms.IntegerField(label="Failures to confirm", initial=1, help_text="Rounds in a row before an incident opens.")
-    recover_after = forms.IntegerField(label="Successes to recover", initial=1, help_text="Rounds in a row before it ends.")
-    quorum = forms.IntegerField(label="Regions that must agree", required=False, help_text="Empty: a majority of those alive.")
+    retries = forms.IntegerField(
+        label=_("Retries"), initial=0, required=False, help_text=_("Further attempts within a run, before it counts as failed.")
+    )
+    fail_after = forms.IntegerField(
+        label=_("Failures to open an incident"), initial=1, help_text=_("Failed rounds in a row that confirm an outage.")
+    )
+    recover_after = forms.IntegerField(
+        label=_("Successes to resolve it"), initial=1, help_text=_("Good rounds in a row that confirm the recovery.")
+    )
+    quorum = forms.IntegerField(
+        label=_("Regions that must agree"), required=False, help_text=_("Empty: a majority of the regions that are alive.")
+    )
 
     def __init__(
         self, *, kind: Kind, regions: Sequence[Region], data: Any = None, initial: Mapping[str, Any] | None = None
@@ -62,11 +73,14 @@ class CheckForm(forms.Form):
         self.fields["target"].widget.attrs["placeholder"] = kind.example[0]
         if kind.is_passive:
             self.fields["target"].required = False
-            self.fields["interval_s"].label = "Expected every (seconds)"
-            self.fields["fail_after"].help_text = "Misses and failures in a row before an incident opens."
+            self.fields["interval_s"].label = _("Expected every")
+            self.fields["fail_after"].help_text = _("Missed and failed pings in a row before an incident opens.")
         self.fields["regions"].choices = [(region.slug, region.name) for region in regions]  # type: ignore[attr-defined]
         for described in kind.option_fields:
-            self.fields[f"options.{described.name}"] = _field(described)
+            field = self.fields[f"options.{described.name}"] = _field(described)
+            if described.shown_for:
+                option, *values = described.shown_for
+                field.widget.attrs |= {"data-shown-for": f"options.{option}={'|'.join(values)}"}
         for field in self.fields.values():
             field.widget.attrs.setdefault("autocomplete", "off")
 
@@ -83,9 +97,9 @@ class CheckForm(forms.Form):
         given = zip(described, (field.value() for field in fields), strict=True)
         told = (_short(one, value) for one, value in given if str(value) != str(usual[f"options.{one.name}"]))
         return OptionGroup(
-            title=title or f"Options of {self.probe.title}",
+            title=title or _("%(kind)s options") % {"kind": self.probe.title},
             fields=fields,
-            in_short=", ".join(value for value in told if value) or "as usual",
+            in_short=", ".join(value for value in told if value) or str(_("defaults")),
             has_errors=any(field.errors for field in fields),
         )
 
@@ -97,12 +111,15 @@ class CheckForm(forms.Form):
         return any(field.errors for field in self.judgement_fields())
 
     def judgement_in_short(self) -> str:
+        parts = []
+        if not self.probe.is_passive:
+            timeout = self["timeout_s"].value()
+            parts.append(_("timeout %(timeout)s") % {"timeout": timeout} if timeout else _("timeout by interval"))
         fails, recovers = self["fail_after"].value(), self["recover_after"].value()
-        parts = [] if self.probe.is_passive else [f"timeout {_seconds(self['timeout_s'].value())}"]
-        parts.append(f"down after {fails}, up after {recovers}")
+        parts.append(_("down after %(fails)s, up after %(recovers)s") % {"fails": fails, "recovers": recovers})
         if self["quorum"].value():
-            parts.append(f"{self['quorum'].value()} regions must agree")
-        return ", ".join(parts)
+            parts.append(_("%(count)s regions must agree") % {"count": self["quorum"].value()})
+        return ", ".join(map(str, parts))
 
     def spec(self) -> CheckSpec:
         values = self.cleaned_data
@@ -135,10 +152,6 @@ class CheckForm(forms.Form):
         return values
 
 
-def _seconds(given: Any) -> str:
-    return f"{given} s" if given else "by interval"
-
-
 def _parent(name: str, fields: Mapping[str, Any]) -> str | None:
     """Return the field at which a nested name is shown: `options.headers` for `options.headers.X-Key`."""
     head = ".".join(name.split(".")[:2])
@@ -148,6 +161,8 @@ def _parent(name: str, fields: Mapping[str, Any]) -> str | None:
 def _field(described: OptionField) -> forms.Field:
     common: dict[str, Any] = {"label": described.label, "help_text": described.help, "required": False}
     match described.shape:
+        case "whole" if described.name.endswith("_s"):
+            return DurationField(**common)
         case "whole":
             return forms.IntegerField(**common)
         case "flag":
@@ -171,7 +186,9 @@ class _Lines(forms.CharField):
         if self._described.shape == "headers":
             for line in filter(None, map(str.strip, text.split("\n"))):
                 if ":" not in line:
-                    raise forms.ValidationError(f"A header is a name, a colon and a value: {line[:60]!r} has no colon.")
+                    raise forms.ValidationError(
+                        _("A header is a name, a colon and a value: “%(line)s” has no colon.") % {"line": line[:60]}
+                    )
         return text
 
 
@@ -205,9 +222,10 @@ def _short(described: OptionField, value: Any) -> str:
         return ""
     match described.shape:
         case "flag":
-            return f"{described.label.lower()}: {'yes' if value else 'no'}"
+            return f"{described.label.lower()}: {_('yes') if value else _('no')}"
         case "headers":
-            return f"{len(str(value).strip().splitlines())} headers"
+            count = len(str(value).strip().splitlines())
+            return ngettext("%(count)d header", "%(count)d headers", count) % {"count": count}
         case "long" | "lines":
             return described.label.lower()
         case _:
@@ -232,10 +250,14 @@ def new_values(kind: Kind, typed: str) -> dict[str, Any]:
     }
 
 
-def known_values(check: Check, slugs: Mapping[int, str]) -> dict[str, Any]:
+def known_values(check: Check, slugs: Mapping[int, str], *, is_clone: bool = False) -> dict[str, Any]:
+    """Return the form's values for a check, or for a copy of it: without its secrets, and what must be unique."""
     kind = KINDS[check.kind]
     plain = {name: getattr(check, name) for name in ("name", "kind", "target", "interval_s", *_JUDGEMENT)}
-    options = {**default_options(kind), **masked_options(check)}
+    options = {**default_options(kind), **(check.options if is_clone else masked_options(check))}
+    if is_clone:
+        plain["name"] = _("Copy of %(name)s") % {"name": check.name}
+        options |= {"slug": ""} if "slug" in options else {}
     regions = [slugs[region] for region in check.region_ids if region in slugs]
     return {**plain, "resource_name": check.resource.name, "regions": regions, **_option_values(kind, options)}
 

@@ -13,17 +13,19 @@ from django.urls import reverse_lazy
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 
-from apps.core.throttle import client_address, may_try
-from apps.dashboard.access import open_page, page, posted
+from apps.core.throttle import allow_attempt, client_address
+from apps.dashboard.access import open_page, page, posted, safe_next
 from apps.dashboard.forms.account import SignInForm, WelcomeForm
 from apps.orgs.password_reset import request_password_reset
-from apps.orgs.selectors import is_set_up, projects_of
+from apps.orgs.selectors import has_demo, is_set_up, projects_of
 from apps.orgs.services import NameTakenError, SetUpError, set_up
 from apps.orgs.sign_in import PER_ADDRESS, TooManyTriesError, check_password
 
-_TOO_MANY = "Too many tries. Wait a minute."
+_TOO_MANY = gettext_lazy("Too many attempts. Try again in a minute.")
 
 
 @open_page("GET", "POST")
@@ -42,15 +44,13 @@ def welcome(request: HttpRequest) -> HttpResponse:
         else:
             login(request, user, backend="django.contrib.auth.backends.ModelBackend")
             return redirect("check-new", project.pk)
-    return render(request, "account/welcome.html", {"form": form}, status=422 if form.errors else 200)
+    return render(request, "account/welcome.html", {"form": form, "has_demo": has_demo()}, status=422 if form.errors else 200)
 
 
 @open_page("GET", "POST")
 def sign_in(request: HttpRequest) -> HttpResponse:
     form = SignInForm(posted(request))
-    there = request.POST.get("next") or request.GET.get("next") or ""
-    if not url_has_allowed_host_and_scheme(there, {request.get_host()}, require_https=request.is_secure()):
-        there = "/"
+    there = safe_next(request) or "/"
     if request.user.is_authenticated:
         return HttpResponseRedirect(there)
     status = 200
@@ -64,7 +64,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
             if user is not None:
                 login(request, user)
                 return HttpResponseRedirect(there)
-            form.add_error(None, "E-mail or password is wrong.")
+            form.add_error(None, _("E-mail or password is wrong."))
     context = {"form": form, "next": there, "is_set_up": is_set_up()}
     return render(request, "account/sign_in.html", context, status=422 if form.errors and status == 200 else status)
 
@@ -112,7 +112,7 @@ class PasswordReset(auth.PasswordResetView):
     success_url = reverse_lazy("password-reset-sent")
 
     def form_valid(self, form: Any) -> HttpResponse:
-        if not may_try(PER_ADDRESS, client_address(self.request)):
+        if not allow_attempt(PER_ADDRESS, client_address(self.request)):
             form.add_error(None, _TOO_MANY)
             return self.form_invalid(form)
         return super().form_valid(form)

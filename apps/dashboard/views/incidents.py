@@ -5,14 +5,18 @@ from __future__ import annotations
 import uuid
 
 from django.contrib import messages
+from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-from apps.dashboard.access import enter_incident, enter_project, page, posted
-from apps.dashboard.forms.account import IncidentForm, UpdateForm
-from apps.dashboard.lists import chips, of_query, paged, search_of
-from apps.dashboard.shell import is_current, nothing_new, show
+from apps.dashboard.access import enter_incident, enter_project, page, posted, safe_next
+from apps.dashboard.forms.incident import IncidentForm, UpdateForm
+from apps.dashboard.lists import filter_links, of_query, paged, search_of
+from apps.dashboard.shell import is_poll_unchanged, no_content, render_page
 from apps.incidents.models import Incident, Severity
 from apps.incidents.project_summary import summarize_project
 from apps.incidents.selectors import downtime_ms
@@ -23,47 +27,48 @@ from apps.notifications.selectors import deliveries_of_incident
 from apps.orgs.models import Role
 from apps.results.runs import runs_around
 
-_STATUS = {"open": "Open", "acknowledged": "Acknowledged", "resolved": "Resolved"}
+_STATUS = {"open": gettext_lazy("Open"), "acknowledged": gettext_lazy("Acknowledged"), "resolved": gettext_lazy("Resolved")}
 
 
 @page()
 def incidents(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
-    place, now = enter_project(request, project), timezone.now()
-    known = summarize_project(project=place.project, now=now)
-    if is_current(request, known.version):
-        return nothing_new()
-    rows = Incident.objects.filter(project=place.project).select_related("check_row", "acknowledged_by")
+    access, now = enter_project(request, project), timezone.now()
+    known = summarize_project(project=access.project, now=now)
+    if is_poll_unchanged(request, known.version):
+        return no_content()
+    rows = Incident.objects.filter(project=access.project).select_related("check_row", "acknowledged_by")
     status, search = request.GET.get("status", ""), search_of(request)
     if status in _STATUS:
         rows = rows.filter(status=status)
     if search:
         rows = rows.filter(title__icontains=search)
-    pages = paged(request, of_query(rows.order_by("-started_at", "pk")), rows.count())
+    ordered = rows.order_by(F("resolved_at").desc(nulls_first=True), "-started_at", "pk")
+    pages = paged(request, of_query(ordered), rows.count())
     context = {
         "pages": pages,
-        "chips": chips(request, "status", _STATUS),
+        "chips": filter_links(request, "status", _STATUS),
         "search": search,
         "is_filtered": bool(search or status),
     }
-    return show(
-        request, place, "dashboard/incidents.html", context,
-        title="Incidents", section="incidents", now=now, known=known, version=known.version,
+    return render_page(
+        request, access, "dashboard/incidents.html", context,
+        title=_("Incidents"), section="incidents", now=now, known=known, version=known.version,
     )  # fmt: skip
 
 
 @page("GET", "POST")
 def incident(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Show an incident; POST adds a comment."""
-    place, found = enter_incident(request, pk, Role.MEMBER if request.method == "POST" else Role.VIEWER)
+    access, found = enter_incident(request, pk, Role.MEMBER if request.method == "POST" else Role.VIEWER)
     now = timezone.now()
     form = UpdateForm(posted(request))
     if request.method == "POST" and form.is_valid():
         text, is_public = form.cleaned_data["text"], form.cleaned_data["is_public"]
-        add_update(actor=place.actor, incident=found, author=place.user, text=text, is_public=is_public, now=now)
+        add_update(actor=access.actor, incident=found, author=access.user, text=text, is_public=is_public, now=now)
         return redirect("incident-page", pk)
     told = deliveries_of_incident(incident=found)
     happened = moments(incident=found)
-    known = summarize_project(project=place.project, now=now)
+    known = summarize_project(project=access.project, now=now)
     parts = (
         found.status,
         found.severity,
@@ -73,8 +78,8 @@ def incident(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         known.open_incidents,
     )
     version = str(uuid.uuid5(uuid.NAMESPACE_OID, repr(parts)))
-    if is_current(request, version):
-        return nothing_new()
+    if is_poll_unchanged(request, version):
+        return no_content()
     evidence = runs_around(check_id=found.check_row_id, at=found.started_at) if found.check_row_id else []
     context = {
         "incident": found,
@@ -85,47 +90,47 @@ def incident(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "length_s": ((found.resolved_at or now) - found.started_at).total_seconds(),
         "form": form,
     }
-    return show(
-        request, place, "dashboard/incident.html", context,
+    return render_page(
+        request, access, "dashboard/incident.html", context,
         title=found.title, section="incidents", now=now, known=known, version=version, status=422 if form.errors else 200,
     )  # fmt: skip
 
 
 @page("GET", "POST")
 def new_incident(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
-    place, now = enter_project(request, project, Role.MEMBER), timezone.now()
+    access, now = enter_project(request, project, Role.MEMBER), timezone.now()
     form = IncidentForm(posted(request))
     if request.method == "POST" and form.is_valid():
         values = {**form.cleaned_data, "severity": Severity(form.cleaned_data["severity"])}
-        made = open_incident(actor=place.actor, project=place.project, now=now, **values)
+        made = open_incident(actor=access.actor, project=access.project, now=now, **values)
         return redirect("incident-page", made.pk)
     context = {
         "form": form,
         "back": "incidents-page",
-        "submit": "Open incident",
-        "lead": "One that a person saw. A person ends it too.",
+        "submit": _("Open incident"),
+        "lead": _("One that a person saw. A person ends it too."),
     }
-    return show(
-        request, place, "dashboard/form.html", context,
-        title="New incident", section="incidents", now=now, status=422 if form.errors else 200,
+    return render_page(
+        request, access, "dashboard/form.html", context,
+        title=_("New incident"), section="incidents", now=now, status=422 if form.errors else 200,
     )  # fmt: skip
 
 
 @page("POST")
 def acknowledge(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    place, found = enter_incident(request, pk, Role.MEMBER)
+    access, found = enter_incident(request, pk, Role.MEMBER)
     try:
-        acknowledge_incident(actor=place.actor, incident=found, user=place.user, now=timezone.now())
+        acknowledge_incident(actor=access.actor, incident=found, user=access.user, now=timezone.now())
     except StateForbidsError as error:
         messages.error(request, str(error))
-    return redirect("incident-page", pk)
+    return redirect(safe_next(request) or reverse("incident-page", args=[pk]))
 
 
 @page("POST")
 def resolve(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    place, found = enter_incident(request, pk, Role.MEMBER)
+    access, found = enter_incident(request, pk, Role.MEMBER)
     try:
-        resolve_incident(actor=place.actor, incident=found, now=timezone.now())
+        resolve_incident(actor=access.actor, incident=found, now=timezone.now())
     except StateForbidsError as error:
         messages.error(request, str(error))
     return redirect("incident-page", pk)

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import shlex
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from apps.core.clock import from_ms, to_ms
-from apps.dashboard.access import enter_project, page
-from apps.dashboard.shell import is_current, nothing_new, show
+from apps.dashboard.access import ProjectContext, enter_project, page, posted
+from apps.dashboard.forms.region import NewRegionForm, RegionForm
+from apps.dashboard.shell import is_poll_unchanged, no_content, render_page
+from apps.monitors.errors import FieldError
 from apps.monitors.models import CORE, Region
+from apps.monitors.regions import change_region, ensure_region
 from apps.monitors.selectors import clock_words, is_impaired, liveness_of, living_workers
+from apps.monitors.worker_environment import worker_environment
 
 _FRESH_MS = 5_000
 
@@ -58,11 +67,56 @@ def _status(region: Region, is_live: bool) -> str:
 
 @page()
 def regions(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
-    place, now = enter_project(request, project), timezone.now()
+    access, now = enter_project(request, project), timezone.now()
     version = str(to_ms(now) // _FRESH_MS)
-    if is_current(request, version):
-        return nothing_new()
-    return show(
-        request, place, "dashboard/regions.html", {"lines": region_lines(now=now)},
-        title="Regions", section="regions", now=now, version=version,
+    if is_poll_unchanged(request, version):
+        return no_content()
+    return render_page(
+        request, access, "dashboard/regions.html", {"lines": region_lines(now=now)},
+        title=_("Regions"), section="regions", now=now, version=version,
+    )  # fmt: skip
+
+
+def _enter_as_operator(request: HttpRequest, project: uuid.UUID) -> ProjectContext:
+    """Regions belong to the deployment: only its operators change them."""
+    access = enter_project(request, project)
+    if not access.user.is_superuser:
+        raise PermissionDenied
+    return access
+
+
+@page("GET", "POST")
+def new_region(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
+    access, now = _enter_as_operator(request, project), timezone.now()
+    form = NewRegionForm(posted(request))
+    if request.method == "POST" and form.is_valid():
+        try:
+            made = ensure_region(slug=form.cleaned_data["slug"], name=form.cleaned_data["name"])
+        except FieldError as error:
+            form.add_error("slug", f"{error.message[:1].upper()}{error.message[1:]}.")
+        else:
+            return redirect("region-edit", project, made.pk)
+    lead = _("A region is where checks run from. Once it is added, you get the command that starts its worker.")
+    context = {"form": form, "back": "regions-page", "submit": _("Add region"), "lead": lead}
+    return render_page(
+        request, access, "dashboard/form.html", context,
+        title=_("New region"), section="regions", now=now, status=422 if form.errors else 200,
+    )  # fmt: skip
+
+
+@page("GET", "POST")
+def edit_region(request: HttpRequest, project: uuid.UUID, pk: int) -> HttpResponse:
+    """The region's name, whether checks run in it, and the command that starts a worker of it."""
+    access, now = _enter_as_operator(request, project), timezone.now()
+    region = get_object_or_404(Region.objects.exclude(slug=CORE), pk=pk)
+    form = RegionForm(posted(request), initial={"name": region.name, "is_enabled": region.is_enabled})
+    if request.method == "POST" and form.is_valid():
+        change_region(region=region, **form.cleaned_data)
+        messages.success(request, _("Saved."))
+        return redirect("regions-page", project)
+    variables = [f"{name}={shlex.quote(value)}" for name, value in worker_environment(region).items()]
+    context = {"form": form, "region": region, "command": " \\\n  ".join([*variables, "python -m apps.probes"])}
+    return render_page(
+        request, access, "dashboard/region.html", context,
+        title=region.name, section="regions", now=now, status=422 if form.errors else 200,
     )  # fmt: skip

@@ -9,9 +9,10 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
 from apps.dashboard.access import open_page
-from apps.incidents.list_views import Beat
+from apps.incidents.list_views import Beat, run_bar
 from apps.incidents.words import STATUSES
-from apps.results.uptime import Span, cells
+from apps.results.bars import bar_of
+from apps.results.uptime import Span
 
 _DAY_MS = 86_400_000
 
@@ -37,8 +38,8 @@ def styleguide(request: HttpRequest) -> HttpResponse:
     wrong.is_valid()
     context = {
         "statuses": STATUSES,
-        "beats": beats,
-        "days": cells(spans, start=0, width=_DAY_MS, count=90),
+        "run_bar": run_bar(beats, [], width=60_000, count=150, phase=beats[0].slot),
+        "days": bar_of(spans, start=0, width=_DAY_MS, count=90),
         "form": form,
         "wrong": wrong,
         "figures": {"dns": 4.0, "connect": 11.0, "tls": 31.0, "first_byte": 72.0},

@@ -1,1 +1,1 @@
-"""Acts on state and incidents: `evaluate` what was recorded, `acts` of people on checks, `answers` of people to incidents."""
+"""Commands on check state and incidents: evaluation, heartbeats, and what people do to checks and incidents."""

@@ -1,4 +1,7 @@
-"""Writes the machine's events of one check: intervals, incidents, the outbox. Inside the caller's transaction and lock."""
+"""Applies the state machine's events of one check: writes intervals, incidents and the outbox.
+
+Called inside the caller's transaction, which holds the lock of the check's state.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +24,22 @@ from apps.results.services import NewInterval, paint_intervals, put_intervals, u
 _SEVERITY = {Level.WARN: Severity.WARN, Level.DOWN: Severity.DOWN}
 EXPAND_TASK = "pipeline.expand"
 WhyAt = Callable[[int], Why | None]
-"""The reason that the votes of a slot give."""
+"""Returns the reason that the votes of a slot give, or None."""
 
 
 def only_time_passed(events: Sequence[Event]) -> bool:
-    """Whether no incident is touched and nothing is told: such changes of many checks are written together."""
+    """Return whether all events are intervals: no incident changes, nobody is notified.
+
+    Such changes of many checks are written together.
+    """
     return all(isinstance(event, Put) for event in events)
 
 
 def new_intervals(*, row: CheckState, events: Sequence[Event]) -> list[NewInterval]:
-    """The intervals that begin with these events; a health that goes on begins none. Sets the row's last healths."""
+    """Return the intervals that these events begin; a repeated health begins none.
+
+    Updates the row's `own` and `shown`.
+    """
     begun = []
     for event in events:
         if isinstance(event, Put):
@@ -42,7 +51,7 @@ def new_intervals(*, row: CheckState, events: Sequence[Event]) -> list[NewInterv
 
 
 def write_events(*, row: CheckState, check: Check, events: Sequence[Event], why_at: WhyAt, now: datetime) -> None:
-    """Everything that the events say; the row's own columns are set, and saved by the caller."""
+    """Write everything that the events require. Sets columns of `row`, which the caller saves."""
     told, slot = Level(row.told), row.slot
     for event in events:
         match event:
@@ -67,13 +76,13 @@ def write_events(*, row: CheckState, check: Check, events: Sequence[Event], why_
 
 
 def turned_at(events: Sequence[Event], after: State) -> int:
-    """From when a status that these events brought has held."""
+    """Return since when (epoch ms) the status after these events has held."""
     turns = [event.start for event in events if isinstance(event, (MarkDown, Unmark))]
     return turns[-1] if turns else after.slot
 
 
 def note_state(*, row: CheckState, after: State, why: Why | None, since: int) -> None:
-    """The new state onto the row, with the words for it; a status that is new has held `since` then."""
+    """Copy the new state and its reason to the row. A new status has held since `since` (epoch ms)."""
     before = row.status
     write_state(row, after)
     if after.status == "up":
@@ -85,7 +94,7 @@ def note_state(*, row: CheckState, after: State, why: Why | None, since: int) ->
 
 
 def open_incident_of(check: Check) -> Incident | None:
-    """The machine's open incident of a check: at most one, by constraint."""
+    """Return the machine's open incident of a check; a constraint allows one at most."""
     incidents = Incident.objects.filter(check_row=check, source=Incident.Source.MACHINE)
     return incidents.exclude(status=Incident.Status.RESOLVED).first()
 
@@ -116,7 +125,7 @@ def _escalate(check: Check, why: Why | None) -> None:
 
 
 def resolve_open(*, check: Check, at: datetime, resolution: str, settled_until: int) -> Incident | None:
-    """End the machine's open incident, its downtime counted from the intervals as far as they are settled."""
+    """Resolve the machine's open incident, if any. Its downtime is counted up to `settled_until` (epoch ms)."""
     incident = open_incident_of(check)
     if incident is None:
         return None
@@ -139,7 +148,7 @@ def _tell(row: CheckState, check: Check, told: Level, level: Level, now: datetim
     if incident is None:
         raise LookupError(f"check {check.id} is to tell of an incident that is not there")
     if level > Level.GOOD and row.told_incident is not None and row.told_incident_id != incident.pk:
-        # It ended in silence, and another began: who heard of it must hear of its end.
+        # That incident was resolved without a notice, and another one opened: send its resolution first.
         row.told_incident.refresh_from_db()
         add_event(row=row, check=check, incident=row.told_incident, kind=IncidentEvent.Kind.RESOLVED, now=now)
     if level == Level.GOOD:
@@ -149,7 +158,7 @@ def _tell(row: CheckState, check: Check, told: Level, level: Level, now: datetim
 
 
 def add_event(*, row: CheckState, check: Check, incident: Incident, kind: IncidentEvent.Kind, now: datetime) -> None:
-    """Into the outbox, with the check's next number."""
+    """Add an event to the outbox with the check's next sequence number."""
     row.event_seq += 1
     IncidentEvent.objects.create(
         organization_id=check.organization_id,

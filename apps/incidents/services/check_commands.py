@@ -1,11 +1,11 @@
-"""Acts of people on checks that touch their state: each locks the state row first, then the dispatch cursor."""
+"""Commands of people on checks that change their state. Each locks the state row first, then the dispatch cursor."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from django.db import transaction
 
@@ -20,7 +20,7 @@ from apps.incidents.services.apply_events import add_event, new_intervals, resol
 from apps.monitors import services as monitors
 from apps.monitors.models import Check, Resource
 from apps.orgs.actors import Actor
-from apps.orgs.audit import changes_of, record_act
+from apps.orgs.audit import changes_of, record_audit_entry
 from apps.orgs.models import Project
 from apps.probes.registry import KINDS, PASSIVE
 from apps.results.services import put_intervals
@@ -28,8 +28,14 @@ from apps.results.services import put_intervals
 DISPATCH_TASK = "pipeline.dispatch_extra"
 
 
+class CheckCommand(Protocol):
+    """A command that needs only the check and who runs it, such as pause or resume."""
+
+    def __call__(self, *, actor: Actor, check_id: uuid.UUID, now: datetime) -> object: ...
+
+
 class StateForbidsError(Exception):
-    """The check's state does not allow this act. `code` is for programs."""
+    """The check's state does not allow this command. `code` is machine-readable."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -38,7 +44,10 @@ class StateForbidsError(Exception):
 
 @transaction.atomic
 def create_check(*, actor: Actor, project: Project, spec: monitors.CheckSpec, resource: Resource | None, now: datetime) -> Check:
-    """The check, its state row and its first extra slot; a passive one waits for its first signal. Raises FieldError."""
+    """Create a check, its state row and its first extra slot. Raises FieldError.
+
+    A passive check gets no extra slot; it waits for its first signal.
+    """
     fields = monitors.judge_spec(spec)
     home = resource or monitors.ensure_resource(project=project, name=spec.name)
     since = monitors.next_revision_start(now=now)
@@ -54,7 +63,7 @@ def create_check(*, actor: Actor, project: Project, spec: monitors.CheckSpec, re
         row.extras = [slot]
         row.save(force_insert=True)
         _send_extra(check, slot)
-    record_act(actor=actor, action="check.created", subject=check, now=now, after=monitors.audited_fields(check))
+    record_audit_entry(actor=actor, action="check.created", subject=check, now=now, after=monitors.audited_fields(check))
     return check
 
 
@@ -62,9 +71,9 @@ def create_check(*, actor: Actor, project: Project, spec: monitors.CheckSpec, re
 def edit_check(
     *, actor: Actor, check_id: uuid.UUID, changes: Mapping[str, Any], resource: Resource | None, now: datetime
 ) -> Check:
-    """Fields of a spec over what is there, merged under the lock. Raises FieldError.
+    """Change the given fields of a check's spec, merged under the lock. Raises FieldError.
 
-    A new name or resource is written and no more; anything that the probe or the machine reads begins a revision.
+    A new name or resource is only stored; a change of anything that the probe or the machine reads begins a revision.
     """
     row, check = _locked(check_id)
     before = monitors.audited_fields(check)
@@ -76,26 +85,26 @@ def edit_check(
         check.resource = resource
         check.save(update_fields=["resource"])
         changed = (*changed, "resource")
-    read = set(monitors.PROBED) - ({"target"} if check.kind in PASSIVE and is_alike else set())  # a note, that nobody reads
+    read = set(monitors.PROBED) - ({"target"} if check.kind in PASSIVE and is_alike else set())  # read by no code
     if set(changed) & read:
         is_new_target = bool(set(changed) & set(monitors.RETARGETED))
         _begin(row, check, now, with_extra=not check.is_paused, is_new_target=is_new_target)
     if changed:
         differs = changes_of(before, monitors.audited_fields(check))
         if "secrets" in changed:
-            differs[1]["secrets"] = "changed"  # both sides have the same mask
-        record_act(actor=actor, action="check.edited", subject=check, now=now, before=differs[0], after=differs[1])
+            differs[1]["secrets"] = "changed"  # masked on both sides, so the comparison would not show it
+        record_audit_entry(actor=actor, action="check.edited", subject=check, now=now, before=differs[0], after=differs[1])
     return check
 
 
 @transaction.atomic
 def pause_check(*, actor: Actor, check_id: uuid.UUID, now: datetime) -> Check:
-    """No more runs; what is not settled is unknown. Pausing a paused check changes nothing."""
+    """Stop running a check; time not yet settled becomes unknown. Pausing a paused check changes nothing."""
     row, check = _locked(check_id)
     if not check.is_paused:
         monitors.begin_pause(check=check, now=now)
         _begin(row, check, now, with_extra=False)
-        record_act(actor=actor, action="check.paused", subject=check, now=now)
+        record_audit_entry(actor=actor, action="check.paused", subject=check, now=now)
     return check
 
 
@@ -105,13 +114,16 @@ def resume_check(*, actor: Actor, check_id: uuid.UUID, now: datetime) -> Check:
     if check.is_paused:
         monitors.end_pause(check=check, now=now)
         _begin(row, check, now, with_extra=True, is_resumed=True)
-        record_act(actor=actor, action="check.resumed", subject=check, now=now)
+        record_audit_entry(actor=actor, action="check.resumed", subject=check, now=now)
     return check
 
 
 @transaction.atomic
 def delete_check(*, actor: Actor, check_id: uuid.UUID, now: datetime) -> None:
-    """The check is gone for everybody; an open incident resolves with `check_deleted`, and those who heard of it are told."""
+    """Mark a check as deleted.
+
+    An open incident is resolved as `check_deleted`, and those who were notified of it are notified again.
+    """
     row, check = _locked(check_id)
     if check.is_paused:
         monitors.end_pause(check=check, now=now)
@@ -123,12 +135,15 @@ def delete_check(*, actor: Actor, check_id: uuid.UUID, now: datetime) -> None:
         add_event(row=row, check=check, incident=row.told_incident, kind=IncidentEvent.Kind.RESOLVED, now=now)
     row.level, row.opened, row.told, row.told_incident = int(Level.GOOD), None, int(Level.GOOD), None
     row.save()
-    record_act(actor=actor, action="check.deleted", subject=check, now=now, before=monitors.audited_fields(check))
+    record_audit_entry(actor=actor, action="check.deleted", subject=check, now=now, before=monitors.audited_fields(check))
 
 
 @transaction.atomic
 def run_now(*, actor: Actor, check_id: uuid.UUID, now: datetime) -> int:
-    """The slot of an extra run; pressed again while it is open, the same. Raises StateForbidsError for a paused check."""
+    """Dispatch an extra run and return its slot; while one is open, return its slot instead.
+
+    Raises StateForbidsError for a paused or a passive check.
+    """
     row, check = _locked(check_id)
     if check.is_paused:
         raise StateForbidsError("paused", "The check is paused: resume it to run it.")
@@ -142,13 +157,13 @@ def run_now(*, actor: Actor, check_id: uuid.UUID, now: datetime) -> int:
     row.extras = kept(row.extras, slot)
     row.save(update_fields=["extras"])
     _send_extra(check, slot)
-    record_act(actor=actor, action="check.run", subject=check, now=now)
+    record_audit_entry(actor=actor, action="check.run", subject=check, now=now)
     return slot
 
 
 @transaction.atomic
 def resolve_while_paused(*, check_id: uuid.UUID, now: datetime) -> None:
-    """A person ends the machine's incident of a paused check. Raises StateForbidsError while it is being looked at."""
+    """Resolve the machine's incident of a paused check by hand. Raises StateForbidsError if it is not paused."""
     row, check = _locked(check_id)
     if not check.is_paused:
         raise StateForbidsError("still_failing", "The check still fails: acknowledge the incident, or pause the check first.")
@@ -174,10 +189,10 @@ def _locked(check_id: uuid.UUID) -> tuple[CheckState, Check]:
 def _begin(
     row: CheckState, check: Check, now: datetime, *, with_extra: bool, is_new_target: bool = False, is_resumed: bool = False
 ) -> None:
-    """Cut, raise the revision, and give the new one its first slot or, of a passive kind, its deadline."""
+    """Begin a revision: truncate the state, then set the first slot or, for a passive check, the deadline."""
     since = monitors.next_revision_start(now=now)
     monitors.begin_revision(check=check, since_ms=since)
-    # Two: a ping that looked at the state before us must find another slot there, whenever `now` was read.
+    # Two for passive checks: a ping that read the state without a lock must find another `slot`, whatever `now` is.
     at = max(to_ms(now), row.slot + (2 if check.kind in PASSIVE else 1))
     state, events = truncate(state_of(row), at, is_new_target=is_new_target)
     _write_cut(row, check, state, events, now)
@@ -187,13 +202,18 @@ def _begin(
     elif with_extra:
         row.extras = kept(row.extras, at)
         _send_extra(check, at)
+        if (is_resumed or is_new_target) and row.level == Level.GOOD:
+            row.status, row.since = "pending", at  # earlier results no longer apply
     row.save()
 
 
 def _wait_again(row: CheckState, check: Check, at: int, *, is_active: bool, is_resumed: bool) -> None:
-    """A passive check after the cut: what it waits for, and until when; one that fails stays so until it is heard."""
+    """Set what a passive check waits for after a truncation, and until when.
+
+    A failing one stays so until its next signal.
+    """
     options = KINDS[check.kind].parse(check.target, check.options)
-    if row.wait is None:  # it was looked at until now, and what was seen then says nothing any more
+    if row.wait is None:  # The check was active until now, and what was seen then no longer applies.
         put_intervals(new_intervals(row=row, events=[Put(at, NEVER_MS, "unknown", "unknown")]))
     before = HeartbeatState.read(row.wait) if row.wait else HeartbeatState()
     wait = resumed(before, at) if is_resumed else edited(before, options, check.interval_ms, at)

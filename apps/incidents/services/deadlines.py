@@ -1,4 +1,4 @@
-"""Deadlines of heartbeats that passed without a ping: found by a sweep each second, one transaction a check."""
+"""Settles heartbeat deadlines that passed without a ping: a sweep each second, one transaction per check."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ _SWEPT = 200
 
 
 def settle_deadlines(*, now: datetime) -> int:
-    """Of all checks what should have come by now and did not; one that fails here holds no other up. Returns how many."""
+    """Settle the missed deadlines of up to 200 checks; return how many checks had one.
+
+    An error in one check becomes a dead letter and does not stop the others.
+    """
     settled = 0
     for check_id in passed_deadlines(now=now):
         try:
             settled += settle_deadline(check_id=check_id, now=now)
         except (OperationalError, InterfaceError):
-            raise  # the database, not the check
+            raise  # a failure of the database, not of the check
         except Exception as error:
             log.exception("the deadline of check %s could not be settled", check_id)
             letter(check_id, error, now)
@@ -34,7 +37,7 @@ def settle_deadlines(*, now: datetime) -> int:
 
 @transaction.atomic
 def settle_deadline(*, check_id: uuid.UUID, now: datetime) -> bool:
-    """Of one check. Whether anything had passed."""
+    """Settle the missed deadlines of one check; return whether there were any."""
     walk = lock_walk(check_id)
     if walk is None or walk.plan.is_paused:
         return False
@@ -45,6 +48,6 @@ def settle_deadline(*, check_id: uuid.UUID, now: datetime) -> bool:
 
 
 def passed_deadlines(*, now: datetime) -> list[uuid.UUID]:
-    """Checks whose deadline lies before now; the longest overdue first."""
+    """Return up to 200 checks whose deadline lies before now, the most overdue first."""
     late = CheckState.objects.filter(deadline__lt=to_ms(now)).order_by("deadline")
     return list(late.values_list("pk", flat=True)[:_SWEPT])

@@ -1,4 +1,7 @@
-"""Recorded runs to settled rounds: locks, reads, steps each check as far as its rounds go, writes. One transaction a batch."""
+"""Turns recorded runs into settled rounds: locks states, reads votes, steps each check, writes the outcome.
+
+One transaction per batch.
+"""
 
 from __future__ import annotations
 
@@ -46,10 +49,11 @@ class _Outcome:
 def evaluate_checks(
     *, check_ids: Collection[uuid.UUID], now: datetime, fresh: Mapping[uuid.UUID, FreshVote] | None = None
 ) -> int:
-    """Step every named check through its rounds. Returns how many moved.
+    """Step every given check through all rounds that can be settled; return how many checks moved.
 
-    Rows recorded by others while we waited for the locks are seen: they are read by a later statement (READ COMMITTED). A check
-    that fails becomes a dead letter, the others go on. Checks that only go on as before, by a `fresh` vote, are not read at all.
+    Votes that others recorded while this transaction waited for the locks are seen, because a later statement reads
+    them (READ COMMITTED). An error in one check becomes a dead letter and does not stop the others. Checks that a
+    `fresh` vote merely continues take the fast path, which reads no runs.
     """
     locked = lock_states(check_ids)
     plan_of = plans([state.check_id for state in locked])
@@ -62,7 +66,7 @@ def evaluate_checks(
 def _step(
     check_ids: Sequence[uuid.UUID], plan_of: Mapping[uuid.UUID, Plan], liveness: Mapping[int, Liveness], now: datetime
 ) -> int:
-    """Those whose votes must be looked at, their rows locked."""
+    """Step the checks whose votes must be read. The caller has locked their state rows."""
     active = list(CheckState.objects.filter(check_row_id__in=check_ids))
     wanted = [UnsettledSince(row.check_row_id, row.slot, plan_of[row.check_row_id].revision) for row in active]
     now_ms = to_ms(now)
@@ -86,7 +90,7 @@ def _step(
                     _write(outcome, now)
             moved += 1
         except (OperationalError, InterfaceError):
-            raise  # the database, not the check
+            raise  # a failure of the database, not of the check
         except Exception as error:
             log.exception("check %s could not be evaluated", plan.id)
             letter(plan.id, error, now)
@@ -132,7 +136,7 @@ def _note(outcome: _Outcome, since: int) -> None:
 
 
 def _why(outcome: _Outcome, until: int) -> Why | None:
-    """Of the newest round up to `until` that speaks against the target; else what was known before."""
+    """Return the reason of the newest round up to `until` that has a problem, else the reason known before."""
     by_slot: dict[int, list[Vote]] = defaultdict(list)
     for vote in outcome.votes:
         if vote.slot <= until:
@@ -161,7 +165,7 @@ _ADVANCED = (
 
 
 def _advance(rows: Sequence[CheckState]) -> None:
-    """Checks without an incident to write, all in one statement."""
+    """Write the states of checks whose incidents do not change, in one statement."""
     if not rows:
         return
     names = ", ".join(name for name, _ in _ADVANCED)
@@ -178,14 +182,14 @@ def _advance(rows: Sequence[CheckState]) -> None:
 
 
 def letter(check_id: uuid.UUID, error: Exception, now: datetime) -> None:
-    """The sweep comes by every two seconds: one letter a while is enough."""
+    """Store a dead letter for a check, at most one in ten minutes: the sweep retries the check every two seconds."""
     recent = DeadLetter.objects.filter(check_id=check_id, created_at__gt=now - _LETTER_PAUSE, origin=DeadLetter.Origin.EVALUATION)
     if not recent.exists():
         add_dead_letter(origin=DeadLetter.Origin.EVALUATION, error=repr(error), content="", now=now, check_id=check_id)
 
 
 def evaluate_apart(*, check_ids: Sequence[uuid.UUID], now: datetime, fresh: Mapping[uuid.UUID, FreshVote] | None = None) -> None:
-    """All at once; should their common statements fail on data, halves, down to the check that cannot be written."""
+    """Evaluate all checks together; if a shared statement fails on data, halve until the failing check is alone."""
     try:
         evaluate_checks(check_ids=check_ids, now=now, fresh=fresh)
     except (OperationalError, InterfaceError):
@@ -200,7 +204,10 @@ def evaluate_apart(*, check_ids: Sequence[uuid.UUID], now: datetime, fresh: Mapp
 
 
 def waiting_checks(*, now: datetime) -> list[uuid.UUID]:
-    """Checks with votes beyond their last settled slot and a due slot in the past: what a lost wake-up or a crash left."""
+    """Return checks with votes after their last settled slot and a due slot in the past.
+
+    They are what a lost wake-up or a crash left.
+    """
     statement = """
         SELECT c.id FROM monitors_check c JOIN incidents_checkstate s ON s.check_row_id = c.id
         WHERE c.deleted_at IS NULL AND NOT c.is_paused 

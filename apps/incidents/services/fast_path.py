@@ -1,6 +1,7 @@
-"""The common case of `evaluate`: a check of one region that was up and is up again: no run is read, three columns are written.
+"""Fast path of `evaluate`: a check of one region that was up and is up again, stepped without reading runs.
 
-The state's row is locked and the revision was read after that, as for every other check: only what is looked at is less.
+The state row is locked and the revision is read after that, as for every other check; only fewer columns are read and
+written.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class FreshVote:
 
 
 class LockedState(NamedTuple):
-    """What is read of a state's row when it is locked."""
+    """The columns that are read of a state row when it is locked."""
 
     check_id: uuid.UUID
     due: int
@@ -52,7 +53,7 @@ _LOCK = """
     SELECT check_row_id, due, slot, status, level, told, own, shown, counted, streaks, extras[cardinality(extras)]
     FROM incidents_checkstate WHERE check_row_id = ANY (%s::uuid[]) ORDER BY check_row_id FOR UPDATE
 """
-# The counts of "ok" and "clean" among the four streaks, each a count and its first slot.
+# streaks[5] and streaks[7] are the counts of "ok" and "clean": four pairs of count and first slot, from index 1.
 _ADVANCE = """
     UPDATE incidents_checkstate AS s
     SET due = n.due, slot = n.slot, counted = n.slot, streaks[5] = s.streaks[5] + 1, streaks[7] = s.streaks[7] + 1
@@ -61,7 +62,7 @@ _ADVANCE = """
 
 
 def lock_states(check_ids: Collection[uuid.UUID]) -> list[LockedState]:
-    """Lock the states of these checks, in the order of their ids: whoever locks several does it so."""
+    """Lock the states of these checks in id order, as every caller that locks several must do to avoid deadlocks."""
     with connection.cursor() as cursor:
         cursor.execute(_LOCK, [array_of(check_ids)])
         rows: list[Any] = cursor.fetchall()
@@ -76,7 +77,10 @@ def advance_steady(
     fresh: Mapping[uuid.UUID, FreshVote],
     now_ms: int,
 ) -> set[uuid.UUID]:
-    """Step the checks that only go on. Returns which. Where the next slot is past, its vote may be there: it is read."""
+    """Step the checks that only continue their state; return their ids.
+
+    A check whose next slot is already past is left out, as its vote may have been recorded and must be read.
+    """
     steps = []
     for state in locked:
         vote, plan = fresh.get(state.check_id), plan_of[state.check_id]
@@ -91,7 +95,7 @@ def advance_steady(
 
 
 def _only_goes_on(state: LockedState, vote: FreshVote, plan: Plan, liveness: Mapping[int, Liveness]) -> bool:
-    """Whether this vote decides the check's next round, and that is like the ones before."""
+    """Return whether this vote decides the check's next round and only continues the state."""
     region = liveness.get(vote.region_id)
     return (
         vote.verdict == "up"

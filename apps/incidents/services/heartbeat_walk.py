@@ -1,6 +1,6 @@
-"""A heartbeat on its way from its state before to the one after: deadlines pass, a ping is heard, the rows are written.
+"""Steps a heartbeat from its state before to the one after: settles deadlines, applies a ping, writes rows.
 
-`passive` says what a signal or a silence means, `machine.step` what follows from it.
+`heartbeat_machine` decides what a signal or a missed deadline means, `machine.step` what follows from it.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from apps.results.pings import HeardPing
 from apps.results.services import RecordedRun, put_intervals, record_runs
 
 _NO_GAP = 2**62
-"""Pings come when they come: no two of them are too far apart to follow each other."""
+"""Interval for the machine: pings are irregular, so that no gap between two of them ends a streak."""
 _STEPS = 50
-"""Deadlines settled one by one in a transaction; what a longer backlog holds is one step."""
+"""Missed deadlines settled one by one in a transaction; the rest of a longer backlog becomes one round."""
 _AT_HAND_MS = 86_400_000
-"""The partitions of so long ago are there in any case."""
+"""The partitions for runs up to this age exist in any case."""
 _WORDS = 200
-"""Characters of a job's last line that a reason holds."""
+"""Maximum number of characters of the job's last output line in a reason."""
 _SHOWN = 2_000
-"""Characters of a body among a run's facts; the ping has all that is kept."""
+"""Maximum number of characters of the body in a run's facts; the stored ping has the whole body."""
 
 
 @dataclass(frozen=True)
 class Ping:
-    """What reached us. `rid` is empty where none was sent, the body already bounded."""
+    """A received ping. `rid` is empty if none was sent; the body is already truncated."""
 
     signal: Signal
     method: str
@@ -59,7 +59,7 @@ class Ping:
 
 @dataclass
 class HeartbeatWalk:
-    """A check on its way from its state before to the one after."""
+    """A heartbeat while it is stepped: the state so far, and the events, reasons and runs to be written."""
 
     row: CheckState
     plan: PassivePlan
@@ -74,7 +74,7 @@ class HeartbeatWalk:
         return deadline(self.wait, self.options, self.plan.interval_ms)
 
     def step(self, slot: int, verdict: str, now_ms: int) -> None:
-        """A round is settled; the wait has already gone on."""
+        """Apply a settled round. `wait` must be up to date, because the round lasts until its next deadline."""
         until = max(self._due_ms(), slot + 1)
         policy = Policy(_NO_GAP, 0, self.plan.fail_after, self.plan.recover_after)
         rnd = Round(slot, until, verdict, is_quiet=now_ms - slot > STALE_NEWS_MS)
@@ -82,7 +82,7 @@ class HeartbeatWalk:
         self.events += events
 
     def wait_on(self) -> None:
-        """The next deadline, where no round was settled."""
+        """Update `state.due` to the next deadline after a signal that settled no round."""
         self.state = replace(self.state, due=max(self._due_ms(), self.state.slot + 1))
 
     def _due_ms(self) -> int:
@@ -100,7 +100,7 @@ class HeartbeatWalk:
 
 def lock_walk(check_id: uuid.UUID) -> HeartbeatWalk | None:
     row = CheckState.objects.select_for_update().filter(pk=check_id).first()
-    plan = passive_plan(check_id) if row is not None else None  # by a later statement: what an edit committed while we waited
+    plan = passive_plan(check_id) if row is not None else None  # read after the lock, to see edits committed meanwhile
     if row is None or plan is None:
         return None
     return walk_of(row, plan, HeartbeatState() if row.wait is None else HeartbeatState.read(row.wait))
@@ -112,12 +112,16 @@ def walk_of(row: CheckState, plan: PassivePlan, wait: HeartbeatState) -> Heartbe
 
 @lru_cache(maxsize=20_000)
 def _options(kind: str, encoded: str) -> Any:
-    """To read them anew for each ping would be a third of what it costs."""
+    """Parse a check's options, cached: parsing would be a third of the cost of a ping."""
     return KINDS[kind].parse("", json.loads(encoded))
 
 
 def let_deadlines_pass(walk: HeartbeatWalk, until: int, now_ms: int, core: Callable[[], Liveness]) -> None:
-    """Settle the deadlines before a moment. One inside the core's own silence is nobody's fault; one that may be waits."""
+    """Settle the deadlines before `until` (epoch ms).
+
+    A deadline at which pings could not reach the core is recorded as unknown; one for which that cannot be told yet is
+    left for later.
+    """
     steps = 0
     while (due := walk.due()) is not None and due.at < until:
         could_hear = core().covers(due.at, now_ms)
@@ -140,7 +144,10 @@ def let_deadlines_pass(walk: HeartbeatWalk, until: int, now_ms: int, core: Calla
 
 
 def core_liveness(region_id: int, *, heard_at: int | None = None) -> Callable[[], Liveness]:
-    """The core's liveness, read when it is asked for; a ping that is here proves that one can be."""
+    """Return a function that reads the core's liveness once, when first needed.
+
+    `heard_at` is the time of a ping that just arrived, which proves that the core can be reached.
+    """
 
     @cache
     def read() -> Liveness:
@@ -151,13 +158,13 @@ def core_liveness(region_id: int, *, heard_at: int | None = None) -> Callable[[]
 
 
 def _skip(walk: HeartbeatWalk, until: int) -> None:
-    """Count what was expected on to the last time whose deadline is before a moment: a long silence is one step."""
+    """Advance `wait` past all deadlines before `until` without settling them: a long silence is one round."""
     while (due := walk.due()) is not None and due.at < until:
         walk.wait = passed(walk.wait, due)
 
 
 def _silent_until(core: Liveness, at: int, now_ms: int) -> int:
-    """The end of the core's silence that a moment lies in; it may still go on."""
+    """Return the end of the core's silence that contains `at`, or `now_ms` if it may still last."""
     is_over = core.last_sent is not None and core.last_sent >= at
     return (core.silent_until or now_ms) if is_over else now_ms
 
@@ -177,7 +184,10 @@ def _timestamp(moment_ms: int) -> str:
 
 
 def hear_ping(walk: HeartbeatWalk, ping: Ping, slot: int, now_ms: int) -> HeardPing:
-    """What it is for the ring; and where it judges, a round. What a paused check hears is kept, and no more."""
+    """Apply a ping and return the row to store for it.
+
+    A success or failure becomes a round. A ping to a paused check is only counted and stored.
+    """
     said = on_ping(walk.wait, ping.signal, ping.rid, slot)
     number = walk.row.pings = walk.row.pings + 1
     about = HeardPing(
@@ -217,9 +227,9 @@ def _judged(
 
 
 def write_walk(walk: HeartbeatWalk, now: datetime) -> None:
-    """The runs, the state and what follows from it."""
+    """Write the runs, the state, and the intervals, incidents and notifications that follow."""
     row = walk.row
-    for recorded in walk.runs:  # a deadline may lie in days that nobody made a partition for
+    for recorded in walk.runs:  # a deadline may lie in a day without a partition
         if recorded.run.slot < to_ms(now) - _AT_HAND_MS:
             ensure_days(first=from_ms(recorded.run.slot), days=1)
     record_runs(rows=walk.runs, now_ms=to_ms(now))

@@ -1,4 +1,4 @@
-"""Pings of heartbeats: many together where nothing but time passes, each under the lock of its check's state otherwise."""
+"""Receives the pings of heartbeats: many together if no status changes, else one by one under the state's lock."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ log = logging.getLogger(__name__)
 
 
 class MethodRefusedError(Exception):
-    """The check takes pings by POST only."""
+    """The check accepts pings by POST only."""
 
 
 def receive_ping(*, address: uuid.UUID, ping: Ping, clock: Callable[[], datetime]) -> None:
-    """Hear a ping at an address: a heartbeat's ping secret or, for one release, its id.
+    """Receive a ping sent to `address`, a heartbeat's ping secret or, for one release, its id.
 
-    Raises Check.DoesNotExist, MethodRefusedError.
+    Raises Check.DoesNotExist and MethodRefusedError.
     """
     if receive_steady_pings(pings=[(address, ping)], clock=clock) == [True]:
         return
@@ -55,7 +55,7 @@ def receive_ping(*, address: uuid.UUID, ping: Ping, clock: Callable[[], datetime
     try:
         _receive_locked(check_id, ping, clock)
     except IntegrityError:
-        if not ensure_partitions(now=clock()):  # the machine slept through the days that partitions were made for
+        if not ensure_partitions(now=clock()):  # the host was suspended for longer than partitions are created ahead
             raise
         _receive_locked(check_id, ping, clock)
 
@@ -78,18 +78,20 @@ def _receive_locked(check_id: uuid.UUID, ping: Ping, clock: Callable[[], datetim
 
 @dataclass(frozen=True)
 class _Move:
-    """A ping that moves its check's state from what was read to what follows."""
+    """A ping, and the check's state before (as read without a lock) and after it."""
 
     place: int
     walk: HeartbeatWalk
     before: tuple[int, int, int]
-    """Slot, due and count of pings, as they were read: every act and every ping changes one of them."""
+    """Slot, due and number of pings as they were read: every command and every ping changes one of them."""
     heard: HeardPing
 
 
 def receive_steady_pings(*, pings: Sequence[tuple[uuid.UUID, Ping]], clock: Callable[[], datetime]) -> list[bool]:
-    """Hear those after which nothing but time has passed, in two statements for all of them: one reads without a lock, one moves
-    each state that is still as it was read. Which of them were heard; with the others nothing was done.
+    """Receive the pings that change nothing but times and counts; return which ones were received.
+
+    Two statements for all of them: one reads without a lock, one updates each state that is still as it was read.
+    Nothing is done for the other pings.
     """
     heard = [False] * len(pings)
     rows = _read_unlocked([address for address, _ in pings])
@@ -153,10 +155,10 @@ def _walk_of_row(columns: Sequence[Any]) -> HeartbeatWalk:
 
 
 def _keep(moves: Sequence[_Move], now_ms: int) -> list[int]:
-    """The places of those whose state was still as it had been read."""
+    """Write the moves; return the places of those whose state was still as it had been read."""
     if not moves:
         return []
-    ordered = sorted(moves, key=lambda move: move.walk.row.pk.int)  # rows are locked in one order
+    ordered = sorted(moves, key=lambda move: move.walk.row.pk.int)  # rows are locked in id order, to avoid deadlocks
     moved = []
     for move in ordered:
         state, row = move.walk.state, move.walk.row
@@ -174,7 +176,7 @@ def _keep(moves: Sequence[_Move], now_ms: int) -> list[int]:
     try:
         with transaction.atomic():
             kept = keep_pings_with(moved, now_ms=now_ms)
-    except (IntegrityError, OperationalError) as error:  # no partition, or two batches in each other's way: one by one then
+    except (IntegrityError, OperationalError) as error:  # no partition, or a deadlock: one by one
         log.debug("a batch of pings is heard one by one: %s", error)
         if not connection.is_usable():
             raise

@@ -1,7 +1,8 @@
-"""Sums of whole days, so that uptime over a year reads days, and not every interval of a check that flaps.
+"""Sums of whole days, so that uptime over a year need not read every interval of a check that flaps.
 
-A day is summed once all of it is settled. What is painted later (a confirmation, a recovery) takes the sums from its day on
-away, and the next round makes them anew. A day without sums is read from its intervals: the figure is the same.
+A day is summed once all of it is settled. If its intervals change later (an incident is confirmed or resolved), the
+sums from that day on are deleted and the next round computes them again. A day without sums is computed from its
+intervals, with the same result.
 """
 
 from __future__ import annotations
@@ -21,11 +22,17 @@ from apps.results.sums import sum_days
 _CHUNK = 100
 _SPAN = "sums"
 _OVER_MS = 60_000
-"""A day is over for that long before it is summed: an act whose moment was read before it waited for the lock may still come."""
+"""A day is summed only this long after its end.
+
+A command that read its time before it waited for the lock may still change the end of the day.
+"""
 
 
 def sum_settled_days(*, now: datetime, steps: int) -> int:
-    """At most so many steps, some checks and days each, of the hour's round through all of them. Returns how many were made."""
+    """Make at most `steps` steps of the hourly round over all checks; return how many were made.
+
+    A step is one transaction for some checks and days.
+    """
     made = 0
     while made < steps and _sum_chunk(to_ms(now)):
         made += 1
@@ -40,12 +47,12 @@ def _sum_chunk(now_ms: int) -> bool:
         return False
     over = now_ms - _OVER_MS
     ids = _behind(cursor.after, over)
-    # Locked, so that nothing is painted between the reading of intervals and the writing of their sums; by id, as everywhere.
+    # Locked, so that no interval changes between reading the intervals and writing the sums; in id order.
     states = CheckState.objects.select_for_update().filter(pk__in=ids).order_by("pk")
-    # The first slot that is not settled may lie ahead: the deadline of a heartbeat, or the next run of a rare check.
+    # `due` may lie in the future: the deadline of a heartbeat, or the next run of a check with a long interval.
     sum_days(settled={state.pk: min(state.due, over, *(slot for slot in state.extras if slot > state.slot)) for state in states})
     cursor.after = ids[-1] if len(ids) == _CHUNK else None
-    if cursor.after is None and not _behind(None, over):  # else some have more days to go
+    if cursor.after is None and not _behind(None, over):  # else some checks have more days to sum
         cursor.done_until = now_ms // HOUR_MS * HOUR_MS + HOUR_MS
     cursor.save(update_fields=["done_until", "after"])
     return True
@@ -63,7 +70,7 @@ _BEHIND = f"""
 
 
 def _behind(after: uuid.UUID | None, over: int) -> list[uuid.UUID]:
-    """Checks that have settled a day whose sums are missing, and that was over by then."""
+    """Return checks that have a settled day without sums which ended before `over` (epoch ms)."""
     with connection.cursor() as database:
         database.execute(_BEHIND, {"after": after or uuid.UUID(int=0), "over": over})
         return [row[0] for row in database.fetchall()]

@@ -1,4 +1,4 @@
-"""Tags that draw bars of history: cells of time, each filled from below with the share of it that was bad."""
+"""Template tags that draw bars of history: cells of time, each filled from below with its share of bad time."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ register = template.Library()
 _LETTERS = {"up": "u", "degraded": "w", "down": "d", "unknown": "x", "paused": "p", "maintenance": "m", "none": "n"}
 _FROM_BELOW = ("down", "degraded", "maintenance", "unknown", "paused", "up")
 _LEAST = {"down": 5, "degraded": 5}
-"""Trouble is never drawn lower than this many pixels, however short it was."""
+"""Minimum height in pixels, so that a failure stays visible however short it was."""
 
 
 @dataclass(frozen=True)
 class _Look:
-    """Pixels of a bar: from cell to cell, and its height."""
+    """Sizes of a bar in pixels: the distance between cells, and its height."""
 
     step: int
     height: int
@@ -39,20 +39,20 @@ _PILLS, _DAYS = _Look(8, 28), _Look(4, 34)
 
 @register.simple_tag
 def time_bar(bar: Bar, label: str) -> SafeString:
-    """A bar of pills, with the material of their tooltips."""
+    """Render a bar of separate cells, with the data for its tooltips."""
     return _bar(_PILLS, bar.cells, {"from": bar.start, "width": bar.width, "cells": [_facts(cell) for cell in bar.cells]}, label)
 
 
 @register.simple_tag
 def days_bar(bar: Bar, label: str) -> SafeString:
-    """A bar of days as wide as its place, with the material of their tooltips."""
+    """Render a bar of days that fills the width of its container, with the data for its tooltips."""
     facts = {"from": bar.start, "width": bar.width, "cells": [_facts(cell) for cell in bar.cells]}
     return _bar(_DAYS, bar.cells, facts, label)
 
 
 @register.simple_tag
 def runs_bar(bar: RunBar, slugs: Mapping[int, str], label: str) -> SafeString:
-    """A bar of pills with what was seen in each."""
+    """Render a bar of a check's latest rounds, with the data for its tooltips."""
     beats = {index: _run_facts(beat, slugs) for index, beat in bar.beats.items()}
     facts = {
         "from": bar.bar.start, "width": bar.bar.width, "runs": beats,
@@ -62,7 +62,7 @@ def runs_bar(bar: RunBar, slugs: Mapping[int, str], label: str) -> SafeString:
 
 
 def _facts(cell: Cell) -> Any:
-    """0 where nothing is known, 1 of a cell that was up throughout, else [letter, seconds, letter, seconds, …]."""
+    """Return a cell's tooltip data: 0 if nothing is known, 1 if all of it was up, else [letter, seconds, letter, …]."""
     if not cell:
         return 0
     if len(cell) == 1 and "up" in cell:
@@ -80,7 +80,7 @@ def _run_facts(beat: Beat, slugs: Mapping[int, str]) -> list[Any]:
 
 def _bar(look: _Look, cells: Sequence[Cell], facts: Any, label: str) -> SafeString:
     width = len(cells) * look.step
-    stretches = format_html(' preserveAspectRatio="none"') if look is _DAYS else ""
+    stretches = SafeString(' preserveAspectRatio="none"' if look is _DAYS else "")
     return format_html(
         '<div class="beats{}" role="img" tabindex="0" aria-label="{}" data-bar="{}"><svg width="{}" height="{}" '
         'viewBox="0 0 {} {}"{} aria-hidden="true">{}</svg></div>',
@@ -97,7 +97,7 @@ def _bar(look: _Look, cells: Sequence[Cell], facts: Any, label: str) -> SafeStri
 
 
 def _sum_up(cells: Sequence[Cell]) -> str:
-    """The bar in words, for those who do not see it."""
+    """Describe the bar in words, for screen readers."""
     counts = Counter(next((state for state in _FROM_BELOW if state in cell), "none") for cell in cells)
     known = [
         ngettext("%(count)d part %(state)s", "%(count)d parts %(state)s", counts[state])
@@ -109,7 +109,7 @@ def _sum_up(cells: Sequence[Cell]) -> str:
 
 
 def _draw(cells: Sequence[Cell], look: _Look) -> SafeString:
-    """A path for each state: strokes that stand on each other within a cell."""
+    """Return one SVG path per state; within a cell the strokes are stacked."""
     strokes: dict[str, list[str]] = {}
     middle, height = look.step // 2, look.height
     for index, cell in enumerate(cells):
@@ -125,7 +125,7 @@ def _draw(cells: Sequence[Cell], look: _Look) -> SafeString:
 
 
 def _stack(cell: Cell, height: int) -> list[tuple[str, int, int]]:
-    """(state, bottom, height) of each part of a cell of several states; together they fill it."""
+    """Return (state, bottom, height) for each part of a cell with several states; together they fill it."""
     whole = sum(cell.values())
     present = [state for state in _FROM_BELOW if state in cell]
     parts, left = [], height

@@ -1,4 +1,4 @@
-"""Tags that draw statuses and history: the one home of their shapes and words."""
+"""Template tags that render statuses, reasons, facts and phases: the only place for their shapes and words."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
 
 from apps.core.clock import from_ms
+from apps.incidents.selectors import ShownState
 from apps.incidents.words import STATES, STATUSES, span_words
 from apps.monitors.models import Check
 from apps.probes.reasons import MEANINGS
@@ -33,7 +35,7 @@ _AS_STATUS = {"degraded": "warn", "none": "pending"}
 @register.simple_tag
 @lru_cache(maxsize=len(_SHAPES) + len(_AS_STATUS))
 def mark(status: str) -> SafeString:
-    """The shape alone, for where the word stands beside it. Takes a status, or the state of a span."""
+    """Render only the shape, for use beside the word. Takes a status, or the state of a span."""
     shape = _SHAPES[_AS_STATUS.get(status, status)]
     return format_html(
         '<svg class="mark is-{}" viewBox="0 0 12 12" aria-hidden="true">{}</svg>',
@@ -46,16 +48,25 @@ _LOOKS = {"": "status", "badge": "badge", "headline": "headline"}
 
 
 @register.simple_tag
-@lru_cache(maxsize=256)
 def status(status: str, look: str = "", word: str = "") -> SafeString:
-    """Mark and word, plain or as a badge or a headline; `word` says it otherwise."""
-    shown = word or status_word(status)
+    """Render shape and word, plain or as a badge or headline; `word` replaces the usual word."""
+    return _status(status, look, word or status_word(status))
+
+
+@lru_cache(maxsize=256)
+def _status(status: str, look: str, shown: str) -> SafeString:
     return format_html('<span class="{} is-{}">{}{}</span>', _LOOKS[look], status, mark(status), shown)
 
 
 @register.filter
 def status_word(status: str) -> str:
-    return STATUSES.get(status) or STATES[status]
+    return str(STATUSES.get(status) or STATES[status])
+
+
+@register.filter
+def state_word(state: ShownState) -> str:
+    """Return the word for a check's status; it differs for a check that fails but has no incident yet."""
+    return _("Failing, not confirmed") if state.is_unconfirmed else status_word(state.status)
 
 
 @register.filter
@@ -63,10 +74,16 @@ def span(seconds: float | None) -> str:
     return span_words(seconds or 0)
 
 
+@register.filter
+def span_ms(milliseconds: int) -> str:
+    """A length of time, one that is not zero never shown as such."""
+    return span_words(max(1, milliseconds // 1000) if milliseconds else 0)
+
+
 _FACT_NAMES = {
-    "http_version": "HTTP version", "ttl": "TTL", "rcode": "response code", "ocsp": "OCSP", "is_capped": "cut short",
-    "rtt_min": "fastest (ms)", "rtt_avg": "on average (ms)", "rtt_max": "slowest (ms)", "jitter": "jitter (ms)",
-    "loss": "loss (%)", "others": "further runs", "runtime_ms": "runtime (ms)",
+    "http_version": "HTTP version", "ttl": "TTL", "rcode": "response code", "ocsp": "OCSP", "is_capped": "truncated",
+    "rtt_min": "RTT minimum (ms)", "rtt_avg": "RTT average (ms)", "rtt_max": "RTT maximum (ms)", "jitter": "jitter (ms)",
+    "loss": "packet loss (%)", "others": "concurrent runs", "runtime_ms": "runtime (ms)",
 }  # fmt: skip
 
 
@@ -77,7 +94,7 @@ def fact_name(name: str) -> str:
 
 @register.filter
 def fact(value: Any) -> str:
-    """A fact's value as people read it: lists by comma, parts by name."""
+    """Format a fact's value for people: lists separated by commas, mappings as names and values."""
     if isinstance(value, list):
         return ", ".join(map(fact, value))
     if isinstance(value, dict):
@@ -87,7 +104,7 @@ def fact(value: Any) -> str:
 
 @register.filter
 def cadence(check: Check) -> str:
-    """How often: its interval, or what a heartbeat is expected by."""
+    """Return how often a check runs: its interval, or the cron expression or period of a heartbeat."""
     return check.options.get("cron") or span_words(check.options.get("period_s") or check.interval_s)
 
 
@@ -96,11 +113,11 @@ _WORDS = {reason.value: meaning.words for reason, meaning in MEANINGS.items()}
 
 @register.filter
 def why(reason: tuple[str, str] | None) -> str:
-    """(code, message) in words: an assertion alone would be a riddle."""
+    """Return a reason (code, message) as a sentence; an assertion is prefixed with the reason's words."""
     if reason is None:
         return ""
     code, message = reason
-    words = _WORDS.get(code, code)
+    words = _(_WORDS.get(code, code))
     if not message or message == words:
         return words
     return f"{words}: {message}" if message.startswith("[") else f"{message[0].upper()}{message[1:]}"
@@ -111,8 +128,8 @@ _ADVICE = {reason.value: meaning.advice for reason, meaning in MEANINGS.items()}
 
 @register.filter
 def advice(code: str) -> str:
-    """What to do about a reason."""
-    return _ADVICE.get(code, "")
+    """Return what to do about a reason; empty if there is no advice."""
+    return _(_ADVICE[code]) if code in _ADVICE else ""
 
 
 @register.filter
@@ -125,7 +142,7 @@ _PHASES = (("dns", "DNS"), ("connect", "Connect"), ("tls", "TLS"), ("first_byte"
 
 @register.inclusion_tag("components/phases.html")
 def phases(figures: Mapping[str, float | None], total_ms: float | None = None) -> dict[str, Any]:
-    """DNS, connect, TLS, first byte, transfer as parts of one bar; the longest in ink."""
+    """Lay out DNS, connect, TLS, first byte and transfer as parts of one bar; the slowest is highlighted."""
     known = {name: float(figures[name] or 0) for name, _ in _PHASES if figures.get(name)}
     if total_ms is not None and "first_byte" in known and "transfer" not in known:
         known["transfer"] = max(0.0, total_ms - sum(known.values()))

@@ -119,7 +119,7 @@ KIND = ChannelKind(
         ConfigField(
             "secret",
             "Secret",
-            "Signs what is sent, 16 characters or more. Empty: one is made, or stays.",
+            "Signs every message; 16 characters or more. Leave it empty to generate one, or to keep the present one.",
             is_required=False,
         ),
     ),

@@ -16,7 +16,7 @@ from apps.notifications.registry import CHANNEL_KINDS
 from apps.notifications.services.addresses import ask_for_confirmation
 from apps.notifications.services.deliveries import DELIVER_TASK
 from apps.orgs.actors import Actor
-from apps.orgs.audit import changes_of, record_act
+from apps.orgs.audit import changes_of, record_audit_entry
 from apps.orgs.models import Project
 
 CHANNEL_TESTS = Limit("channel-test", 20)
@@ -39,7 +39,7 @@ def create_channel(
         organization_id=project.organization_id, project=project, name=name, kind=kind, config=kept, is_enabled=is_enabled
     )
     ask_for_confirmation(channel=channel)
-    record_act(actor=actor, action="channel.created", subject=channel, now=now, after=_audited(channel))
+    record_audit_entry(actor=actor, action="channel.created", subject=channel, now=now, after=_audited(channel))
     return channel
 
 
@@ -54,7 +54,7 @@ def change_channel(
     channel.save(update_fields=["name", "config", "is_enabled"])
     ask_for_confirmation(channel=channel)
     differs = changes_of(before, _audited(channel))
-    record_act(actor=actor, action="channel.changed", subject=channel, now=now, before=differs[0], after=differs[1])
+    record_audit_entry(actor=actor, action="channel.changed", subject=channel, now=now, before=differs[0], after=differs[1])
     return channel
 
 
@@ -64,7 +64,7 @@ def delete_channel(*, actor: Actor, channel: Channel, now: datetime) -> None:
     Channel.objects.filter(pk=channel.pk).update(deleted_at=now, is_enabled=False)
     waiting = Delivery.objects.filter(channel=channel, status=Delivery.Status.PENDING)
     waiting.update(status=Delivery.Status.DEAD, finished_at=now, error="the channel was deleted")
-    record_act(actor=actor, action="channel.deleted", subject=channel, now=now)
+    record_audit_entry(actor=actor, action="channel.deleted", subject=channel, now=now)
 
 
 @transaction.atomic
@@ -87,7 +87,7 @@ def send_test(*, actor: Actor, channel: Channel, now: datetime) -> Delivery:
         created_at=now,
     )
     wake(DELIVER_TASK, delivery=str(delivery.id))
-    record_act(actor=actor, action="channel.tested", subject=channel, now=now)
+    record_audit_entry(actor=actor, action="channel.tested", subject=channel, now=now)
     return delivery
 
 

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 
-from apps.core.throttle import WINDOW_S, Limit, may_try
+from apps.core.throttle import WINDOW_S, Limit, allow_attempt
 from apps.core.wake import wake
 from apps.incidents.models import IncidentEvent
 from apps.incidents.payloads import timestamp
@@ -24,7 +24,7 @@ from apps.notifications.models import Channel, Delivery
 from apps.notifications.registry import CHANNEL_KINDS
 from apps.notifications.selectors import unconfirmed_addresses
 from apps.orgs.actors import Actor
-from apps.orgs.audit import record_act
+from apps.orgs.audit import record_audit_entry
 
 log = logging.getLogger(__name__)
 
@@ -53,13 +53,13 @@ def claimable(now: datetime) -> Q:
     return free | Q(status=Delivery.Status.SENDING, lease_until__lte=now)
 
 
-def waiting_deliveries(*, now: datetime, limit: int = 500) -> Sequence[uuid.UUID]:
+def take_unqueued_deliveries(*, now: datetime, limit: int = 500) -> Sequence[uuid.UUID]:
     """Return claimable deliveries for which no task was queued lately, and mark them as queued.
 
     The sweep uses it to find deliveries whose task was lost.
     """
     untold = Q(woken_at=None) | Q(woken_at__lte=now - _WAKE_AGAIN)
-    found = list(_free().filter(claimable(now), untold).order_by("next_attempt_at").values_list("id", flat=True)[:limit])
+    found = list(_sendable().filter(claimable(now), untold).order_by("next_attempt_at").values_list("id", flat=True)[:limit])
     Delivery.objects.filter(pk__in=found).update(woken_at=now)
     return found
 
@@ -72,7 +72,7 @@ def _in_order() -> QuerySet[Delivery]:
     return Delivery.objects.exclude(Exists(earlier))
 
 
-def _free() -> QuerySet[Delivery]:
+def _sendable() -> QuerySet[Delivery]:
     """Return the deliveries that are next in order and whose channel is below SENDERS_PER_CHANNEL."""
     busy = (
         Delivery.objects.filter(channel_id=OuterRef("channel_id"), status=Delivery.Status.SENDING)
@@ -87,7 +87,7 @@ def _free() -> QuerySet[Delivery]:
 
 def claim(*, delivery_id: uuid.UUID, now: datetime) -> Claim | None:
     """Claim a delivery by conditional update: only one worker sends it. Returns None if it must not be sent now."""
-    rows = _free().filter(claimable(now), pk=delivery_id)
+    rows = _sendable().filter(claimable(now), pk=delivery_id)
     kind = Channel.objects.filter(deliveries=delivery_id).values_list("kind", flat=True).first()
     if kind is None:
         return None
@@ -164,12 +164,12 @@ def _is_within_limit(delivery: Delivery, config: dict[str, Any], kind: ChannelKi
     if kind.confirmed_field is None:
         return True
     limit = Limit("mails", settings.MAILS_PER_MINUTE)
-    return may_try(limit, str(delivery.channel.project_id), count=len(config[kind.confirmed_field]))
+    return allow_attempt(limit, str(delivery.channel.project_id), count=len(config[kind.confirmed_field]))
 
 
 def _postpone(claimed: Claim, now: datetime) -> Delivery.Status:
     """Reschedule the delivery in about a minute, without counting an attempt."""
-    _held(claimed).update(
+    _still_claimed(claimed).update(
         status=Delivery.Status.PENDING,
         next_attempt_at=now + timedelta(seconds=WINDOW_S * random.uniform(0.5, 1.5)),  # jitter
         lease_until=None,
@@ -182,8 +182,8 @@ def _postpone(claimed: Claim, now: datetime) -> Delivery.Status:
 def _note_failure(claimed: Claim, error: SendError, now: datetime) -> Delivery.Status:
     if error.is_permanent or claimed.attempt >= MAX_ATTEMPTS:
         return _finish(claimed, Delivery.Status.DEAD, str(error), now)
-    pause_s = max(error.retry_after_s or 0.0, pause(claimed.attempt, random.random()))  # jitter
-    _held(claimed).update(
+    pause_s = max(error.retry_after_s or 0.0, backoff_s(claimed.attempt, random.random()))  # jitter
+    _still_claimed(claimed).update(
         status=Delivery.Status.PENDING,
         next_attempt_at=now + timedelta(seconds=min(pause_s, 86_400.0)),
         lease_until=None,
@@ -203,32 +203,32 @@ def resend(*, actor: Actor, delivery_id: uuid.UUID, now: datetime) -> bool:
     )
     if revived:
         delivery = Delivery.objects.select_related("channel").get(pk=delivery_id)
-        record_act(
+        record_audit_entry(
             actor=actor, action="delivery.resent", subject=delivery, now=now,
         )  # fmt: skip
         wake(DELIVER_TASK, delivery=str(delivery_id))
     return bool(revived)
 
 
-def pause(attempt: int, chance: float) -> float:
+def backoff_s(attempt: int, chance: float) -> float:
     """Return the seconds until the next attempt: exponential, with full jitter. `chance` is random, from 0 to 1."""
     return float(min(_FIRST_PAUSE_S * 2 ** (attempt - 1), _LONGEST_PAUSE_S)) * chance + 1.0
 
 
 def _finish(claimed: Claim, status: Delivery.Status, error: str, now: datetime) -> Delivery.Status:
-    _held(claimed).update(status=status, finished_at=now, lease_until=None, error=error[:2_000])
+    _still_claimed(claimed).update(status=status, finished_at=now, lease_until=None, error=error[:2_000])
     _wake_next(claimed.delivery, now)
     return status
 
 
 def _wake_next(delivery: Delivery, now: datetime) -> None:
     """Queue the channel's oldest claimable delivery, of whatever check: one of its senders is free again."""
-    waiting = _free().filter(claimable(now), channel_id=delivery.channel_id, status=Delivery.Status.PENDING)
+    waiting = _sendable().filter(claimable(now), channel_id=delivery.channel_id, status=Delivery.Status.PENDING)
     following = waiting.order_by("created_at", "seq").values_list("id", flat=True).first()
     if following is not None:
         wake(DELIVER_TASK, delivery=str(following))
 
 
-def _held(claimed: Claim) -> QuerySet[Delivery]:
+def _still_claimed(claimed: Claim) -> QuerySet[Delivery]:
     """Return the delivery as a queryset, which is empty if another worker claimed it after our lease ended."""
     return Delivery.objects.filter(pk=claimed.delivery.pk, status=Delivery.Status.SENDING, attempts=claimed.attempt)

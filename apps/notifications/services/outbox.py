@@ -45,7 +45,7 @@ def expand_check(*, check_id: uuid.UUID, now: datetime) -> int:
 
 
 def _expand(event: IncidentEvent, now: datetime) -> None:
-    channels = Channel.objects.filter(project_id=event.incident.project_id, is_enabled=True, deleted_at=None)
+    channels = Channel.objects.live().filter(project_id=event.incident.project_id, is_enabled=True)
     if event.kind == IncidentEvent.Kind.RESOLVED:
         # A channel that was not notified of the opening is not notified of the resolve.
         heard = Delivery.objects.filter(channel=OuterRef("pk"), event__incident_id=event.incident_id)

@@ -1,1 +1,1 @@
-"""One module a kind. A kind looks and judges; it knows no clock but its deadline, no schedule and no database."""
+"""One module per kind. A kind probes and judges; it knows its deadline, but no schedule and no database."""

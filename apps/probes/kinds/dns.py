@@ -1,7 +1,8 @@
-"""`dns`: a name has the records that it should, at a name server of choice.
+"""`dns`: a name server answers with the expected records for a name.
 
-Proves what one name server answers from the worker's region, how fast, and whether it vouches for DNSSEC. Cannot prove what other
-name servers have cached, and validates no signature itself: the AD flag is the resolver's word.
+Proves what one name server answers from the worker's region, how fast, and whether it reports the answer as validated
+by DNSSEC. Cannot prove what other name servers have cached, and does not validate signatures itself: it relies on the
+AD flag.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ MATCHES = {
 _MAX_ALIASES = 16
 _SHOWN = 50
 _OTHER_NAME = re.compile(r"\.|(?=.*[/*=+_])[!-~]{1,253}", re.ASCII)
-"""What no host is called, and a name of the DNS may be."""
+"""Names that are not valid host names but can exist in the DNS."""
 _NO_EDNS = frozenset({dns.rcode.FORMERR, dns.rcode.NOTIMP, dns.rcode.BADVERS})
 _REASONS = {"NXDOMAIN": Reason.DNS_NXDOMAIN, "SERVFAIL": Reason.DNS_SERVFAIL, "REFUSED": Reason.DNS_REFUSED}
 
@@ -89,7 +90,7 @@ class Options:
 
 
 def parse(target: str, raw: Mapping[str, Any]) -> Options:
-    """The target is a name; for PTR also an address. Raises OptionError naming `target` or the option."""
+    """Parse and validate; the target is a name, or for PTR an address. Raises OptionError for `target` or an option."""
     fields = RawOptions(raw)
     nameserver = fields.text("nameserver", limit=260)
     try:
@@ -123,7 +124,10 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
 
 
 def _question_name(target: str) -> str:
-    """A host, or any other name that the DNS has, like `1.0/25.2.0.192.in-addr.arpa` (RFC 2317) and `.`. Raises OptionError."""
+    """Return the name to query: a host or another DNS name, like `1.0/25.2.0.192.in-addr.arpa` (RFC 2317) or `.`.
+
+    Raises OptionError.
+    """
     try:
         return host_of(target)
     except OptionError:
@@ -158,7 +162,7 @@ async def run(options: Options, deadline: float, context: ProbeContext) -> Outco
         if chain.answer is not None or not chain.cnames:
             facts |= _records(chain.answer, ttls)
             break
-        question = chain.canonical_name  # a server that knows only this link: ask it for the next
+        question = chain.canonical_name  # the answer has only one link of the chain: query the next
         if question in seen or len(seen) > _MAX_ALIASES:
             return Outcome.because(Reason.DNS_LOOP, f"the aliases of {options.name} lead back to {question}", facts)
         seen.add(question)
@@ -174,19 +178,19 @@ async def run(options: Options, deadline: float, context: ProbeContext) -> Outco
     )
     for kept in (facts, facts.get("baseline", {})):
         if "answers" in kept:
-            kept["answers"] = kept["answers"][:_SHOWN]  # judged in full, kept in part
+            kept["answers"] = kept["answers"][:_SHOWN]  # all answers were judged, only the first are stored
     return outcome
 
 
 async def _asked(
     question: dns.name.Name, options: Options, deadline: float, context: ProbeContext, facts: Facts
 ) -> dns.message.QueryMessage:
-    """One answer, over TCP where it did not fit into a datagram. Raises NetError."""
+    """Query once; repeat over TCP if the answer was truncated, and without EDNS if refused. Raises NetError."""
     query = dns.message.make_query(question, options.record_type, use_edns=0, payload=EDNS_PAYLOAD, want_dnssec=options.dnssec)
     server = options.server
     reply = await context.network.dns.ask(query.to_wire(), server, deadline)
     answer = read_answer(query, reply)
-    if answer.rcode() in _NO_EDNS and not options.dnssec:  # a server from before RFC 6891
+    if answer.rcode() in _NO_EDNS and not options.dnssec:  # the server does not support EDNS (RFC 6891)
         query.use_edns(False)
         reply = await context.network.dns.ask(query.to_wire(), server, deadline)
         answer = read_answer(query, reply)
@@ -221,13 +225,14 @@ def _records(rows: dns.rrset.RRset | None, ttls: Sequence[int]) -> Facts:
 
 
 def _text(row: Any) -> str:
-    """As people write it: names without the last dot, texts whole and without quotes."""
+    """Return a record as users write it: names without the final dot, TXT strings joined and without quotes."""
     if row.rdtype == dns.rdatatype.TXT:
         return b"".join(row.strings).decode("utf-8", "replace").replace("\x00", "�")
     return _plain(row.to_text())
 
 
 def _plain(text: str) -> str:
+    """Normalize record data: lower case, no final dots, addresses in canonical form."""
     parts = [part.removesuffix(".").lower() if part != "." else part for part in text.split()]
     try:
         return str(ipaddress.ip_address(parts[0])) if len(parts) == 1 else " ".join(parts)
@@ -236,7 +241,7 @@ def _plain(text: str) -> str:
 
 
 def _expected_forms(record_type: str, written: str) -> frozenset[str]:
-    """What an answer may read that is expected as `written`: as dig prints it, as zones hold it, or as it stands."""
+    """Return all forms in which an answer may equal the expected text: as written, and as parsed by dnspython."""
     forms = {written if record_type == "TXT" else _plain(written)}
     words = written if record_type == "TXT" else " ".join(_ascii_word(word) for word in written.split())
     with contextlib.suppress(dns.exception.DNSException, ValueError):
@@ -246,7 +251,7 @@ def _expected_forms(record_type: str, written: str) -> frozenset[str]:
 
 
 def _ascii_word(word: str) -> str:
-    """A name beyond ASCII as zones hold it."""
+    """Convert an internationalized name to its ASCII form."""
     if word.isascii():
         return word
     try:
@@ -256,6 +261,7 @@ def _ascii_word(word: str) -> str:
 
 
 def _findings(options: Options, facts: Facts) -> list[Outcome | None]:
+    """Return the findings about records, DNSSEC and TTL; None entries are fulfilled expectations."""
     if options.rcode != "NOERROR":
         return []
     answers: list[str] = facts.get("answers", [])
@@ -275,7 +281,7 @@ def _findings(options: Options, facts: Facts) -> list[Outcome | None]:
 
 
 def _changed(options: Options, context: ProbeContext, facts: Facts) -> Outcome | None:
-    """Records are a set: their order is nobody's."""
+    """Return a degraded outcome if the set of answers differs from the baseline; the order is ignored."""
     answers = facts.get("answers")
     if not options.notice_change or not answers:
         return None
@@ -304,6 +310,7 @@ def _unexpected(options: Options, answers: Sequence[str], facts: Facts) -> Outco
 
 
 def propose(typed: str) -> str | None:
+    """Derive a host name from user input; None for an address."""
     _, authority = authority_of(typed)
     try:
         host, _ = endpoint(authority, 53)
@@ -313,16 +320,16 @@ def propose(typed: str) -> str | None:
 
 
 FIELDS = (
-    OptionField("record_type", "Record", "choice", choices=tuple((name, name) for name in TYPES)),
-    OptionField("expected", "Expected answers", "lines", "One to a line, like 192.0.2.1 or 10 mail.example.org. Empty: any."),
-    OptionField("match", "They match when", "choice", choices=tuple(MATCHES.items())),
+    OptionField("record_type", "Record type", "choice", choices=tuple((name, name) for name in TYPES)),
+    OptionField("expected", "Expected answers", "lines", "One per line, like 192.0.2.1 or 10 mail.example.org. Empty: any."),
+    OptionField("match", "Match", "choice", choices=tuple(MATCHES.items())),
     OptionField("nameserver", "Name server", "text", "An address or a name, with :port. Empty: the worker's own."),
-    OptionField("transport", "Over", "choice", choices=(("udp", "UDP"), ("tcp", "TCP"), ("tls", "TLS"))),
+    OptionField("transport", "Transport", "choice", choices=(("udp", "UDP"), ("tcp", "TCP"), ("tls", "TLS"))),
     OptionField("rcode", "Expected response code", "choice", choices=tuple((name, name) for name in RCODES)),
-    OptionField("min_ttl", "TTL of at least (seconds)", "whole"),
+    OptionField("min_ttl", "Minimum TTL (seconds)", "whole"),
     notice_change("the answers change"),
     conditions.option_field(ASSERTED, "[ttl] >= 300"),
-    OptionField("dnssec", "Must be validated by DNSSEC", "flag", "The name server says so (AD)."),
+    OptionField("dnssec", "Require DNSSEC", "flag", "The name server must say that it validated the answer (AD flag)."),
 )
 
 KIND = Kind(

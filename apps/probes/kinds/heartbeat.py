@@ -1,7 +1,8 @@
-"""`heartbeat`: a job that nobody can ask, like a backup, says itself that it ran.
+"""`heartbeat`: a job that cannot be probed, such as a backup, reports in time that it ran.
 
-Nothing is sent: the job asks for its ping address when it begins, ends or fails, and silence beyond the grace is the failure.
-Proves that the job reached us in time and how long it took; cannot prove that what it did is right, unless it says so.
+Nothing is sent: the job requests its ping URL when it starts, ends or fails, and if none arrives within the grace time
+the check is down. Proves that the job reached us in time and how long it took; cannot prove that it did its work
+correctly, unless it reports failures.
 """
 
 from __future__ import annotations
@@ -24,15 +25,17 @@ _CRON_WORDS = {
     "@hourly": "0 * * * *", "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@weekly": "0 0 * * 0",
     "@monthly": "0 0 1 * *", "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *",
 }  # fmt: skip
-"""See crontab(5)."""
+"""Nicknames of cron expressions, see crontab(5)."""
 _EARLY_MS = 5_000
-"""So much before its time a job may report: its clock is not ours, and a run that began early ends early."""
+"""A ping up to this much before its time counts for that time, because the job's clock may be ahead of ours."""
 SLUG = re.compile(r"[a-z0-9_-]{1,100}\Z")
-"""What stands in a ping address instead of the check's id."""
+"""Valid slugs. Ping URLs contain the project's ping key and a slug, or the check's ping secret."""
 
 
 @dataclass(frozen=True)
 class Options:
+    """The options of a heartbeat check; implements `Rhythm`."""
+
     note: str
     period_s: int | None
     cron: str
@@ -59,9 +62,10 @@ class Options:
         return (self.max_runtime_s or self.grace_s) * 1000
 
     def expected_after(self, moment_ms: int, interval_ms: int) -> int:
-        """The next time of the cron expression in its zone, as Debian's cron takes summer time; or a period later.
+        """Return the next time of the cron expression in its time zone, or else the time one period later.
 
-        A moment up to five seconds before a time of the expression counts as that time.
+        Daylight saving time is treated as by Debian's cron. A ping up to five seconds early counts for the scheduled
+        time.
         """
         if not self.cron:
             return moment_ms + (self.period_s * 1000 if self.period_s is not None else interval_ms)
@@ -70,7 +74,7 @@ class Options:
 
 
 def parse(target: str, raw: Mapping[str, object]) -> Options:
-    """The target is whatever people note of the job. Raises OptionError naming the option."""
+    """Parse and validate; the target is a free description of the job. Raises OptionError naming the option."""
     fields = RawOptions(raw)
     if len(target) > _NOTE_LIMIT:
         raise OptionError("target", f"is longer than {_NOTE_LIMIT} characters")
@@ -104,7 +108,7 @@ def parse(target: str, raw: Mapping[str, object]) -> Options:
 
 
 def _judge_cron(cron: str, zone: str) -> None:
-    """Raises OptionError for what never comes due, too."""
+    """Raise OptionError for a cron expression that is invalid or never comes due."""
     if len(cron.split()) != _CRON_FIELDS:
         raise OptionError("options.cron", "is not a cron expression of five fields")
     try:
@@ -116,16 +120,16 @@ def _judge_cron(cron: str, zone: str) -> None:
 
 
 FIELDS = (
-    OptionField("cron", "Cron expression", "text", "Like 30 2 * * *, or @daily. Empty: every period."),
-    OptionField("timezone", "Time zone of the cron expression", "text", "Like Europe/Berlin; summer time is minded."),
-    OptionField("period_s", "Period (seconds)", "whole", "For jobs that run less than daily. Empty: the check's interval."),
-    OptionField("grace_s", "Grace (seconds)", "whole", "A ping that is later than this is missed."),
+    OptionField("cron", "Cron expression", "text", "Like 30 2 * * * or @daily. Empty: the period counts."),
+    OptionField("timezone", "Time zone of the cron expression", "text", "Like Europe/Berlin; daylight saving time is observed."),
+    OptionField("period_s", "Period", "whole", "For jobs that run less than daily. Empty: the check's interval."),
+    OptionField("grace_s", "Grace time", "whole", "A ping later than this counts as missed."),
     OptionField(
-        "max_runtime_s", "Longest run (seconds)", "whole", "From its start signal to its end. Empty: as long as the grace."
+        "max_runtime_s", "Maximum runtime", "whole", "From its start signal to its end. Empty: as long as the grace."
     ),
     OptionField("slug", "Slug", "text", "For ping addresses by the project's ping key and a name: /ping/<ping key>/<slug>."),
     OptionField(
-        "methods", "Pings by", "choice", "POST only keeps link previews and crawlers from pinging.",
+        "methods", "Accepted methods", "choice", "With POST only, link previews and crawlers cannot ping.",
         (("any", "GET, HEAD and POST"), ("post", "POST only")),
     ),
 )  # fmt: skip

@@ -1,7 +1,7 @@
-"""`http`: a URL answers as it should, over a fresh connection.
+"""`http`: a URL answers as expected over a new connection.
 
-Proves that name, network, TLS (for https), server and answer work from the worker's region, and shows the certificate. Cannot
-prove that a page works in a browser: no script runs, no second resource is fetched.
+Proves that DNS, network, TLS (for https), server and response work from the worker's region, and reports the
+certificate. Cannot prove that a page works in a browser: no scripts are run and no further resources are loaded.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
 _EXCERPT_BYTES = 2_048
 _SECOND_LOOK_S = 2.0
 _MUTE = frozenset({"tls_handshake", "connection_closed", "connection_reset"})
-"""How libcurl tells of a server that breaks off for a reason that it does not say."""
+"""Errors of libcurl that do not say why the server aborted the handshake."""
 _UNAUTHORIZED = 401
 _SHOWN_WITH_BODY = frozenset(
     {"http_status", "body_mismatch", "body_forbidden", "auth_failed", "rate_limited", "assertion_failed", "content_type"}
@@ -39,7 +39,7 @@ async def run(options: Options, deadline: float, context: ProbeContext) -> Outco
     try:
         request = await _signed(options, options.request, deadline, context)
     except NetError as error:
-        return Outcome.failed(error)  # the target was not looked at: nothing is turned
+        return Outcome.failed(error)  # the target was not probed, so the outcome is not inverted
     outcome = await _looked(options, request, deadline, context)
     return judge.upside_down(outcome) if options.upside_down else outcome
 
@@ -47,6 +47,10 @@ async def run(options: Options, deadline: float, context: ProbeContext) -> Outco
 async def _looked(
     options: Options, request: Request, deadline: float, context: ProbeContext, *, is_renewed: bool = False
 ) -> Outcome:
+    """Send the request, follow redirects and judge the response.
+
+    `is_renewed`: the OAuth token has been renewed during this run, so it is not renewed again.
+    """
     started = asyncio.get_running_loop().time()
     hops: list[Facts] = []
     seen = {(request.method, request.url, request.cookies)}
@@ -57,7 +61,7 @@ async def _looked(
             return _failed(response, said or response.error, hops)
         is_refused = response.status == _UNAUTHORIZED and options.auth == "oauth2" and not hops
         if is_refused and not is_renewed and oauth.forget(_grant(options)):
-            try:  # a token that was taken back before its end
+            try:  # the token was revoked before it expired
                 anew = await _signed(options, options.request, deadline, context)
             except NetError as error:
                 return Outcome.failed(error)
@@ -86,7 +90,7 @@ async def _looked(
 async def _second_look(
     options: Options, request: Request, response: Response, deadline: float, context: ProbeContext
 ) -> NetError | None:
-    """What a handshake that refuses nothing says of one that libcurl gave up without a word for it."""
+    """Return the TLS error that a second handshake, which accepts any certificate, finds if libcurl's says nothing."""
     url = urlsplit(request.url)
     is_mute = response.error is not None and response.error.code in _MUTE and not response.status
     if not is_mute or url.scheme != "https" or request.proxy is not None or not response.address:
@@ -101,7 +105,7 @@ def _grant(options: Options) -> oauth.Grant:
 
 
 async def _signed(options: Options, request: Request, deadline: float, context: ProbeContext) -> Request:
-    """Raises NetError where no token can be had."""
+    """Return the request with an OAuth token if configured. Raises NetError if no token can be obtained."""
     if options.auth != "oauth2":
         return request
     token = await oauth.token(_grant(options), request, context.network, deadline)
@@ -118,7 +122,7 @@ def _failed(response: Response, error: NetError, hops: list[Facts]) -> Outcome:
 async def _judged(
     options: Options, response: Response, hops: list[Facts], latency_ms: float, deadline: float, context: ProbeContext
 ) -> Outcome:
-    """The outcome of an answer; where the body is large or a path visits much, a thread judges it."""
+    """Return the outcome for a response; large bodies and expensive JSONPaths are evaluated in a thread."""
     return await judging.run_bounded(
         lambda budget: _judgement(options, response, hops, latency_ms, context, budget),
         size=len(response.body),
@@ -129,14 +133,14 @@ async def _judged(
 def _judgement(
     options: Options, response: Response, hops: list[Facts], latency_ms: float, context: ProbeContext, budget: Budget
 ) -> Outcome:
-    """Raises BudgetExceededError where a path visits more than the budget, unless that is the last word on it."""
+    """Return the outcome for a response. Raises BudgetExceededError unless the budget is final."""
     facts = _facts(response, hops)
     if response.is_capped:
         message = f"[size] ({response.size:,} bytes and more) <= {options.max_body_bytes:,} bytes"
         return Outcome.because(Reason.BODY_TOO_LARGE, message, facts)
     text = decode_body(response.body, response.header("content-type") or "")
     if json_paths.exceeds_value_limit(text) and _reads_json(options):
-        message = f"[body] (JSON of more than {json_paths.MAX_VALUES:,} values) cannot be looked into by paths"
+        message = f"the body is JSON of more than {json_paths.MAX_VALUES:,} values, too many to be searched by paths"
         return Outcome.because(Reason.BODY_TOO_LARGE, message, facts)
     with_credentials = options.auth != "none" or any(name.lower() in _CREDENTIALS for name in options.headers)
     outcome = judge.first(
@@ -157,7 +161,7 @@ def _judgement(
 
 
 def _excerpt(options: Options, text: str) -> str:
-    """How the body begins, without a token that it repeats; the runner blots out what it knows."""
+    """Return the beginning of the body without the OAuth token; other secrets are removed by the runner."""
     beginning = text[:_EXCERPT_BYTES].replace("\x00", "�")
     token = oauth.kept(_grant(options)) if options.auth == "oauth2" else None
     return beginning.replace(token, "[secret]") if token else beginning
@@ -168,7 +172,10 @@ def _reads_json(options: Options) -> bool:
 
 
 def _nameless(options: Options, facts: Facts) -> Outcome | None:
-    """libcurl takes a common name where there is no other; browsers do not (RFC 9525, 2)."""
+    """Return a down outcome for a certificate without alternative names, which browsers reject (RFC 9525, 2).
+
+    libcurl would fall back to the common name.
+    """
     certificate = facts.get("certificate")
     if not options.tls.verify_tls or not certificate or certificate["names"]:
         return None
@@ -203,9 +210,10 @@ def _failed_conditions(
 
 
 def _version(options: Options, response: Response, facts: Facts) -> Outcome | None:
+    """Return a down outcome if HTTP/2 is required and was not negotiated."""
     if options.http_version != "2" or response.http_version == "2":
         return None
-    return Outcome.because(Reason.ASSERTION_FAILED, f"[http_version] ({response.http_version}) == 2", facts)
+    return Outcome.because(Reason.ASSERTION_FAILED, f"negotiated HTTP/{response.http_version}, expected HTTP/2", facts)
 
 
 def _ends_soon(options: Options, facts: Facts, context: ProbeContext) -> Outcome | None:

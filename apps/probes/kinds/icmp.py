@@ -1,7 +1,7 @@
 """`icmp`: a host answers echo requests ("ping").
 
-Proves that packets reach the host and come back, how many and how fast; cannot prove that any service of it works, and a firewall
-that drops ICMP looks like a host that is gone.
+Proves that packets reach the host and return, how many are lost and how long they take. Cannot prove that any service
+on the host works. A host behind a firewall that drops ICMP looks like one that is down.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Options:
 
 
 def parse(target: str, raw: Mapping[str, Any]) -> Options:
-    """The target is a name or an address. Raises OptionError naming `target` or the option."""
+    """Parse and validate; the target is a name or an address. Raises OptionError for `target` or an option."""
     host = host_of(target.removeprefix("[").removesuffix("]"))
     fields = RawOptions(raw)
     options = Options(
@@ -83,7 +83,7 @@ async def run(options: Options, deadline: float, context: ProbeContext) -> Outco
 
 
 def judged(options: Options, facts: Facts, now_ms: int) -> Outcome:
-    """Its latency is the average of what came back."""
+    """Return the outcome for these facts; its latency is the average round-trip time."""
     latency_ms: float | None = facts.get("rtt_avg")
     outcome = judge.first(
         _lost(facts, options, "down"),
@@ -97,7 +97,7 @@ def judged(options: Options, facts: Facts, now_ms: int) -> Outcome:
 
 
 def facts_of(echoes: Echoes) -> Facts:
-    """Jitter is the mean difference of one round trip to the next (RFC 3550 without its smoothing)."""
+    """Return the facts of a run. Jitter is the mean difference of successive round-trip times (RFC 3550 unsmoothed)."""
     rtts = [rtt for rtt in echoes.rtts_ms if rtt is not None]
     sent = len(echoes.rtts_ms)
     facts: Facts = {
@@ -116,6 +116,7 @@ def facts_of(echoes: Echoes) -> Facts:
 
 
 def _lost(facts: Facts, options: Options, verdict: str) -> Outcome | None:
+    """Return an outcome with this verdict if packet loss reaches its limit."""
     limit = options.down_loss_percent if verdict == "down" else options.degraded_loss_percent
     if facts["loss"] < limit:
         return None
@@ -134,12 +135,12 @@ def propose(typed: str) -> str | None:
 
 
 FIELDS = (
-    OptionField("count", "Packets", "whole", "Sent in a run."),
-    OptionField("interval_ms", "Between two (ms)", "whole"),
-    OptionField("size", "Size (bytes)", "whole", "Of what a packet carries."),
-    OptionField("wait_ms", "Waited for (ms)", "whole", "A packet that takes longer is lost."),
-    OptionField("degraded_loss_percent", "Degraded from a loss of (%)", "whole"),
-    OptionField("down_loss_percent", "Down from a loss of (%)", "whole"),
+    OptionField("count", "Packets", "whole", "Sent in each run."),
+    OptionField("interval_ms", "Pause between packets (ms)", "whole"),
+    OptionField("size", "Packet size (bytes)", "whole", "Of the payload."),
+    OptionField("wait_ms", "Packet timeout (ms)", "whole", "A packet that takes longer is lost."),
+    OptionField("degraded_loss_percent", "Degraded at packet loss of (%)", "whole"),
+    OptionField("down_loss_percent", "Down at packet loss of (%)", "whole"),
     OptionField("down_ms", "Down above (ms)", "whole", "On average; slower than this is down."),
     conditions.option_field(ASSERTED, "[jitter] < 20 ms"),
     IP_VERSION,

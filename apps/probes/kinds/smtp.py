@@ -1,6 +1,7 @@
-"""`smtp`: a mail server greets, offers what it should and takes a sign-in; no mail is ever sent.
+"""`smtp`: a mail server greets, offers what is expected and accepts a login; no mail is sent.
 
-Proves greeting, EHLO, STARTTLS or TLS, the certificate and, with a password, the sign-in. Cannot prove that mail is delivered.
+Proves that greeting, EHLO, STARTTLS or TLS, the certificate and, with credentials, the login work. Cannot prove that
+mail is delivered.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class Options:
 
     @property
     def way(self) -> str:
+        """The security mode, with `auto` resolved by the port."""
         return _BY_PORT.get(self.port, "none") if self.security == "auto" else self.security
 
     def stored(self) -> dict[str, Any]:
@@ -65,7 +67,7 @@ class Options:
 
 
 def parse(target: str, raw: Mapping[str, Any]) -> Options:
-    """The target is a host, with a port where it is not 25. Raises OptionError naming `target` or the option."""
+    """Parse and validate; the target is `host` or `host:port` (default 25). Raises OptionError with the field."""
     host, port = endpoint(target, 25)
     fields = RawOptions(raw)
     options = Options(
@@ -117,7 +119,7 @@ async def run(options: Options, deadline: float, context: ProbeContext) -> Outco
 
 
 async def _talk(options: Options, stream: Stream, deadline: float, context: ProbeContext, facts: Facts) -> Outcome | None:
-    """The whole conversation; raises NetError, tells what ends soon."""
+    """Perform the SMTP dialogue. Raises NetError; returns an outcome if a certificate expires soon."""
     ends: Outcome | None = None
     if options.way == "tls":
         _, ends = await secured(stream, options.host, options.tls, context, deadline, facts)
@@ -135,7 +137,7 @@ async def _talk(options: Options, stream: Stream, deadline: float, context: Prob
 
 
 async def _good_bye(stream: Stream, deadline: float) -> None:
-    """How a server answers it proves nothing, and takes no time of the run's."""
+    """Send QUIT. The response is ignored and does not count towards the latency."""
     lines = Lines(stream, min(deadline, asyncio.get_running_loop().time() + _GOOD_BYE_S))
     with contextlib.suppress(NetError):
         await lines.say("QUIT")
@@ -143,7 +145,7 @@ async def _good_bye(stream: Stream, deadline: float) -> None:
 
 
 async def _sign_in(lines: Lines, options: Options, extensions: list[str]) -> None:
-    """AUTH PLAIN (RFC 4616), or LOGIN where only that is offered. Raises NetError `auth_failed`."""
+    """Authenticate by AUTH PLAIN (RFC 4616), or by LOGIN if PLAIN is not offered. Raises NetError `auth_failed`."""
     offered = next((extension.split()[1:] for extension in extensions if extension.startswith("AUTH ")), [])
     if "PLAIN" in offered or "LOGIN" not in offered:
         token = base64.b64encode(f"\0{options.username}\0{options.password}".encode()).decode()
@@ -188,7 +190,7 @@ FIELDS = (
     ),
     OptionField("banner", "Banner matches", "text", "A pattern (RE2) for the text of the greeting."),
     OptionField("username", "User name", "text", "Signs in, and sends nothing."),
-    OptionField("password", "Password", "text", "Kept encrypted."),
+    OptionField("password", "Password", "text", "Stored encrypted."),
     OptionField("ehlo_name", "Name in EHLO", "text"),
     conditions.option_field(ASSERTED, "[extensions] contains PIPELINING"),
     *TRUST_FIELDS,

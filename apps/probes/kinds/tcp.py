@@ -1,7 +1,7 @@
-"""`tcp`: a port accepts a connection, and says what it should.
+"""`tcp`: a port accepts a connection and, with a dialogue, answers as expected.
 
-Proves that name, network and listener work from the worker's region; with a dialogue also that a process behind the listener
-answers. Cannot prove anything behind the listener without one: a kernel accepts for a process that hangs.
+Proves that name, network and listener work from the worker's region; with a dialogue also that the process behind the
+listener answers. Cannot prove that without one: the kernel accepts connections even for a process that hangs.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Options:
 
 
 def parse(target: str, raw: Mapping[str, Any]) -> Options:
-    """The target is `host:port`, an IPv6 address in brackets. Raises OptionError naming `target` or the option."""
+    """Parse and validate; the target is `host:port`, IPv6 in brackets. Raises OptionError for `target` or an option."""
     host, port = endpoint(target)
     fields = RawOptions(raw)
     options = Options(
@@ -77,6 +77,7 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
 
 
 def _ensure_step(step: str) -> None:
+    """Raise OptionError unless the step of the dialogue is valid."""
     verb, _, rest = step.partition(" ")
     if verb not in _STEPS or bool(rest) == (verb == "starttls"):
         raise OptionError("options.dialogue", f"{step[:60]!r} is none of: send TEXT, expect PATTERN, starttls")
@@ -119,7 +120,7 @@ async def run(options: Options, deadline: float, context: ProbeContext) -> Outco
 
 
 class _Conversation:
-    """What was heard and not yet matched."""
+    """Matches received data against patterns; keeps the data that has not been matched."""
 
     def __init__(self, stream: Stream, until: float, facts: Facts) -> None:
         self._stream = stream
@@ -128,7 +129,7 @@ class _Conversation:
         self._heard = b""
 
     async def expect(self, pattern: str) -> None:
-        """Read until the pattern is found; what stands before its end is used up. Raises NetError."""
+        """Read until the pattern matches; data up to the end of the match is consumed. Raises NetError."""
         wanted = patterns.compiled_for_bytes(pattern)
         while not (found := wanted.search(self._heard)):
             if len(self._heard) > _HEARD_BYTES:
@@ -148,14 +149,14 @@ class _Conversation:
         self._heard = self._heard[found.end() :]
 
     def _mismatch(self, pattern: str, when: str) -> NetError:
-        return NetError("banner_mismatch", f"[answer] ({self._shown()!r}) matches {pattern!r} {when}")
+        return NetError("banner_mismatch", f"answered {self._shown()!r}, expected {pattern!r} {when}")
 
     def _shown(self) -> str:
         return self._heard[: 4 * _SHOWN].decode("utf-8", "replace").replace("\x00", "�")[:_SHOWN]
 
 
 def _unescaped(text: str) -> bytes:
-    """`\\r`, `\\n`, `\\t`, `\\0`, `\\\\` and `\\xHH` as the bytes that they mean."""
+    """Return the bytes for a text with the escapes `\\r`, `\\n`, `\\t`, `\\0`, `\\\\` and `\\xHH`."""
     parts, at = [], 0
     for found in _ESCAPE.finditer(text):
         parts.append(text[at : found.start()].encode())
@@ -165,7 +166,7 @@ def _unescaped(text: str) -> bytes:
 
 
 def propose(typed: str) -> str | None:
-    """The host and port of whatever was typed; a URL without a port means its scheme's."""
+    """Derive host and port from user input; without a port the default of the URL's scheme, else 443."""
     scheme, authority = authority_of(typed)
     host, colon, port = authority.rpartition(":")
     if not colon or (port and not port.isdigit()):

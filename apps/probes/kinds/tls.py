@@ -1,7 +1,8 @@
-"""`tls`: a server presents a certificate that clients will believe.
+"""`tls`: a server presents a certificate that clients accept.
 
-Proves the chain, the name, the dates, the strength of keys and protocol, and what a stapled OCSP response says; also behind
-STARTTLS. Cannot prove that the service behind it answers, and asks no authority about revocation: only what is stapled is known.
+Proves the chain, the name, the dates, the strength of keys and protocol, and the status in a stapled OCSP response;
+also after STARTTLS. Cannot prove that the service answers, and does not query authorities for revocation: only stapled
+responses are used.
 """
 
 from __future__ import annotations
@@ -56,7 +57,10 @@ class Options:
 
 
 def parse(target: str, raw: Mapping[str, Any]) -> Options:
-    """The target is a name, with a port where it is not the usual one. Raises OptionError naming `target` or the option."""
+    """Parse and validate; the target is `host` or `host:port`. Raises OptionError for `target` or an option.
+
+    The default port depends on the option `starttls`.
+    """
     fields = RawOptions(raw)
     starttls = fields.choice("starttls", "", tuple(PORTS))
     host, port = endpoint(target, PORTS[starttls])
@@ -110,6 +114,7 @@ async def run(options: Options, deadline: float, context: ProbeContext) -> Outco
 
 
 def _changed(options: Options, certificate: Facts | None, context: ProbeContext, facts: Facts) -> Outcome | None:
+    """Return a degraded outcome if the leaf certificate differs from the baseline."""
     if not options.notice_change or not certificate:
         return None
     facts["baseline"] = {"fingerprint": certificate["fingerprint"]}

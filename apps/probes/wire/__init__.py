@@ -1,6 +1,7 @@
-"""The messages between core and probe workers: jobs out, signed results back. Old and new understand each other for a release.
+"""The messages between core and probe workers: jobs to the workers, signed results back.
 
-Times are integer epoch milliseconds of the core's clock. Nothing else writes or reads these messages.
+Formats stay compatible with the previous release. Times are integer epoch milliseconds of the core's clock. All
+encoding and decoding of these messages is done here.
 """
 
 from apps.probes.wire.envelope import (

@@ -1,7 +1,7 @@
-"""The signed envelope of what a probe worker sends: plain JSON, authenticated by HMAC-SHA256 with the region's key.
+"""The signed envelope of a worker's messages: plain JSON, authenticated by HMAC-SHA256 with the region's key.
 
-The signature covers every field that is believed, `sent_at` and `sequence` among them: a copy that is sent again later says
-nothing new.
+The signature covers every field that is trusted, including `sent_at` and `sequence`, so that a replayed message has no
+effect.
 """
 
 from __future__ import annotations
@@ -31,20 +31,21 @@ _Name = Annotated[str, msgspec.Meta(pattern=r"\A[\w-]{1,40}\Z")]
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
-    """The outer shape of a result message. `mac` covers all other fields."""
+    """The outer structure of a result message. `mac` covers all other fields."""
 
     v: _Version
     region: _Name
     key_id: _Name
     worker: _Name
-    """A name that the worker's process gave itself at its start."""
+    """Random name that the worker process chose at its start."""
     sequence: Milliseconds
-    """Rises with every message of that process."""
+    """Increases with every message of that process."""
     sent_at: Milliseconds
     body: Annotated[str, msgspec.Meta(max_length=MAX_BODY)]
     mac: str
 
     def is_signed_with(self, region_key: str) -> bool:
+        """Tell whether the signature is valid for this region key (compared in constant time)."""
         return hmac.compare_digest(_mac(self, region_key).encode(), self.mac.encode())
 
 
@@ -52,13 +53,14 @@ _ENVELOPE = msgspec.json.Decoder(Envelope)
 
 
 def _mac(envelope: Envelope, region_key: str) -> str:
+    """Return the hexadecimal HMAC-SHA256 of an envelope."""
     fields = (envelope.v, envelope.region, envelope.key_id, envelope.worker, envelope.sequence, envelope.sent_at)
     signed = "|".join(map(str, fields)).encode() + b"\n" + envelope.body.encode()
     return hmac.digest(derive_key(region_key, "sign"), signed, "sha256").hex()
 
 
 class Signer:
-    """Signs the messages of one worker process, and numbers them."""
+    """Signs and numbers the messages of one worker process."""
 
     def __init__(self, region: str, region_key: str, worker: str) -> None:
         self._region = region
@@ -68,7 +70,7 @@ class Signer:
         self._numbers = itertools.count(1)
 
     def sign(self, body: bytes, *, sent_at: int) -> bytes:
-        """A result message, as it goes to the broker."""
+        """Return a signed message, encoded for the broker."""
         unsigned = Envelope(
             RESULTS_VERSION, self._region, self._key_id, self._worker, next(self._numbers), sent_at, body.decode(), ""
         )
@@ -76,7 +78,7 @@ class Signer:
 
 
 def parse_envelope(raw: bytes) -> Envelope:
-    """The outer shape of a result message; the signature is not judged yet. Raises WireError."""
+    """Decode the outer structure of a result message without checking its signature. Raises WireError."""
     try:
         return _ENVELOPE.decode(raw)
     except (msgspec.MsgspecError, RecursionError) as error:
@@ -93,7 +95,10 @@ _BODY = msgspec.json.Decoder(_Body)
 
 @dataclass(frozen=True)
 class Body:
-    """The inside of an envelope: its type, the rows of `runs`, and the text that the others are read from."""
+    """The decoded content of an envelope.
+
+    `rows` are the encoded runs of a `runs` message; other types are decoded from `text`.
+    """
 
     type: BodyType
     rows: Sequence[bytes]
@@ -101,12 +106,12 @@ class Body:
 
 
 def runs_body(rows: Sequence[bytes]) -> bytes:
-    """The body of a message of runs, each as `encode_run` made it."""
+    """Return the body of a `runs` message from rows encoded by `encode_run`."""
     return b'{"type":"runs","runs":[' + b",".join(rows) + b"]}"
 
 
 def parse_body(text: str) -> Body:
-    """The inside of an envelope whose signature holds. Raises WireError."""
+    """Decode the content of an envelope whose signature has been checked. Raises WireError."""
     try:
         body = _BODY.decode(text)
         return Body(body.type, [bytes(row) for row in body.runs], text)
@@ -115,7 +120,7 @@ def parse_body(text: str) -> Body:
 
 
 def _parse_leniently(text: str) -> Body:
-    """Python's reader takes what JSON does not (NaN): one such row must not cost the others."""
+    """Decode with Python's parser, which accepts NaN, so that one invalid row does not cost the others."""
     try:
         parsed = json.loads(text)
     except (ValueError, RecursionError) as error:

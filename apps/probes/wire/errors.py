@@ -1,7 +1,7 @@
-"""What a message that cannot be taken raises."""
+"""The exception for invalid messages."""
 
 from __future__ import annotations
 
 
 class WireError(ValueError):
-    """A message or row that cannot be taken; the text says why."""
+    """An invalid message or row; the text says why."""

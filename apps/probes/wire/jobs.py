@@ -1,4 +1,4 @@
-"""Jobs, from the core to a region's probe workers: batches as arguments of the Celery task `probe.run`."""
+"""Jobs from the core to the probe workers of a region: batches as arguments of the Celery task `probe.run`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from apps.probes.wire.keys import seal, unseal
 JOBS_VERSION = 1
 TASK = "probe.run"
 MAX_JOBS = 100
-"""In a message."""
+"""Jobs in one message."""
 EXPIRES_MS = 5_000
-"""A batch of jobs this old is not worth running."""
+"""Age after which a batch is not run any more."""
 
 
 def queue_of(region: str) -> str:
+    """Return the name of a region's queue."""
     return f"probe.{region}"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run to make. A trial has `trial` instead of check and slot and changes no state."""
+    """One run to perform. A trial has `trial` instead of check and slot, and does not affect any state."""
 
     check: str
     revision: int
@@ -35,18 +36,18 @@ class Job:
     baseline: dict[str, Any] | None = None
     trial: str | None = None
     retries: int = 0
-    """Further attempts within the run, where one may help."""
+    """Maximum number of further attempts within the run, for failures that may be temporary."""
     tenant: str = ""
-    """Names the organization to the fair queue, and to nothing else."""
+    """Identifies the organization; used only by the fair queue."""
 
 
 def batch_arguments(jobs: list[dict[str, Any]], *, sent_at: int) -> dict[str, Any]:
-    """The keyword arguments of the task."""
+    """Return the keyword arguments of the Celery task."""
     return {"v": JOBS_VERSION, "sent_at": sent_at, "jobs": jobs}
 
 
 def encode_job(job: Job, *, secrets: Mapping[str, Any] | None, region_key: str, region: str) -> dict[str, Any]:
-    """A job as it travels, its secret options sealed for one region."""
+    """Return a job as JSON data, its secret options sealed for one region."""
     options = dict(job.options)
     if secrets:
         name = job.check if job.trial is None else job.trial
@@ -65,7 +66,7 @@ def encode_job(job: Job, *, secrets: Mapping[str, Any] | None, region_key: str, 
 
 
 def parse_job(raw: Mapping[str, Any], *, region_key: str, region: str) -> Job:
-    """A job as the worker runs it, its secrets opened. Raises WireError."""
+    """Decode a job and unseal its secret options. Raises WireError."""
     try:
         trial = raw.get("trial")
         name = str(raw["check"]) if trial is None else str(trial)

@@ -1,4 +1,4 @@
-"""What a probe worker says beside runs: heartbeats, answers to trials, and the job at which its loop stood still."""
+"""Messages of a worker other than runs: heartbeats, answers to trials, and reports of a blocked event loop."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ _Small = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 _Offset = Annotated[int, msgspec.Meta(gt=-(2**53), lt=2**53)]
 _MAX_NAMES = 20
 OUR_FAULTS = "fault"
-"""Among what a worker counts as dropped: runs that failed by an exception of ours."""
+"""Key in `Heartbeat.dropped` that counts runs which failed by an unexpected exception."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True, tag="heartbeat", tag_field="type"):
-    """Sent every five seconds by the very loop that runs jobs."""
+    """Sent every five seconds by the event loop that runs the jobs."""
 
     is_settled: bool
-    """Whether the worker knows the core's time."""
+    """Whether the worker knows the core's time well enough to run jobs."""
     offset_ms: _Offset
     in_flight: _Small
     dropped: dict[str, Any]
-    """Slots that were given up, by reason."""
+    """Numbers of dropped slots, by cause."""
     canaries: dict[str, bool] = {}
     lag_ms: _Small = 0
     pid: int = 0
 
 
 class Standstill(msgspec.Struct, frozen=True, tag="standstill", tag_field="type"):
-    """Sent by a worker that ends itself because its loop stood still: the job that was under way, if it is known."""
+    """Sent by a worker before it ends itself because its event loop is blocked; names the running job if known."""
 
     stood_still_s: float
     stack: Annotated[str, msgspec.Meta(max_length=20_000)]
@@ -45,7 +45,7 @@ class Standstill(msgspec.Struct, frozen=True, tag="standstill", tag_field="type"
 
 
 def encode_report(report: Heartbeat | Standstill) -> bytes:
-    """The body of a message of its own."""
+    """Return the body of a message that contains only this report."""
     return msgspec.json.encode(report)
 
 
@@ -54,7 +54,7 @@ _STANDSTILL = msgspec.json.Decoder(Standstill)
 
 
 def parse_heartbeat(body: str) -> Heartbeat:
-    """Raises WireError. Names are cut and counted: regions are not trusted."""
+    """Decode a heartbeat; names are limited in length and number, because workers are not trusted. Raises WireError."""
     try:
         report = _HEARTBEAT.decode(body)
     except (msgspec.MsgspecError, RecursionError) as error:
@@ -73,7 +73,7 @@ def _is_count(value: Any) -> bool:
 
 
 def parse_standstill(body: str) -> Standstill:
-    """Raises WireError."""
+    """Decode the report of a blocked event loop. Raises WireError."""
     try:
         return _STANDSTILL.decode(body)
     except (msgspec.MsgspecError, RecursionError) as error:
@@ -81,7 +81,7 @@ def parse_standstill(body: str) -> Standstill:
 
 
 def encode_trial_answer(trial: str, run: Run) -> bytes:
-    """The body of a message of its own; of the run its outcome, for a trial has neither check nor slot."""
+    """Return the body of the answer to a trial: only the outcome, since a trial has neither check nor slot."""
     return msgspec.json.encode({"type": "trial", "trial": trial, **encode_outcome(run)})
 
 
@@ -90,7 +90,7 @@ class _TrialName(msgspec.Struct):
 
 
 def parse_trial_answer(body: str) -> tuple[uuid.UUID, Run]:
-    """Which trial, and what was seen. Raises WireError."""
+    """Decode the answer to a trial; return the trial's id and the outcome as a run. Raises WireError."""
     try:
         name = msgspec.json.decode(body, type=_TrialName).trial
         fields = msgspec.json.decode(body)

@@ -1,4 +1,4 @@
-"""Runs, from a probe worker to the core: each a row of a `runs` message, validated by itself."""
+"""Runs from a probe worker to the core: rows of a `runs` message, each validated separately."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from apps.probes.reasons import Reason, Verdict
 from apps.probes.wire.errors import WireError
 
 MAX_RUNS = 400
-"""In a message."""
+"""Runs in one message."""
 _MAX_FACTS = 65_536
 _MAX_MESSAGE = 2_000
 _MAX_DEPTH = 12
 
 
 class Run(msgspec.Struct, frozen=True, gc=False):
-    """What a worker saw in one slot."""
+    """What a worker observed for one check and slot."""
 
     check: uuid.UUID
     revision: int
@@ -42,7 +42,7 @@ class _ReasonGiven(msgspec.Struct, gc=False):
 
 
 class _Row(msgspec.Struct, gc=False):
-    """A run as it travels."""
+    """The wire format of a run."""
 
     check: uuid.UUID
     revision: _Revision
@@ -58,7 +58,11 @@ _ROW = msgspec.json.Decoder(_Row)
 
 
 def storable_facts(facts: dict[str, Any]) -> bytes:
-    """Facts as the core takes them, as JSON: what a target shows must never cost its verdict."""
+    """Encode facts as JSON that the core accepts.
+
+    Values that PostgreSQL cannot store are replaced, and facts that are too large reduced, so that the verdict is never
+    lost because of them.
+    """
     try:
         encoded = msgspec.json.encode(facts)
     except (UnicodeEncodeError, TypeError, ValueError, RecursionError):
@@ -72,6 +76,7 @@ def storable_facts(facts: dict[str, Any]) -> bytes:
 
 
 def _cleaned(value: Any, depth: int) -> Any:
+    """Replace NUL characters, non-finite numbers, unknown types and values that are nested too deeply."""
     if isinstance(value, str):
         return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
     if isinstance(value, float) and not math.isfinite(value):
@@ -86,20 +91,20 @@ def _cleaned(value: Any, depth: int) -> Any:
 
 
 def encode_run(run: Run) -> bytes:
-    """A row of a `runs` message."""
+    """Return a run as a row of a `runs` message."""
     name = {"check": run.check, "revision": run.revision, "slot": run.slot, "started_at": run.started_at}
     return msgspec.json.encode({**name, **encode_outcome(run)})
 
 
 def encode_outcome(run: Run) -> dict[str, Any]:
-    """What was seen, without the name of the run."""
+    """Return the outcome of a run as JSON data, without its check, revision and slot."""
     reason = None if run.reason is None else {"code": run.reason, "message": _cleaned(run.message[:_MAX_MESSAGE], 0)}
     facts = msgspec.Raw(storable_facts(run.facts))
     return {"duration_ms": run.duration_ms, "verdict": run.verdict, "reason": reason, "facts": facts}
 
 
 def parse_run(raw: bytes) -> Run:
-    """One row of a `runs` message, every part judged: regions are not trusted. Raises WireError."""
+    """Decode and validate one row of a `runs` message; workers are not trusted. Raises WireError."""
     try:
         row = _ROW.decode(raw)
     except (msgspec.MsgspecError, RecursionError) as error:
@@ -117,11 +122,12 @@ def parse_run(raw: bytes) -> Run:
 
 
 def _is_doubtful(encoded: bytes) -> bool:
-    """Whether it may hold what PostgreSQL's JSON does not take: a NUL, or a nesting that is too deep. A quick look."""
+    """Tell whether the JSON may contain a NUL, which PostgreSQL rejects, or too deep nesting; a cheap estimate."""
     return b"\\u0000" in encoded or encoded.count(b"{") + encoded.count(b"[") > _MAX_DEPTH
 
 
 def _refuse_unstorable(value: Any, depth: int = 0) -> None:
+    """Raise WireError for a NUL character or too deep nesting."""
     if depth > _MAX_DEPTH:
         raise WireError(f"facts are nested deeper than {_MAX_DEPTH}")
     if isinstance(value, str):

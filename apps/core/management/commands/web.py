@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.urls import get_resolver
 from django.utils.module_loading import import_string
 
-from apps.core.timed_postgres.patience import be_patient
+from apps.core.timed_postgres.client_timeout import set_process_timeout
 from apps.core.web_server.server import Server, listen
 
 
@@ -33,14 +33,14 @@ class Command(BaseCommand):
         _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # one descriptor per slow client
         application = import_string(settings.WSGI_APPLICATION)
-        doors = [import_string(name) for name in settings.QUICK_DOORS]
+        handlers = [import_string(name) for name in settings.FAST_HANDLERS]
         get_resolver().url_patterns  # noqa: B018  # loads every view
         # Without this every full collection traverses all loaded modules, which stopped all responses for 0.1 s.
         gc.collect()
         gc.freeze()
-        be_patient(settings.STATEMENT_TIMEOUT_S + 1)
+        set_process_timeout(settings.STATEMENT_TIMEOUT_S + 1)
         for name in settings.WEB_COMPANIONS:
             import_string(name)(host, listening.getsockname()[1])
-        Server(application, doors, threads=options["threads"]).run(listening)
+        Server(application, handlers, threads=options["threads"]).run(listening)
         sys.stdout.flush()
         os._exit(0)  # do not wait for threads that are blocked on the database

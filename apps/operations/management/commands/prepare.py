@@ -12,7 +12,7 @@ from django.utils import timezone
 from psycopg.errors import LockNotAvailable
 
 from apps.monitors.regions import ensure_region
-from apps.operations.worker_environment import worker_environment
+from apps.monitors.worker_environment import worker_environment
 from apps.results.partitions import ensure_partitions
 
 _LOCK_S, _PAUSE_S, _TRIES = 3, 5, 24

@@ -9,8 +9,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_slug
 
 from apps.monitors.regions import ensure_region
+from apps.monitors.worker_environment import worker_environment
 from apps.operations.broker_accounts import rabbitmq_rules, valkey_rules
-from apps.operations.worker_environment import worker_environment
 from apps.probes.wire import queue_of
 
 

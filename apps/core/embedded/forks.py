@@ -37,7 +37,7 @@ def load(module: str) -> None:
     gc.freeze()
 
 
-class Copy:
+class ForkedProcess:
     """A fork of this process that runs a Python command line, with as much of `subprocess.Popen` as is needed."""
 
     def __init__(self, command: list[str], environment: Mapping[str, str], prepare: Callable[[], None]) -> None:

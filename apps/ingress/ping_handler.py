@@ -17,7 +17,7 @@ from django.db import close_old_connections
 
 from apps.core.web_server.requests import Answer, Environ
 from apps.ingress.ping_requests import PREFIX, BadPingError, PingRequest, read_ping
-from apps.ingress.pings import answer_ping, answer_steady_pings, plain_answer
+from apps.ingress.pings import answer_ping, answer_ping_batch, plain_answer
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +29,8 @@ _ONE_BY_ONE = 4
 _Waiting = tuple[PingRequest, "asyncio.Future[Answer]"]
 
 
-class PingDoor:
-    """A `QuickDoor` of the web server: answers every request below `/ping/`."""
+class PingHandler:
+    """A `FastHandler` of the web server: answers every request below `/ping/`."""
 
     def __init__(self) -> None:
         self._waiting: queue.SimpleQueue[_Waiting] = queue.SimpleQueue()
@@ -67,7 +67,7 @@ class PingDoor:
                 batch.append(self._waiting.get())
             try:
                 close_old_connections()
-                answers = answer_steady_pings([request for request, _ in batch])
+                answers = answer_ping_batch([request for request, _ in batch])
             except Exception:
                 log.exception("%d pings could not be heard together; each is tried by itself", len(batch))
                 answers = {}
@@ -100,4 +100,4 @@ def _set_all(answers: list[tuple[asyncio.Future[Answer], Answer]]) -> None:
             future.set_result(answer)
 
 
-pings = PingDoor()
+pings = PingHandler()

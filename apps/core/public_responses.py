@@ -29,7 +29,7 @@ class _Kept:
     made_at: float
 
 
-class PublicAnswers:
+class PublicResponseCache:
     def __init__(self, django: Application, prefix: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._django = django
         self._prefix = prefix

@@ -22,7 +22,7 @@ _of_block: ContextVar[float | None] = ContextVar("of_block", default=None)
 _of_process: list[float] = []
 
 
-def be_patient(seconds: float) -> None:
+def set_process_timeout(seconds: float) -> None:
     """Set the timeout for all threads of this process: a statement without an answer for so long raises
     OperationalError.
 
@@ -32,7 +32,7 @@ def be_patient(seconds: float) -> None:
 
 
 @contextmanager
-def patience(seconds: float) -> Iterator[None]:
+def client_timeout(seconds: float) -> Iterator[None]:
     """Set a timeout for the statements of a block that has a fallback. A short one also ends merely slow statements."""
     token = _of_block.set(seconds)
     try:
@@ -46,7 +46,7 @@ def _patience_s() -> float | None:
     return seconds if seconds is not None or not _of_process else _of_process[0]
 
 
-class Gate:
+class CircuitBreaker:
     """A circuit breaker: after a timeout one thread at a time tries to connect, and the others fail at once."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -77,7 +77,7 @@ class Gate:
         return found
 
 
-_gate = Gate()
+_gate = CircuitBreaker()
 
 
 def connected(connect: Callable[[int], Any], longest_s: int) -> Any:
@@ -88,7 +88,7 @@ def connected(connect: Callable[[int], Any], longest_s: int) -> Any:
     return _gate.connected(connect, min(longest_s, max(2, ceil(seconds))))  # libpq takes whole seconds, at least two
 
 
-class PatientConnection(psycopg.Connection[Any]):
+class TimeoutConnection(psycopg.Connection[Any]):
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         seconds = _patience_s() if timeout is None else timeout
         try:

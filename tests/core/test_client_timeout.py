@@ -1,4 +1,4 @@
-"""A database that hangs holds a thread for as long as its patience lasts; without one, for ever, as before."""
+"""Client-side timeouts for a database that hangs: a thread with a timeout gives up, one without waits for ever."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import pytest
 from django.db import OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from apps.core.timed_postgres import patience as module
-from apps.core.timed_postgres.patience import Gate, be_patient, connected, patience
+from apps.core.timed_postgres import client_timeout as module
+from apps.core.timed_postgres.client_timeout import CircuitBreaker, client_timeout, connected, set_process_timeout
 from tests.conftest import Cast
 
 
 @pytest.fixture(autouse=True)
-def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
+def gate(monkeypatch: pytest.MonkeyPatch) -> CircuitBreaker:
     monkeypatch.setattr(module, "_of_process", [])
-    monkeypatch.setattr(module, "_gate", gate := Gate())
+    monkeypatch.setattr(module, "_gate", gate := CircuitBreaker())
     return gate
 
 
@@ -43,9 +43,11 @@ def give_up(connection: BaseDatabaseWrapper) -> None:
     assert 0.2 <= time.monotonic() - began < 2
 
 
-def test_a_statement_without_an_answer_is_given_up_and_the_next_one_asked_anew(own: BaseDatabaseWrapper, gate: Gate) -> None:
+def test_a_statement_without_an_answer_is_given_up_and_the_next_one_asked_anew(
+    own: BaseDatabaseWrapper, gate: CircuitBreaker
+) -> None:
     server = asked(own, "SELECT pg_backend_pid()")
-    be_patient(0.2)
+    set_process_timeout(0.2)
     give_up(own)
     own.close_if_unusable_or_obsolete()
     began = time.monotonic()
@@ -57,8 +59,8 @@ def test_a_statement_without_an_answer_is_given_up_and_the_next_one_asked_anew(o
 
 
 def test_one_that_was_only_slow_for_a_block_is_tried_at_once(own: BaseDatabaseWrapper) -> None:
-    be_patient(60)
-    with patience(0.2):
+    set_process_timeout(60)
+    with client_timeout(0.2):
         give_up(own)
     own.close_if_unusable_or_obsolete()
     assert asked(own, "SELECT 1") == 1
@@ -71,17 +73,17 @@ def test_given_up_in_a_transaction_it_ends_and_a_later_one_is_as_any(own: BaseDa
         with transaction.atomic(using="own"):
             asked(own, "SELECT pg_sleep(5)")
 
-    with patience(0.2), pytest.raises(OperationalError, match="given up"):
+    with client_timeout(0.2), pytest.raises(OperationalError, match="given up"):
         hang()
     own.close_if_unusable_or_obsolete()
-    with patience(5), transaction.atomic(using="own"):
+    with client_timeout(5), transaction.atomic(using="own"):
         assert asked(own, "SELECT 1") == 1
     assert not own.in_atomic_block
 
 
 def test_other_faults_keep_their_words_and_the_connection(own: BaseDatabaseWrapper) -> None:
     server = asked(own, "SELECT pg_backend_pid()")
-    with patience(5):
+    with client_timeout(5):
         assert asked(own, "SELECT set_config('statement_timeout', '50', false)") == "50ms"
         with pytest.raises(OperationalError, match="statement timeout"):
             asked(own, "SELECT pg_sleep(5)")
@@ -89,20 +91,22 @@ def test_other_faults_keep_their_words_and_the_connection(own: BaseDatabaseWrapp
 
 
 def test_without_patience_a_statement_may_last_and_a_block_may_have_less_than_its_process(own: BaseDatabaseWrapper) -> None:
-    with patience(0.1):
+    with client_timeout(0.1):
         pass
     assert asked(own, "SELECT pg_sleep(0.3) IS NULL") is False
-    be_patient(60)
-    with patience(0.2):
+    set_process_timeout(60)
+    with client_timeout(0.2):
         give_up(own)
 
 
 class Server:
+    """A simulated database server with a clock of its own; connecting raises `fault` where it is set."""
+
     def __init__(self) -> None:
         self.now = 0.0
         self.fault: psycopg.OperationalError | None = None
         self.tried: list[float] = []
-        self.gate = Gate(lambda: self.now)
+        self.gate = CircuitBreaker(lambda: self.now)
 
     def ask(self) -> str:
         try:
@@ -137,7 +141,7 @@ def test_one_that_refuses_quickly_may_be_asked_by_all() -> None:
 
 
 def test_while_one_tries_nobody_else_does() -> None:
-    gate = Gate(lambda: 10.0)
+    gate = CircuitBreaker(lambda: 10.0)
     gate._next_try = 9.0
     told: list[str] = []
 
@@ -150,11 +154,11 @@ def test_while_one_tries_nobody_else_does() -> None:
     assert (gate.connected(connect, 5), told) == ("there", ["tried"])
 
 
-def test_a_connection_waits_no_longer_than_a_statement(gate: Gate) -> None:
+def test_a_connection_waits_no_longer_than_a_statement(gate: CircuitBreaker) -> None:
     def longest(timeout_s: int) -> int:
         return timeout_s
 
     assert connected(longest, 5) == 5
     for seconds, expected in ((0.2, 2), (3.5, 4), (16, 5)):
-        with patience(seconds):
+        with client_timeout(seconds):
             assert connected(longest, 5) == expected

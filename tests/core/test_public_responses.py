@@ -1,4 +1,4 @@
-"""Public answers are kept for a second, whole; nothing else is."""
+"""The response cache in front of Django: it keeps public responses for a second, and no others."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from wsgiref.util import setup_testing_defaults
 
 import pytest
 
-from apps.core import public_answers
-from apps.core.public_answers import KEPT_S, PublicAnswers
+from apps.core import public_responses
+from apps.core.public_responses import KEPT_S, PublicResponseCache
 
 PUBLIC = ("Cache-Control", "public, max-age=5")
 
 
 class Behind:
-    """Answers with a number that counts up; notes what was closed."""
+    """The WSGI application behind the cache: each response carries the next number; closed bodies are counted."""
 
     def __init__(self) -> None:
         self.status, self.headers, self.asked, self.closed = "200 OK", [PUBLIC], 0, 0
@@ -38,7 +38,7 @@ class Answer(list[bytes]):
 class Visitor:
     def __init__(self, behind: Behind) -> None:
         self.now = 100.0
-        self.answers = PublicAnswers(behind, prefix="/status/", clock=lambda: self.now)
+        self.answers = PublicResponseCache(behind, prefix="/status/", clock=lambda: self.now)
 
     def get(self, path: str = "/status/acme/", **more: str) -> tuple[str, list[tuple[str, str]], str]:
         environ: dict[str, Any] = {"PATH_INFO": path, "QUERY_STRING": "", **more}
@@ -109,7 +109,7 @@ def test_a_page_that_is_gone_is_gone(visitor: Visitor, behind: Behind) -> None:
 
 @pytest.mark.parametrize(("bound", "most"), [("_MOST_BYTES", 13), ("_MOST", 2)])
 def test_what_is_kept_is_bounded(visitor: Visitor, monkeypatch: pytest.MonkeyPatch, bound: str, most: int) -> None:
-    monkeypatch.setattr(public_answers, bound, most)
+    monkeypatch.setattr(public_responses, bound, most)
     visitor.get("/status/a/")
     visitor.get("/status/b/")
     visitor.get("/status/c/")

@@ -1,0 +1,40 @@
+"""A person's own page: name and password."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.contrib import messages
+from django.contrib.auth import update_session_auth_hash
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from apps.dashboard.access import enter_project, page
+from apps.dashboard.forms.account import PasswordForm, ProfileForm
+from apps.dashboard.shell import render_page
+from apps.orgs.services import change_name, change_password
+
+
+@page("GET", "POST")
+def profile(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
+    """POST changes the name or the password, whichever form was sent. Other sessions end with the old password."""
+    access, now = enter_project(request, project), timezone.now()
+    sent = request.POST.get("form")
+    name_form = ProfileForm(request.POST if sent == "name" else None, initial={"name": access.user.name})
+    password_form = PasswordForm(access.user, request.POST if sent == "password" else None)
+    if sent == "name" and name_form.is_valid():
+        change_name(user=access.user, name=name_form.cleaned_data["name"])
+        messages.success(request, _("Saved."))
+        return redirect("profile", project)
+    if sent == "password" and password_form.is_valid():
+        change_password(user=access.user, password=password_form.cleaned_data["new"])
+        update_session_auth_hash(request, access.user)
+        messages.success(request, _("Your password is changed."))
+        return redirect("profile", project)
+    context = {"name_form": name_form, "password_form": password_form}
+    status = 422 if name_form.errors or password_form.errors else 200
+    return render_page(
+        request, access, "dashboard/profile.html", context, title=_("Profile"), section="profile", now=now, status=status
+    )
