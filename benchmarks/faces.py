@@ -89,13 +89,13 @@ def _seed_checks(count: int, start: datetime, now: datetime) -> None:
     from apps.incidents.rows import policy_of, write_state
     from apps.monitors.models import Check, Resource
     from apps.monitors.schedule import phase_of
-    from apps.monitors.services import CheckSpec, judge_spec, next_revision_start
+    from apps.monitors.services import CheckSpec, next_revision_start, validate_spec
     from apps.orgs.models import Project
 
     project = Project.objects.get()
     owner: dict[str, Any] = {"organization_id": project.organization_id, "project": project}
     spec = CheckSpec(name="x", kind="http", target="http://127.0.0.1:1/", options={}, interval_s=60, regions=("local",))
-    fields, since = vars(judge_spec(spec)), next_revision_start(now=now)
+    fields, since = vars(validate_spec(spec)), next_revision_start(now=now)
     resources = [Resource(name=f"service {number:05}", **owner) for number in range(count)]
     checks, states = [], []
     for number, resource in enumerate(resources):

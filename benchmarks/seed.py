@@ -22,12 +22,14 @@ def seed(project_id: str, url: str, count: int, interval_s: int) -> None:
     from apps.incidents.rows import policy_of, write_state
     from apps.monitors.models import Check
     from apps.monitors.schedule import phase_of
-    from apps.monitors.services import CheckSpec, ensure_resource, judge_spec, next_revision_start
+    from apps.monitors.services import CheckSpec, ensure_resource, next_revision_start, validate_spec
     from apps.orgs.models import Project
 
     project = Project.objects.get(pk=project_id)
     resource = ensure_resource(project=project, name="bench")
-    fields = judge_spec(CheckSpec(name="bench", kind="http", target=f"{url}/0", options={}, interval_s=interval_s, timeout_s=5))
+    fields = validate_spec(
+        CheckSpec(name="bench", kind="http", target=f"{url}/0", options={}, interval_s=interval_s, timeout_s=5)
+    )
     for start in range(0, count, _TOGETHER):
         with transaction.atomic():
             now = timezone.now()

@@ -29,7 +29,7 @@ await build({
 });
 
 const tailwind = join(root, "node_modules/@tailwindcss/cli/dist/index.mjs");
-for (const sheet of ["app", "status"]) {
+for (const sheet of ["app", "status", "admin"]) {
   const files = ["-i", `static/css/${sheet}.css`, "-o", `static/dist/${sheet}.css`, "--minify"];
   execFileSync(process.execPath, [tailwind, ...files], { cwd: root, stdio: ["ignore", "ignore", "pipe"] });
 }

@@ -1,12 +1,12 @@
 from django.urls import path
 from drf_spectacular.views import SpectacularAPIView
 
-from apps.api.docs import Docs
+from apps.api.docs import docs
 from apps.api.views import channels, checks, deliveries, heartbeats, history, incidents, regions, statuspages, tenants
 
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("docs/", Docs.as_view(url_name="schema"), name="docs"),
+    path("docs/", docs, name="docs"),
     path("session/", tenants.Session.as_view(), name="session"),
     path("projects/", tenants.ProjectList.as_view(), name="projects"),
     path("projects/<uuid:pk>/", tenants.ProjectDetail.as_view(), name="project"),

@@ -75,15 +75,15 @@ class PublicResponseCache:
         return made
 
     def _asked(self, environ: dict[str, Any]) -> _Kept:
-        told: list[tuple[str, list[tuple[str, str]]]] = []
-        answer = self._django(environ, lambda status, headers, _error=None: told.append((status, list(headers))))
+        started: list[tuple[str, list[tuple[str, str]]]] = []
+        answer = self._django(environ, lambda status, headers, _error=None: started.append((status, list(headers))))
         try:
             body = b"".join(answer)
         finally:
             close = getattr(answer, "close", None)
             if close is not None:
                 close()
-        return _Kept(*told[-1], body, self._clock())
+        return _Kept(*started[-1], body, self._clock())
 
     def _keep(self, key: tuple[str, ...], made: _Kept) -> None:
         if self._bytes + len(made.body) > _MOST_BYTES or len(self._kept) >= _MOST:

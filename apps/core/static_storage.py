@@ -7,7 +7,7 @@ from typing import Any
 from whitenoise.compress import Compressor
 from whitenoise.storage import CompressedManifestStaticFilesStorage
 
-_LIBRARIES = ("drf_spectacular_sidecar", "/admin/", "django_celery_beat")
+_LIBRARIES = ("/admin/", "django_celery_beat")
 
 
 class _OursBest(Compressor):  # type: ignore[misc]  # untyped library

@@ -10,7 +10,7 @@ from typing import Any
 
 from apps.core.clock import from_ms, to_ms
 from apps.dashboard.heartbeats import heartbeat_panel, typical_gap_ms
-from apps.incidents.history import histories, looked_back, uptime_figures
+from apps.incidents.history import histories, recent_runs_queries, uptime_figures
 from apps.incidents.list_views import beats_of, regions_that_fail, run_bar
 from apps.incidents.models import Incident
 from apps.incidents.selectors import ShownState, open_pauses, shown_state
@@ -19,7 +19,7 @@ from apps.probes.registry import KINDS, PASSIVE
 from apps.results import latency
 from apps.results.bars import bar_of
 from apps.results.models import VERDICTS, Certificate
-from apps.results.runs import DAY_MS, Asked, runs_within
+from apps.results.runs import DAY_MS, RunQuery, runs_within
 from apps.results.selectors import SeenRun, last_facts, recent_runs, timed
 
 _RUNS_SHOWN = 20
@@ -42,7 +42,7 @@ class CheckNow:
 def check_now(check: Check, now: datetime) -> CheckNow:
     """Read a check's state, its newest runs and its latest incidents."""
     count = (_CELLS + 1) * max(1, len(check.region_ids))
-    runs = recent_runs(wanted=looked_back([check]), count=count, now_ms=to_ms(now))[check.pk]
+    runs = recent_runs(wanted=recent_runs_queries([check]), count=count, now_ms=to_ms(now))[check.pk]
     state = shown_state(check=check, row=check.state, pause=open_pauses([check]).get(check.pk), now=now)
     rows = Incident.objects.filter(check_row=check).select_related("check_row", "acknowledged_by").order_by("-started_at")
     incidents = list(rows[:_INCIDENTS_SHOWN])
@@ -60,8 +60,8 @@ def check_context(check: Check, known: CheckNow, *, may_ping: bool, now: datetim
     spans = histories(checks=[check], start=now - HISTORY, end=now)[check.pk]
     is_passive = check.kind in PASSIVE
     today = to_ms(now) // DAY_MS * DAY_MS
-    since = to_ms(now) - looked_back([check])[0].back_ms
-    last = runs_within(Asked(check.pk, since, to_ms(now) + DAY_MS), limit=_RUNS_SHOWN)
+    since = to_ms(now) - recent_runs_queries([check])[0].back_ms
+    last = runs_within(RunQuery(check.pk, since, to_ms(now) + DAY_MS), limit=_RUNS_SHOWN)
     beats = beats_of(known.runs, check, count=_CELLS, now=now)
     width = typical_gap_ms(check, now) if is_passive else check.interval_ms
     phase = (beats[-1].slot - width // 2 if beats else 0) if is_passive else check.phase_ms

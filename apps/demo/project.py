@@ -22,7 +22,7 @@ from apps.monitors.models import Check, Region
 from apps.monitors.regions import ensure_region
 from apps.monitors.schedule import phase_of
 from apps.monitors.selectors import ping_url
-from apps.monitors.services import CheckSpec, ensure_resource, judge_spec, next_revision_start
+from apps.monitors.services import CheckSpec, ensure_resource, next_revision_start, validate_spec
 from apps.net.errors import NetError
 from apps.net.icmp import open_icmp_socket
 from apps.notifications.models import Channel
@@ -96,7 +96,7 @@ def _make_check(project: Project, part: Part, places: Places, silent: Region, cr
         fail_after=part.fail_after,
         regions=("local",),
     )
-    fields = vars(judge_spec(spec)) | ({"region_ids": [silent.pk]} if part.is_silent else {})
+    fields = vars(validate_spec(spec)) | ({"region_ids": [silent.pk]} if part.is_silent else {})
     check_id, since = uuid.uuid4(), next_revision_start(now=now)
     check = Check.objects.create(
         id=check_id,

@@ -9,7 +9,7 @@ from apps.incidents.models import CheckState, Incident, IncidentEvent, IncidentU
 
 @admin.register(CheckState)
 class CheckStateAdmin(ReadOnlyAdmin):
-    list_display = ["check_row", "status", "level", "told", "due", "slot"]
+    list_display = ["check_row", "status", "level", "last_notified", "due", "slot"]
     list_filter = ["status", "level"]
     list_select_related = ["check_row"]
     search_fields = ["check_row__name", "check_row__id"]

@@ -18,7 +18,7 @@ def new_extra(state: State, policy: Policy, extras: Sequence[int], now: int) -> 
     return slot
 
 
-def open_extra(state: State, policy: Policy, extras: Sequence[int], now: int) -> int | None:
+def reusable_extra(state: State, policy: Policy, extras: Sequence[int], now: int) -> int | None:
     """Return the extra slot that a repeated "run now" reuses, or None.
 
     That is the newest one, if it is neither settled nor timed out or was made within the last five seconds.

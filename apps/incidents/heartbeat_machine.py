@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from apps.probes.contract import Rhythm
+from apps.probes.contract import PassiveSchedule
 from apps.probes.reasons import Reason, Verdict
 
 OPEN_LIMIT = 20
@@ -64,7 +64,7 @@ class Deadline:
         return Reason.HEARTBEAT_MISSED if self.rid is None else Reason.HEARTBEAT_OVERRUN
 
 
-def deadline(wait: HeartbeatState, rhythm: Rhythm, interval: int) -> Deadline | None:
+def deadline(wait: HeartbeatState, rhythm: PassiveSchedule, interval: int) -> Deadline | None:
     """Return the next deadline: that of the oldest open run, else of the next signal; None before the first signal."""
     if wait.begun:
         oldest = min(wait.begun, key=lambda run: run.first)
@@ -119,7 +119,7 @@ def resumed(wait: HeartbeatState, at: int) -> HeartbeatState:
     return HeartbeatState() if wait.anchor is None else HeartbeatState(at)
 
 
-def edited(wait: HeartbeatState, rhythm: Rhythm, interval: int, at: int) -> HeartbeatState:
+def edited(wait: HeartbeatState, rhythm: PassiveSchedule, interval: int, at: int) -> HeartbeatState:
     """Return the state after an edit at `at`: open runs are forgotten, and no deadline lies in the past.
 
     The anchor moves to `at` if a run was open or the deadline under the new rhythm has passed; otherwise it is kept.
@@ -138,7 +138,7 @@ class Preview:
     missing_from: int
 
 
-def preview(rhythm: Rhythm, interval: int, *, after: int, count: int) -> list[Preview]:
+def preview(rhythm: PassiveSchedule, interval: int, *, after: int, count: int) -> list[Preview]:
     """Return the next `count` expected times after `after`, assuming that every signal arrives on time."""
     times: list[Preview] = []
     for _ in range(count):

@@ -14,7 +14,7 @@ from apps.incidents.rows import policy_of, state_of
 from apps.monitors.models import Check, Pause
 from apps.probes.registry import PASSIVE
 from apps.results.runs import DAY_MS
-from apps.results.selectors import Wanted, shown_spans
+from apps.results.selectors import RecentRunsQuery, shown_spans
 from apps.results.sums import day_sums
 from apps.results.uptime import Span, Uptime, add_up, overlay, summed
 
@@ -106,9 +106,9 @@ def uptime_figures(spans: Sequence[Span], *, check: Check, now: datetime) -> lis
     return figures
 
 
-def looked_back(checks: Iterable[Check]) -> list[Wanted]:
+def recent_runs_queries(checks: Iterable[Check]) -> list[RecentRunsQuery]:
     """Return how far back to look for each check's newest runs: 90 days for heartbeats, which may be rare."""
-    return [Wanted(check.pk, _RARE_MS) if check.kind in PASSIVE else Wanted(check.pk) for check in checks]
+    return [RecentRunsQuery(check.pk, _RARE_MS) if check.kind in PASSIVE else RecentRunsQuery(check.pk) for check in checks]
 
 
 def _pauses(check_ids: Sequence[uuid.UUID], start: int, end: int) -> dict[uuid.UUID, list[Span]]:

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from django.db.models import Exists, OuterRef, QuerySet
 
 from apps.core.clock import to_ms
-from apps.incidents.history import histories, looked_back, uptime_of
+from apps.incidents.history import histories, recent_runs_queries, uptime_of
 from apps.incidents.machine import SLACK_MS, verdict
-from apps.incidents.project_summary import ProjectSummary, wrong_checks, wrong_resources
+from apps.incidents.project_summary import ProjectSummary, problem_checks, problem_resources
 from apps.incidents.rows import policy_of
 from apps.incidents.selectors import ShownState, open_pauses, rank_now, shown_state, status_now
 from apps.incidents.words import worst
@@ -41,7 +41,7 @@ def checks_of(*, project: Project, now: datetime) -> QuerySet[Any]:
 
 def worst_checks(*, project: Project, limit: int, now: datetime) -> list[tuple[Check, ShownState]]:
     """Return the checks that need attention: worst status first, then the most recent change."""
-    ids = wrong_checks(project=project, limit=limit, now=now)
+    ids = problem_checks(project=project, limit=limit, now=now)
     checks: list[Check] = in_order(Check.objects.select_related("state"), ids)
     pauses = open_pauses(checks)
     return [(c, shown_state(check=c, row=c.state, pause=pauses.get(c.id), now=now)) for c in checks]
@@ -163,7 +163,7 @@ def check_lines(*, check_ids: Sequence[uuid.UUID], now: datetime) -> list[CheckL
     pauses = open_pauses(checks)
     spread = [check for check in checks if len(check.region_ids) > 1]
     widest = max((len(check.region_ids) for check in spread), default=0)
-    runs = recent_runs(wanted=looked_back(spread), count=2 * widest, now_ms=to_ms(now)) if spread else {}
+    runs = recent_runs(wanted=recent_runs_queries(spread), count=2 * widest, now_ms=to_ms(now)) if spread else {}
     slugs = dict(Region.objects.values_list("id", "slug")) if spread else {}
     spans = histories(checks=checks, start=now - DAY, end=now)
     points = latency.summary(check_ids=ids, start=to_ms(now - DAY), end=to_ms(now))
@@ -210,9 +210,9 @@ def resources_by_rank(
     problems or all have the same status.
     """
     named = resources_by_name(project=project, search=search)
-    if not known.wrong or len(known.counts) == 1:
+    if not known.problems or len(known.counts) == 1:
         return list(named[start:stop])
-    wrong = wrong_resources(project=project, now=now)
+    wrong = problem_resources(project=project, now=now)
     if search:
         found = set(named.filter(pk__in=wrong))
         wrong = [pk for pk in wrong if pk in found]

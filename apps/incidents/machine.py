@@ -13,7 +13,7 @@ from enum import IntEnum
 
 SLACK_MS = 5_000
 """A round is overdue at slot + timeout + SLACK_MS."""
-AGE_MS = 5_000
+VOTE_SETTLE_MS = 5_000
 """How long ago a vote must have been recorded to close earlier rounds.
 
 A vote that was sent before it may still be in the hands of another consumer.
@@ -44,7 +44,7 @@ class Streak:
 
 
 _NO_STREAK = Streak()
-_BELONGS: tuple[frozenset[str], ...] = (
+_STREAK_VERDICTS: tuple[frozenset[str], ...] = (
     frozenset({"down"}),
     frozenset({"down", "degraded"}),
     frozenset({"up", "degraded"}),
@@ -97,13 +97,13 @@ class State:
     """Start of the open incident (epoch ms)."""
     by: int = 0
     """Number of votes needed (k) in the round that confirmed the incident's current severity."""
-    told: Level = Level.GOOD
+    last_notified: Level = Level.GOOD
     """The level of the last notification."""
     status: str = "pending"
 
 
 @dataclass(frozen=True)
-class Put:
+class SetInterval:
     """Replaces all intervals from `slot` on: `own` is the round's own health, `shown` the health that readers see."""
 
     slot: int
@@ -151,7 +151,7 @@ class Notice:
     level: Level
 
 
-Event = Put | MarkDown | Unmark | Opened | Worsened | Resolved | Notice
+Event = SetInterval | MarkDown | Unmark | Opened | Worsened | Resolved | Notice
 Votes = Mapping[int, str]
 """Verdict by region id."""
 Rows = Mapping[int, tuple[int, Votes]]
@@ -222,7 +222,7 @@ def step(state: State, rnd: Round, policy: Policy) -> tuple[State, list[Event]]:
     streaks, counted = _counted(state, rnd, policy)
     down, bad, ok, clean = streaks
     level, opened, by = state.level, state.opened, state.by
-    events: list[Event] = [Put(rnd.slot, rnd.until, *health(rnd.verdict, level))]
+    events: list[Event] = [SetInterval(rnd.slot, rnd.until, *health(rnd.verdict, level))]
     if level < Level.DOWN and down.count >= policy.fail_after and down.first is not None:
         events.append(MarkDown(down.first))
         events.append(Opened(down.first, Level.DOWN) if opened is None else Worsened(opened, down.first))
@@ -236,9 +236,9 @@ def step(state: State, rnd: Round, policy: Policy) -> tuple[State, list[Event]]:
     elif level == Level.WARN and clean.count >= policy.recover_after and clean.first is not None and opened is not None:
         events.append(Resolved(opened, clean.first))
         opened, by, level, streaks = None, 0, Level.GOOD, NO_STREAKS
-    told, notices = _told(state.told, level, rnd)
+    last_notified, notices = _told(state.last_notified, level, rnd)
     status = shown_status(rnd.verdict, level)
-    return State(rnd.until, rnd.slot, level, streaks, counted, opened, by, told, status), events + notices
+    return State(rnd.until, rnd.slot, level, streaks, counted, opened, by, last_notified, status), events + notices
 
 
 def _counted(state: State, rnd: Round, policy: Policy) -> tuple[tuple[Streak, ...], int | None]:
@@ -250,7 +250,9 @@ def _counted(state: State, rnd: Round, policy: Policy) -> tuple[tuple[Streak, ..
         return state.streaks, state.counted
     is_gap = state.counted is not None and rnd.slot - state.counted > GAP * policy.interval
     before = NO_STREAKS if is_gap else state.streaks
-    grown = tuple(streak.grown(rnd.slot) if side in kind else _NO_STREAK for kind, streak in zip(_BELONGS, before, strict=True))
+    grown = tuple(
+        streak.grown(rnd.slot) if side in kind else _NO_STREAK for kind, streak in zip(_STREAK_VERDICTS, before, strict=True)
+    )
     return grown, rnd.slot
 
 
@@ -264,25 +266,25 @@ def goes_on(streaks: Sequence[int | None], counted: int | None, slot: int, inter
     return not down and not bad and bool(ok and clean) and counted is not None and slot - counted <= GAP * interval
 
 
-def _told(told: Level, level: Level, rnd: Round) -> tuple[Level, list[Event]]:
+def _told(last_notified: Level, level: Level, rnd: Round) -> tuple[Level, list[Event]]:
     """Compare the level with the last notification; return the level notified now, and the notices.
 
     A failure is notified only with a round that is itself down or degraded.
     """
     notices: list[Event] = []
-    if not rnd.is_quiet and told > level:
+    if not rnd.is_quiet and last_notified > level:
         notices.append(Notice(Level.GOOD))
-        told = Level.GOOD
-    if not rnd.is_quiet and told < level and rnd.verdict in ("down", "degraded"):
+        last_notified = Level.GOOD
+    if not rnd.is_quiet and last_notified < level and rnd.verdict in ("down", "degraded"):
         notices.append(Notice(level))
-        told = level
-    return told, notices
+        last_notified = level
+    return last_notified, notices
 
 
 def truncate(state: State, at: int, *, is_new_target: bool = False) -> tuple[State, list[Event]]:
     """Truncate the state at `at`, for an edit, pause or resume: unsettled time becomes unknown, the level is kept."""
     at = max(at, state.slot + 1)
-    events: list[Event] = [Put(state.due, at, "unknown", "unknown")] if state.due < at else []
+    events: list[Event] = [SetInterval(state.due, at, "unknown", "unknown")] if state.due < at else []
     return replace(state, due=at, slot=at - 1, streaks=NO_STREAKS if is_new_target else state.streaks), events
 
 
@@ -309,10 +311,10 @@ def derive(
 ) -> tuple[State, list[Event]]:
     """Settle all rounds that are decided or over; return the state and the events.
 
-    A round is over when a vote for a slot at least timeout + SLACK_MS later was recorded AGE_MS ago. `rows` are the
+    A round is over when a vote for a slot at least timeout + SLACK_MS later was recorded VOTE_SETTLE_MS ago. `rows` are the
     votes recorded after `state.slot`. A stretch of slots without votes is settled in one step, however long.
     """
-    newest = max((slot for slot, (recorded, _) in rows.items() if recorded <= now - AGE_MS), default=-1)
+    newest = max((slot for slot, (recorded, _) in rows.items() if recorded <= now - VOTE_SETTLE_MS), default=-1)
     reach = newest - policy.timeout - SLACK_MS
     events: list[Event] = []
     while True:

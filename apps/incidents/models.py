@@ -29,7 +29,7 @@ class CheckState(models.Model):
     counted = models.BigIntegerField(null=True)
     opened = models.BigIntegerField(null=True)
     opened_by = models.SmallIntegerField(default=0)
-    told = models.SmallIntegerField(default=0)
+    last_notified = models.SmallIntegerField(default=0)
     status = models.CharField(max_length=10, default="pending")
     since = models.BigIntegerField()
     """When the check entered this status (epoch ms)."""
@@ -45,7 +45,7 @@ class CheckState(models.Model):
     """Number of pings that a passive check has received."""
     reason = models.TextField(blank=True)
     message = models.TextField(blank=True)
-    told_incident = models.ForeignKey("Incident", models.SET_NULL, null=True, related_name="+")
+    last_notified_incident = models.ForeignKey("Incident", models.SET_NULL, null=True, related_name="+")
     event_seq = models.IntegerField(default=0)
 
     class Meta:
@@ -54,7 +54,7 @@ class CheckState(models.Model):
             models.CheckConstraint(
                 condition=Q(level=0, opened=None) | Q(level__gt=0, opened__isnull=False), name="checkstate_open_with_level"
             ),
-            models.CheckConstraint(condition=Q(level__range=(0, 2), told__range=(0, 2)), name="checkstate_levels_known"),
+            models.CheckConstraint(condition=Q(level__range=(0, 2), last_notified__range=(0, 2)), name="checkstate_levels_known"),
             models.CheckConstraint(condition=Q(streaks__len=8), name="checkstate_four_streaks"),
             models.CheckConstraint(condition=Q(deadline=None) | Q(deadline=F("due")), name="checkstate_deadline_is_due"),
         ]

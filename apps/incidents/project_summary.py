@@ -25,7 +25,7 @@ _LIVELY, _CALM_MS = 300, 5_000
 _NAMES = list(STATUSES)
 _RANKS = " ".join(f"WHEN '{status}' THEN {rank}" for status, rank in RANKS.items())
 # The same rule as `selectors.rank_now`, in SQL; a test compares the two.
-_STANDING = f"""
+_CHECK_RANKS = f"""
     SELECT c.id, c.resource_id, c.revision, s.slot, s.since,
         CASE WHEN c.is_paused THEN {RANKS["paused"]} WHEN s.due < %(last_due)s - c.timeout_s * 1000 THEN {RANKS["unknown"]}
             ELSE CASE s.status {_RANKS} END END AS rank
@@ -48,7 +48,7 @@ class ProjectSummary:
         return sum(self.counts.values())
 
     @property
-    def wrong(self) -> int:
+    def problems(self) -> int:
         return sum(self.counts.get(status, 0) for status in PROBLEMS)
 
     @property
@@ -59,7 +59,7 @@ class ProjectSummary:
 def summarize_project(*, project: Project, now: datetime) -> ProjectSummary:
     """Summarize a project in two queries, whatever its size."""
     sums = "count(*), max(slot), max(since), sum(revision)"
-    rows = _asked(f"SELECT rank, {sums} FROM ({_STANDING}) AS standing GROUP BY 1 ORDER BY 1", project, now)  # noqa: S608  # literals
+    rows = _query(f"SELECT rank, {sums} FROM ({_CHECK_RANKS}) AS standing GROUP BY 1 ORDER BY 1", project, now)  # noqa: S608  # literals
     incidents = Incident.objects.filter(project=project).exclude(status=Incident.Status.RESOLVED)
     known = incidents.aggregate(number=Count("pk"), newest=Max("started_at"), seen=Max("acknowledged_at"))
     counts = {_NAMES[row[0]]: row[1] for row in rows}
@@ -70,24 +70,24 @@ def summarize_project(*, project: Project, now: datetime) -> ProjectSummary:
     return ProjectSummary(counts, known["number"], str(uuid.uuid5(uuid.NAMESPACE_OID, repr(parts))))
 
 
-def wrong_checks(*, project: Project, limit: int, now: datetime) -> list[uuid.UUID]:
+def problem_checks(*, project: Project, limit: int, now: datetime) -> list[uuid.UUID]:
     """Return the ids of checks that need attention: worst status first, then the most recent change."""
     statement = f"""
-        SELECT id FROM ({_STANDING}) AS standing WHERE rank = ANY(%(wrong)s) ORDER BY rank, since DESC, id LIMIT %(limit)s
+        SELECT id FROM ({_CHECK_RANKS}) AS standing WHERE rank = ANY(%(wrong)s) ORDER BY rank, since DESC, id LIMIT %(limit)s
     """  # noqa: S608  # literals
-    return [row[0] for row in _asked(statement, project, now, limit=limit)]
+    return [row[0] for row in _query(statement, project, now, limit=limit)]
 
 
-def wrong_resources(*, project: Project, now: datetime) -> list[uuid.UUID]:
+def problem_resources(*, project: Project, now: datetime) -> list[uuid.UUID]:
     """Return the ids of all resources with a check that needs attention: worst status first, then by name."""
     statement = f"""
-        SELECT r.id FROM ({_STANDING}) AS standing JOIN monitors_resource AS r ON r.id = resource_id
+        SELECT r.id FROM ({_CHECK_RANKS}) AS standing JOIN monitors_resource AS r ON r.id = resource_id
         WHERE rank = ANY(%(wrong)s) GROUP BY r.id, r.name ORDER BY min(rank), r.name, r.id
     """  # noqa: S608  # literals
-    return [row[0] for row in _asked(statement, project, now)]
+    return [row[0] for row in _query(statement, project, now)]
 
 
-def _asked(statement: str, project: Project, now: datetime, **more: Any) -> Sequence[Any]:
+def _query(statement: str, project: Project, now: datetime, **more: Any) -> Sequence[Any]:
     wrong = [RANKS[status] for status in PROBLEMS]
     values = {"project": project.pk, "last_due": to_ms(now) - SLACK_MS, "wrong": wrong, **more}
     with connection.cursor() as cursor:

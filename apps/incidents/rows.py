@@ -14,13 +14,13 @@ NEVER_MS = 253_402_300_799_000
 def state_of(row: CheckState) -> State:
     flat = row.streaks
     streaks = tuple(Streak(flat[i] or 0, flat[i + 1]) for i in range(0, 8, 2))
-    level, told = Level(row.level), Level(row.told)
-    return State(row.due, row.slot, level, streaks, row.counted, row.opened, row.opened_by, told, row.status)
+    level, last_notified = Level(row.level), Level(row.last_notified)
+    return State(row.due, row.slot, level, streaks, row.counted, row.opened, row.opened_by, last_notified, row.status)
 
 
 def write_state(row: CheckState, state: State) -> None:
     """Copy the state to the row's attributes; the caller saves the row."""
-    row.due, row.slot, row.level, row.told = state.due, state.slot, int(state.level), int(state.told)
+    row.due, row.slot, row.level, row.last_notified = state.due, state.slot, int(state.level), int(state.last_notified)
     row.streaks = [part for streak in state.streaks for part in (streak.count, streak.first)]
     row.counted, row.opened, row.opened_by, row.status = state.counted, state.opened, state.by, state.status
 

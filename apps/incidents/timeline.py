@@ -26,12 +26,12 @@ class Moment:
 def moments(*, incident: Incident) -> list[Moment]:
     """Return the timeline in two queries, each entry with the reason as it was at the time."""
     events = list(IncidentEvent.objects.filter(incident=incident).exclude(kind=IncidentEvent.Kind.RESOLVED).order_by("seq"))
-    told = [event for event in events if event.kind == IncidentEvent.Kind.WORSENED]
+    worsenings = [event for event in events if event.kind == IncidentEvent.Kind.WORSENED]
     opened_by = _("Opened by a person") if incident.source == Incident.Source.PERSON else _("First failing run")
     # An escalation overwrites the incident's reason; the first event still has the original one.
     first = _reason(events[0]) if events else incident.message
     found = [Moment(incident.started_at, "opened", opened_by, first)]
-    for event in told:
+    for event in worsenings:
         found.append(Moment(event.created_at, "worsened", _("Worsened from degraded to down"), _reason(event)))
     if incident.acknowledged_at is not None:
         found.append(Moment(incident.acknowledged_at, "acknowledged", _("Acknowledged"), author=incident.acknowledged_by))

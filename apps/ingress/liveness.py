@@ -15,7 +15,7 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.ingress.ping_requests import PREFIX
-from apps.monitors.regions import hear_core
+from apps.monitors.regions import record_core_liveness
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def _watch(host: str, port: int) -> None:
         try:
             is_well = _is_reachable(host, port)
             if is_well:
-                hear_core(now=timezone.now())
+                record_core_liveness(now=timezone.now())
         except Exception as error:  # noqa: BLE001  # the loop must go on: silence would excuse every missed ping
             is_well = False
             if was_well:

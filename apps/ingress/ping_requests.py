@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 
 from apps.core.throttle import address_in
 from apps.incidents.heartbeat_machine import Signal
-from apps.incidents.services.heartbeat_walk import Ping
+from apps.incidents.services.heartbeat_transition import Ping
 from apps.probes.kinds.heartbeat import SLUG
 from apps.results.pings import BODY_BYTES
 

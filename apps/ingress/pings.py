@@ -17,8 +17,8 @@ from django.views.decorators.csrf import csrf_exempt
 from apps.core.throttle import Limit, allow_attempt
 from apps.core.web_server.requests import Answer
 from apps.incidents.services.check_commands import create_check
-from apps.incidents.services.heartbeat_walk import Ping
-from apps.incidents.services.pings import MethodRefusedError, receive_ping, receive_steady_pings
+from apps.incidents.services.heartbeat_transition import Ping
+from apps.incidents.services.pings import MethodRefusedError, receive_ping, receive_pings_optimistically
 from apps.ingress.ping_requests import BadPingError, PingRequest, read_ping
 from apps.monitors.errors import FieldError
 from apps.monitors.models import Check
@@ -58,7 +58,7 @@ def answer_ping_batch(requests: Sequence[PingRequest]) -> Mapping[int, Answer]:
     places = [place for place, request in enumerate(requests) if request.address is not None]
     pings = [(address, request.ping) for request in requests if (address := request.address) is not None]
     try:
-        heard = receive_steady_pings(pings=pings, clock=timezone.now)
+        heard = receive_pings_optimistically(pings=pings, clock=timezone.now)
     except (OperationalError, InterfaceError):
         connection.close()  # each ping is retried on its own, over a new connection
         return {}

@@ -36,9 +36,9 @@ def ensure_core_region() -> Region:
     return _ensure_region(slug=CORE, name="Core")
 
 
-def hear_core(*, now: datetime) -> None:
+def record_core_liveness(*, now: datetime) -> None:
     """Record that pings can reach the core now: a deadline in a gap between these records is settled as unknown."""
-    hear_region(region_id=ensure_core_region().pk, sent_at=to_ms(now), report=None, now=now)
+    record_region_message(region_id=ensure_core_region().pk, sent_at=to_ms(now), report=None, now=now)
 
 
 @transaction.atomic
@@ -103,7 +103,7 @@ def _busy_drops(dropped: Mapping[str, int]) -> int:
 
 
 @transaction.atomic
-def hear_region(*, region_id: int, sent_at: int, report: WorkerReport | None, now: datetime) -> None:
+def record_region_message(*, region_id: int, sent_at: int, report: WorkerReport | None, now: datetime) -> None:
     """Record a message of the region. A replayed one does not make it live, as its send time is signed.
 
     A message of a worker that does not know the core's time yet does not count for liveness at slots.

@@ -49,7 +49,7 @@ def watched_resources(*, project: Project) -> QuerySet[Resource]:
     return Resource.objects.filter(project=project, checks__isnull=False, checks__deleted_at=None)
 
 
-def clock_words(region: Region) -> str | None:
+def clock_warning(region: Region) -> str | None:
     """Return a message if the clock of the worker that reported last is off by more than the tolerance, else None."""
     is_off = abs(region.clock_offset_ms) > APPLIED_BEYOND_MS
     return f"clock off by {region.clock_offset_ms / 1000:+.1f} s" if is_off else None
@@ -79,7 +79,7 @@ _LIVENESS = """
 """
 
 
-def heard_lately(regions: Iterable[Region], *, now_ms: int) -> list[Region]:
+def regions_heard_recently(regions: Iterable[Region], *, now_ms: int) -> list[Region]:
     """Return the regions to send jobs to: those heard from in the last 15 minutes.
 
     Much longer than a silence, so that a backlog of ingest does not stop probing.

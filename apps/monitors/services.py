@@ -84,7 +84,7 @@ class CheckFields:
     region_ids: list[int]
 
 
-PROBED = (
+REVISION_FIELDS = (
     "kind",
     "target",
     "options",
@@ -99,7 +99,7 @@ PROBED = (
     "region_ids",
 )
 """Columns that the probe or the state machine reads: a change begins a revision."""
-RETARGETED = ("kind", "target", "quorum", "region_ids")
+STREAK_RESET_FIELDS = ("kind", "target", "quorum", "region_ids")
 """A change of these resets the streaks, since earlier rounds say nothing about the new target."""
 
 
@@ -147,7 +147,7 @@ def _origin(target: str) -> tuple[str, str]:
     return (scheme, re.split(r"[/?#]", rest, maxsplit=1)[0].lower()) if separator else ("", target)
 
 
-def judge_spec(
+def validate_spec(
     spec: CheckSpec, *, policy: AddressPolicy | None = None, kept_region_ids: Sequence[int] | None = None
 ) -> CheckFields:
     """Validate a spec and return the columns of the check. Raises FieldError.
@@ -376,7 +376,7 @@ def advance_cursor(*, now: datetime) -> tuple[int, int]:
     return after, until
 
 
-def hold_beat(*, holder: str) -> bool:
+def acquire_beat_lease(*, holder: str) -> bool:
     """Take or extend the lease; return whether this beat may send during the next seconds.
 
     One conditional update by the database's clock, so that only one of several beats gets it.

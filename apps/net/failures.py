@@ -39,7 +39,7 @@ class Transfer:
     """The time limit for connecting, including the TLS handshake."""
 
 
-def of_curl(curl: pycurl.Curl, failure: tuple[int, str], seen: Transfer) -> NetError:
+def error_from_curl(curl: pycurl.Curl, failure: tuple[int, str], seen: Transfer) -> NetError:
     """Return the error for a libcurl error code and message (https://curl.se/libcurl/c/libcurl-errors.html)."""
     code, text = failure
     where = seen.where
@@ -107,7 +107,7 @@ def _timed_out(curl: pycurl.Curl, seen: Transfer) -> NetError:
     return NetError("read_timeout", f"{where} had not answered in full after {seen.left_s * 1000:.0f} ms")
 
 
-def telling(before: NetError | None, now: NetError) -> NetError:
+def more_informative(before: NetError | None, now: NetError) -> NetError:
     """Return the more informative of two errors from different addresses of the same host.
 
     The first error wins, unless it only says that this worker cannot reach that address (for example, no IPv6 route).

@@ -19,13 +19,13 @@ import pycurl
 
 from apps.net.dns import DnsClient, Server
 from apps.net.errors import NetError
-from apps.net.failures import NEXT_ADDRESS, Transfer, of_curl, of_proxy, telling
+from apps.net.failures import NEXT_ADDRESS, Transfer, error_from_curl, more_informative, of_proxy
 from apps.net.gate import socket_opener
 from apps.net.guard import REFUSED, AddressPolicy, canonical_host, literal
 from apps.net.multi import Multi
 from apps.net.request import Proxy, Request, configure
 from apps.net.resolver import Family, Resolver
-from apps.net.unpack import Unpacker
+from apps.net.unpack import Decompressor
 
 MIN_CURL = (8, 23)  # older versions block the event loop by waiting for a hung resolver thread
 _PROXY_ASKS = 407
@@ -86,7 +86,7 @@ class _Intake:
     size: int = 0
     is_refused: bool = False
     """Whether the engine's limit for bodies in memory was exceeded."""
-    unpacker: Unpacker | None = None
+    unpacker: Decompressor | None = None
     error: NetError | None = None
     blocked: list[str] = field(default_factory=list)
 
@@ -102,7 +102,7 @@ class _Intake:
             if self.unpacker is None:
                 fields = (line.partition(b":") for line in self.lines)
                 codings = b",".join(value for name, _, value in fields if name.lower() == b"content-encoding")
-                self.unpacker = Unpacker(codings.decode("latin-1"))
+                self.unpacker = Decompressor(codings.decode("latin-1"))
             for part in self.unpacker.unpacked(chunk):
                 self._take(part)
                 if self.size > self.request.max_bytes or self.is_refused:
@@ -174,7 +174,7 @@ class HttpEngine:
             response.phases_ms = {"dns": dns_ms, **response.phases_ms}
             if response.error is None or response.error.code not in NEXT_ADDRESS or until <= loop.time():
                 return response
-            first_failure = telling(first_failure, response.error)
+            first_failure = more_informative(first_failure, response.error)
         response.error = first_failure
         return response
 
@@ -261,7 +261,7 @@ class HttpEngine:
             )
         elif failure and not response.is_capped:
             seen = self._seen(request, url, response, left_s, connect_s)
-            response.error = _of_route(curl, failure, seen, url, request.proxy, behind) or of_curl(curl, failure, seen)
+            response.error = _of_route(curl, failure, seen, url, request.proxy, behind) or error_from_curl(curl, failure, seen)
         elif not failure and not intake.is_whole:
             response.error = NetError(
                 "connection_closed", f"the answer ended within its headers, after {len(intake.lines)} lines"

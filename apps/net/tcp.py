@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apps.net.errors import NetError
-from apps.net.failures import connect_failure, telling
+from apps.net.failures import connect_failure, more_informative
 from apps.net.guard import REFUSED, AddressPolicy
 from apps.net.resolver import Family, Resolver
 
@@ -55,7 +55,7 @@ class TcpDialer:
             try:
                 sock = await _connect(address, port, share_s)
             except NetError as error:
-                failure = telling(failure, error)
+                failure = more_informative(failure, error)
                 continue
             return Connection(sock, address, (resolved - started) * 1000, (loop.time() - resolved) * 1000)
         raise failure or NetError("connect_timeout", f"the time was up before {host}:{port} could be tried")

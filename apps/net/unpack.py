@@ -14,7 +14,7 @@ _MAX_CODINGS = 5
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
-class Unpacker:
+class Decompressor:
     """Decompresses one body. `codings` is its Content-Encoding; the last coding was applied last (RFC 9110, 8.4).
 
     At a coding other than gzip and deflate decompression stops: the data is passed on with that coding still applied.

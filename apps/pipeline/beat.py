@@ -11,8 +11,8 @@ from typing import Any
 from django.db import DatabaseError, connection
 from django_celery_beat.schedulers import DatabaseScheduler
 
-from apps.monitors.services import hold_beat
-from apps.telemetry.health import LOOPS, serve_as_told
+from apps.monitors.services import acquire_beat_lease
+from apps.telemetry.health import LOOPS, serve_if_configured
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class PairScheduler(DatabaseScheduler):  # type: ignore[misc]  # it comes withou
         self._asked_at = self._looked_at = -math.inf
         super().__init__(*arguments, **options)
         if not options.get("lazy"):
-            serve_as_told()
+            serve_if_configured()
 
     def tick(self, *arguments: Any, **options: Any) -> float:
         LOOPS.turned("beat", within_s=15)
@@ -66,7 +66,7 @@ class PairScheduler(DatabaseScheduler):  # type: ignore[misc]  # it comes withou
             return True
         self._asked_at = time.monotonic()
         try:
-            leads = hold_beat(holder=self._holder)
+            leads = acquire_beat_lease(holder=self._holder)
         except DatabaseError as error:
             if self._is_leading:
                 log.warning("no beat while the database is away: %s", str(error).strip())

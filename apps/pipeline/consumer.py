@@ -22,7 +22,7 @@ from apps.probes.publisher import EXCHANGE
 from apps.probes.wire import INGEST_ROUTING_KEY
 from apps.probes.worker import transport_options
 from apps.results.models import DeadLetter
-from apps.results.services import add_dead_letter, limit_of_whole
+from apps.results.services import add_dead_letter, dead_letter_limit
 from apps.telemetry import health
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class IngestConsumer:
                 error=repr(error),
                 content=body.decode("utf-8", "backslashreplace"),
                 now=timezone.now(),
-                limit=limit_of_whole(),
+                limit=dead_letter_limit(),
             )
 
     def _until_done(self, work: Callable[[], Any]) -> None:

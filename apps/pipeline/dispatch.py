@@ -17,7 +17,7 @@ from kombu import Queue
 
 from apps.core.clock import to_ms
 from apps.monitors.models import Region
-from apps.monitors.selectors import DueCheck, due_checks, heard_lately, tenant_of
+from apps.monitors.selectors import DueCheck, due_checks, regions_heard_recently, tenant_of
 from apps.monitors.services import advance_cursor
 from apps.probes import wire
 from apps.probes.registry import KINDS
@@ -62,7 +62,7 @@ def send(due: Sequence[DueCheck], *, now_ms: int) -> int:
     with current_app.producer_pool.acquire(block=True, timeout=5) as producer:
         regions = list(Region.objects.probing())
         _declare_queues(producer, regions)
-        for region in heard_lately(regions, now_ms=now_ms):
+        for region in regions_heard_recently(regions, now_ms=now_ms):
             jobs = [_job(check, region, known.get((check.id, check.revision, region.id))) for check in by_region[region.id]]
             if _is_backed_up(producer, region, len(jobs)):
                 continue
@@ -88,7 +88,7 @@ def send(due: Sequence[DueCheck], *, now_ms: int) -> int:
 
 def send_trial(trial: Trial, *, now_ms: int) -> int:
     """Send a trial's job to each of its regions heard from lately; return the number of regions."""
-    regions = heard_lately(Region.objects.probing().filter(pk__in=trial.region_ids), now_ms=now_ms)
+    regions = regions_heard_recently(Region.objects.probing().filter(pk__in=trial.region_ids), now_ms=now_ms)
     secret_names = KINDS[trial.kind].secret_options
     for region in regions:
         secrets = {name: value for name, value in trial.options.items() if name in secret_names and value}

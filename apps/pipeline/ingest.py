@@ -13,10 +13,10 @@ import msgspec
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError
 
 from apps.core.clock import to_ms
-from apps.incidents.services.evaluate import evaluate_apart
+from apps.incidents.services.evaluate import evaluate_with_bisection
 from apps.incidents.services.fast_path import FreshVote
 from apps.monitors.models import Region
-from apps.monitors.regions import WorkerReport, hear_region
+from apps.monitors.regions import WorkerReport, record_region_message
 from apps.monitors.selectors import regions_of_checks
 from apps.probes import wire
 from apps.probes.reasons import Verdict
@@ -120,15 +120,15 @@ def ingest(raw: bytes, *, memory: Memory, now: datetime) -> None:
     metrics.QUEUE_LAG.labels("ingest").set(max(0, to_ms(now) - envelope.sent_at) / 1000)
     if heartbeat is not None or memory.is_news(region.id, envelope.sent_at):
         report = None if heartbeat is None else WorkerReport(envelope.worker, envelope.sequence, heartbeat)
-        hear_region(region_id=region.id, sent_at=envelope.sent_at, report=report, now=now)
-    runs = _judged(body.rows, region, memory, now)
+        record_region_message(region_id=region.id, sent_at=envelope.sent_at, report=report, now=now)
+    runs = _valid_runs(body.rows, region, memory, now)
     if not runs:
         return
     metrics.BATCH_SIZE.observe(len(runs))
     metrics.RUNS_RECORDED.labels(region.slug).inc(len(runs))
     are_new = _record(runs, region, now)
     note_baselines(rows=runs)
-    evaluate_apart(check_ids=list({row.run.check for row in runs}), now=now, fresh=_fresh(runs) if are_new else None)
+    evaluate_with_bisection(check_ids=list({row.run.check for row in runs}), now=now, fresh=_fresh(runs) if are_new else None)
 
 
 class _RefusedError(wire.WireError):
@@ -157,7 +157,7 @@ def _report_standstill(report: wire.Standstill, region: Region, now: datetime) -
     )
 
 
-def _judged(rows: Sequence[bytes], region: Region, memory: Memory, now: datetime) -> list[RecordedRun]:
+def _valid_runs(rows: Sequence[bytes], region: Region, memory: Memory, now: datetime) -> list[RecordedRun]:
     """Return the rows that may be recorded; each of the others becomes a dead letter."""
     parsed: list[tuple[bytes, wire.Run]] = []
     oldest, newest = to_ms(now) - OLDEST_MS, to_ms(now) + NEWEST_MS

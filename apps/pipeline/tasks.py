@@ -11,7 +11,7 @@ from django.utils import timezone
 from apps.core.clock import to_ms
 from apps.core.wake import wake
 from apps.incidents.services.deadlines import settle_deadlines
-from apps.incidents.services.evaluate import evaluate_apart, waiting_checks
+from apps.incidents.services.evaluate import evaluate_with_bisection, unevaluated_checks
 from apps.incidents.services.sums import sum_settled_days
 from apps.monitors.selectors import due_now
 from apps.notifications.services import addresses, deliveries, outbox
@@ -52,9 +52,9 @@ def dispatch_trial(*, trial: str, **_newer: object) -> None:
 def sweep_checks(**_newer: object) -> None:
     """Evaluate checks that have votes but were not evaluated with a batch."""
     now = timezone.now()
-    check_ids = waiting_checks(now=now)
+    check_ids = unevaluated_checks(now=now)
     if check_ids:
-        evaluate_apart(check_ids=check_ids, now=now)
+        evaluate_with_bisection(check_ids=check_ids, now=now)
 
 
 @shared_task(name="pipeline.sweep_passive")
@@ -114,7 +114,7 @@ def make_partitions(**_newer: object) -> None:
 @shared_task(name="pipeline.pack_runs")
 def pack_runs(**_newer: object) -> None:
     """Pack runs of the oldest partition, a limited number of steps."""
-    packer.pack_next(now=timezone.now(), steps=20)
+    packer.pack_oldest_partition(now=timezone.now(), steps=20)
 
 
 @shared_task(name="pipeline.drop_old_runs")

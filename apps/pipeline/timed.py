@@ -8,7 +8,7 @@ from typing import Any
 from celery import Task, bootsteps
 from django.db import close_old_connections
 
-from apps.telemetry.health import LOOPS, serve_as_told
+from apps.telemetry.health import LOOPS, serve_if_configured
 from apps.telemetry.metrics import QUEUE_LAG, TASK_DURATION
 
 _TURN_S = 2.0
@@ -39,6 +39,6 @@ class Turning(bootsteps.StartStopStep):
     requires = ("celery.worker.components:Timer",)
 
     def start(self, worker: Any) -> None:
-        serve_as_told()
+        serve_if_configured()
         LOOPS.turned("consumer", within_s=30)
         worker.timer.call_repeatedly(_TURN_S, LOOPS.turned, ("consumer",), {"within_s": 10})

@@ -71,7 +71,7 @@ class Options(Protocol):
         ...
 
 
-class Rhythm(Protocol):
+class PassiveSchedule(Protocol):
     """The schedule in the options of a passive kind. Moments are epoch milliseconds, durations milliseconds."""
 
     def expected_after(self, moment_ms: int, interval_ms: int) -> int:
@@ -141,7 +141,7 @@ class Kind:
     parse: Callable[[str, Mapping[str, Any]], Any]
     """(target, raw options) to immutable Options. Raises OptionError."""
     run: Callable[[Any, float, ProbeContext], Awaitable[Outcome]] | None
-    """(options, deadline on the loop's clock, context) to Outcome; None if passive: then the options are a `Rhythm`."""
+    """(options, deadline on the loop's clock, context) to Outcome; None if passive: then the options are a `PassiveSchedule`."""
     asks: str
     """The label of the target in forms."""
     proves: str

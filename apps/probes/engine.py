@@ -278,7 +278,7 @@ class Engine:
         result = await runner.run(job, self.network, started_at)
         if _speaks_against(result.outcome):
             stood_still_s = self.loop_lag.worst_between(began_at, time.monotonic())
-            if _may_be_ours(result, stood_still_s):
+            if _may_be_worker_fault(result, stood_still_s):
                 result = replace(result, outcome=_too_busy(result.outcome, stood_still_s))
             elif not await self.canaries.were_reachable(since=began):
                 result = replace(result, outcome=_unreachable(result.outcome))
@@ -335,7 +335,7 @@ def _speaks_against(outcome: Outcome) -> bool:
     return outcome.verdict in (Verdict.DOWN, Verdict.DEGRADED) or "expected_failure" in outcome.facts
 
 
-def _may_be_ours(result: runner.Result, stood_still_s: float) -> bool:
+def _may_be_worker_fault(result: runner.Result, stood_still_s: float) -> bool:
     """Tell whether the event loop was blocked for long enough to explain the failure."""
     if result.outcome.reason in _LEFT:
         return stood_still_s > _PATIENCE_S

@@ -29,7 +29,7 @@ _AUTHS = {
 }  # fmt: skip
 
 
-ASSERTED = (
+ASSERTABLE_FACTS = (
     "status", "latency", "dns", "connect", "tls", "first_byte", "transfer", "body", "size", "header.", "json.",
     "certificate.days", "certificate.issuer", "url", "address", "http_version",
 )  # fmt: skip
@@ -128,7 +128,7 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
         accepted_statuses=_statuses(fields.take("accepted_statuses", ["200-299"])),
         keyword=fields.text("keyword", limit=1_000),
         forbidden=fields.text("forbidden", limit=1_000),
-        assertions=conditions.read(fields, ASSERTED),
+        assertions=conditions.read(fields, ASSERTABLE_FACTS),
         max_body_bytes=fields.whole("max_body_bytes", 5_000_000, least=1_000, most=20_000_000) or 0,
         max_redirects=fields.whole("max_redirects", 5, least=0, most=20) or 0,
         same_host=fields.flag("same_host", False),
@@ -140,12 +140,12 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
         upside_down=fields.flag("upside_down", False),
         degraded_ms=fields.whole("degraded_ms", None, least=1, most=600_000),
     )
-    _ensure_whole(options)
+    _validate_combinations(options)
     fields.end()
     return options
 
 
-def _ensure_whole(options: Options) -> None:
+def _validate_combinations(options: Options) -> None:
     """Validate options that depend on each other. Raises OptionError."""
     for name in ("keyword", "forbidden"):
         if getattr(options, name) and options.method == "HEAD":
@@ -236,7 +236,9 @@ FIELDS = (
     OptionField("accepted_statuses", "Accepted statuses", "list", "Codes and ranges, separated by commas: 200-299, 404."),
     OptionField("keyword", "Must contain", "text", "Text that the body must contain. Case matters."),
     OptionField("forbidden", "Must not contain", "text", "Text that the body must not contain, like Fatal error."),
-    conditions.option_field(ASSERTED, "[json.$.status] == ok, [header.content-type] contains json or [body] matches PATTERN"),
+    conditions.option_field(
+        ASSERTABLE_FACTS, "[json.$.status] == ok, [header.content-type] contains json or [body] matches PATTERN"
+    ),
     OptionField("down_ms", "Down above (ms)", "whole", "Slower than this is down."),
     OptionField("upside_down", "Upside down: up while it fails", "flag"),
     *grouped(

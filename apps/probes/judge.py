@@ -98,8 +98,8 @@ def upside_down(outcome: Outcome) -> Outcome:
     if outcome.verdict == Verdict.UNKNOWN or outcome.reason in _NOT_LOOKED_AT:
         return outcome
     if outcome.verdict == Verdict.DOWN:
-        told = {"reason": outcome.reason, "message": outcome.message}
-        return Outcome(Verdict.UP, facts={**outcome.facts, "expected_failure": told})
+        expected = {"reason": outcome.reason, "message": outcome.message}
+        return Outcome(Verdict.UP, facts={**outcome.facts, "expected_failure": expected})
     return Outcome.because(Reason.ASSERTION_FAILED, "it is up, and this check is upside down", outcome.facts)
 
 

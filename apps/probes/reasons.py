@@ -93,7 +93,7 @@ class Meaning:
 
 _DOWN, _DEGRADED, _UNKNOWN = Verdict.DOWN, Verdict.DEGRADED, Verdict.UNKNOWN
 
-PASSING = frozenset(
+TRANSIENT = frozenset(
     {
         Reason.DNS_SERVFAIL, Reason.DNS_REFUSED, Reason.DNS_TIMEOUT, Reason.DNS_MALFORMED, Reason.DNS_TRUNCATED,
         Reason.CONNECT_REFUSED, Reason.CONNECT_TIMEOUT, Reason.NETWORK_UNREACHABLE, Reason.CONNECTION_RESET,

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from apps.net.network import Network
 from apps.probes.contract import Facts, OptionError, Outcome, ProbeContext
-from apps.probes.reasons import PASSING, Reason, Verdict
+from apps.probes.reasons import TRANSIENT, Reason, Verdict
 from apps.probes.registry import KINDS
 from apps.probes.wire import Job
 
@@ -72,7 +72,7 @@ async def run(job: Job, network: Network, now_ms: int) -> Result:
         outcome = await _attempt(job, network, now_ms + int((began - started) * 1000), deadline)
         attempts.append({"reason": outcome.reason, "message": outcome.message, "took_ms": round((loop.time() - began) * 1000)})
         pause_s = random.uniform(0, min(_PAUSE_S * 2 ** (len(attempts) - 1), _LONGEST_PAUSE_S))  # spreads load
-        if len(attempts) > job.retries or not _may_pass(outcome) or loop.time() + pause_s + _WORTH_S > deadline:
+        if len(attempts) > job.retries or not _is_retryable(outcome) or loop.time() + pause_s + _WORTH_S > deadline:
             break
         await asyncio.sleep(pause_s)
     if len(attempts) > 1:
@@ -122,10 +122,10 @@ def scrubbed(outcome: Outcome, secrets: Sequence[str]) -> Outcome:
     return replace(outcome, message=clean(outcome.message), facts=clean(outcome.facts))
 
 
-def _may_pass(outcome: Outcome) -> bool:
+def _is_retryable(outcome: Outcome) -> bool:
     """Tell whether a retry may help. HTTP statuses below 500 are not retried."""
     is_ours = outcome.reason == Reason.HTTP_STATUS and outcome.facts.get("status", 0) < _SERVERS_FAULT
-    return outcome.verdict == Verdict.DOWN and outcome.reason in PASSING and not is_ours
+    return outcome.verdict == Verdict.DOWN and outcome.reason in TRANSIENT and not is_ours
 
 
 async def _attempt(job: Job, network: Network, now_ms: int, deadline: float) -> Outcome:

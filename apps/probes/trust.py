@@ -123,7 +123,7 @@ async def secured(
     handshake = await stream.secure(name, options.trust(context.network.roots), until)
     facts.setdefault("phases_ms", {})["tls"] = handshake.took_ms
     facts |= facts_of(handshake)
-    fault = fault_of(handshake, name, options.ca or context.network.roots, least=least) if options.verify_tls else None
+    fault = trust_error(handshake, name, options.ca or context.network.roots, least=least) if options.verify_tls else None
     if fault is not None:
         raise fault
     ends = options.expiry(facts["certificate"], context.now_ms)
@@ -138,7 +138,7 @@ def facts_of(handshake: Handshake) -> Facts:
     return {**facts, "ocsp": status} if status else facts
 
 
-def fault_of(handshake: Handshake, host: str, roots: str, *, least: str = "TLSv1.2") -> NetError | None:
+def trust_error(handshake: Handshake, host: str, roots: str, *, least: str = "TLSv1.2") -> NetError | None:
     """Return the most serious reason not to trust this handshake, or None."""
     if not handshake.chain:
         return NetError("tls_handshake", "the server presented no certificate")
@@ -186,7 +186,7 @@ async def accepted(stream: Stream, deadline: float) -> None:
     raise NetError("tls_client_cert", "the server asked for a client certificate, and closed the connection")
 
 
-async def look_again(
+async def diagnose_handshake(
     address: str, port: int, name: str, options: TrustOptions, context: ProbeContext, until: float
 ) -> NetError | None:
     """Make another handshake with this address and return the reason not to trust it, or None.

@@ -15,7 +15,7 @@ from apps.results.histogram import BUCKET_SQL, merged, percentiles
 from apps.results.models import GOOD, VERDICTS, CheckRun, DayRollup, HourRollup
 from apps.results.packing import StoredRun
 from apps.results.rollups import FROM_RUNS, HOUR_MS, done_until
-from apps.results.runs import DAY_MS, Asked, packed_runs, runs_within
+from apps.results.runs import DAY_MS, RunQuery, packed_runs, runs_within
 
 SHARES = (0.5, 0.95, 0.99)
 _ALL = 2**31
@@ -51,7 +51,7 @@ class _Part:
     numbers: Sequence[int]
 
 
-def may_be_read(*, width_ms: int, step: int, interval_ms: int, regions: int) -> bool:
+def is_step_allowed(*, width_ms: int, step: int, interval_ms: int, regions: int) -> bool:
     """Return whether a span may be requested in such steps: below an hour, runs are read one by one, within a limit."""
     return step >= HOUR_MS or (width_ms <= EXACT_MS + step and width_ms // interval_ms * regions <= EXACT_RUNS)
 
@@ -170,13 +170,13 @@ def _exact(check_id: uuid.UUID, start: int, end: int, step: int, region_id: int 
         points[moment] = Point(moment, sum(counts), dict(zip(VERDICTS, counts, strict=True)), p50, p95, p99)
     regions = None if region_id is None else (region_id,)
     grouped: dict[int, list[StoredRun]] = defaultdict(list)
-    for _, run in packed_runs(Asked(check_id, start, end, region_ids=regions)):
+    for _, run in packed_runs(RunQuery(check_id, start, end, region_ids=regions)):
         grouped[run.slot // step * step].append(run)
     for moment, runs in grouped.items():
         if moment not in points:
             points[moment] = _exactly(moment, runs)
         elif moment // DAY_MS != (moment + step - 1) // DAY_MS:  # the step spans two days, one packed and one not
-            asked = Asked(check_id, max(start, moment), min(end, moment + step), region_ids=regions)
+            asked = RunQuery(check_id, max(start, moment), min(end, moment + step), region_ids=regions)
             points[moment] = _exactly(moment, runs_within(asked, limit=_ALL))
     return [points[moment] for moment in sorted(points)]
 

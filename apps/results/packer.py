@@ -49,7 +49,7 @@ _WEIGHT = """
 """
 
 
-def pack_next(*, now: datetime, steps: int) -> int:
+def pack_oldest_partition(*, now: datetime, steps: int) -> int:
     """Make at most `steps` steps; return how many were made.
 
     A step packs some checks of the oldest partition that is due, or drops the partition.

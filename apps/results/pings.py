@@ -19,7 +19,7 @@ BODY_BYTES = 10_000
 
 
 @dataclass(frozen=True)
-class HeardPing:
+class StoredPing:
     """A ping as it is stored; times in ms."""
 
     at_ms: int
@@ -60,18 +60,18 @@ _ARRAYS = ", ".join(f"%s::{kind}[]" for kind in _TYPES)
 _PING_NAMES = f"check_id, place, {_COLUMNS}"
 
 
-def _values(check_id: uuid.UUID, number: int, ping: HeardPing) -> list[Any]:
+def _values(check_id: uuid.UUID, number: int, ping: StoredPing) -> list[Any]:
     return [check_id, number % KEPT, number, *astuple(ping)]
 
 
-def keep_ping(*, check_id: uuid.UUID, number: int, ping: HeardPing) -> None:
+def keep_ping(*, check_id: uuid.UUID, number: int, ping: StoredPing) -> None:
     """Store a ping. The caller holds the lock of the check's state, which counts the pings."""
     with connection.cursor() as cursor:
         cursor.execute(_KEEP + _INSTEAD, _values(check_id, number, ping))
 
 
 @dataclass(frozen=True)
-class MovedPing:
+class PingUpdate:
     """A ping, the state that it leads to if the state is still as it was read, and its run if it settles a round."""
 
     check_id: uuid.UUID
@@ -80,7 +80,7 @@ class MovedPing:
     after: tuple[int, int, int | None, str, int | None, str]
     """Due, slot, counted, streaks, deadline, wait."""
     number: int
-    ping: HeardPing
+    ping: StoredPing
     run: RecordedRun | None
 
 
@@ -99,7 +99,7 @@ _MOVE = """
 """
 
 
-def keep_pings_with(moved: Sequence[MovedPing], *, now_ms: int) -> set[uuid.UUID]:
+def keep_pings_with(moved: Sequence[PingUpdate], *, now_ms: int) -> set[uuid.UUID]:
     """Store pings and their runs in one statement with the state updates; return the checks that were updated.
 
     A state is updated only if it is still as it was read; otherwise nothing is stored for its check.

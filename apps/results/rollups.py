@@ -20,7 +20,7 @@ from apps.monitors.models import Check
 from apps.results.histogram import BUCKET_SQL, bucket_of
 from apps.results.models import GOOD, VERDICTS, CheckRun, DayRollup, HourRollup, LateHour, PackedRuns, RollupCursor
 from apps.results.partitions import day_of, partition_names
-from apps.results.runs import DAY_MS, HOT_DAYS, Asked, runs_within
+from apps.results.runs import DAY_MS, HOT_DAYS, RunQuery, runs_within
 
 HOUR_MS = 3_600_000
 _SETTLE_MS = 120_000
@@ -191,7 +191,7 @@ def has_late_hours(start: int, end: int) -> bool:
 def roll_again(*, check_id: uuid.UUID, start: int, end: int) -> int:
     """Roll up the hours of [start, end) from rows and packed runs, then their days; return the number of hour rows."""
     hours: dict[tuple[int, int], list[CheckRun]] = defaultdict(list)
-    for run in runs_within(Asked(check_id, start, end), limit=_ALL):
+    for run in runs_within(RunQuery(check_id, start, end), limit=_ALL):
         hours[run.slot // HOUR_MS * HOUR_MS, run.region_id].append(run)
     rows = [_rolled(check_id, hour, region_id, runs) for (hour, region_id), runs in hours.items()]
     fields = ["unknown", "up", "degraded", "down", "buckets", "numbers"]

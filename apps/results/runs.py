@@ -21,7 +21,7 @@ HOT_DAYS = 2
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunQuery:
     """A query for runs of a check with a slot in [start, end), optionally of one verdict or of some regions."""
 
     check_id: uuid.UUID
@@ -31,7 +31,7 @@ class Asked:
     region_ids: tuple[int, ...] | None = None
 
 
-def runs_within(asked: Asked, *, limit: int, is_newest_first: bool = True) -> list[CheckRun]:
+def runs_within(asked: RunQuery, *, limit: int, is_newest_first: bool = True) -> list[CheckRun]:
     """Return at most `limit` runs, newest slot first and then by region, or in exactly the reverse order."""
     sign = "-" if is_newest_first else ""
     rows = CheckRun.objects.filter(check_id=asked.check_id, slot__gte=asked.start, slot__lt=asked.end)
@@ -50,7 +50,7 @@ def runs_within(asked: Asked, *, limit: int, is_newest_first: bool = True) -> li
     return [found[key] for key in order[:limit]]
 
 
-def packed_runs(asked: Asked, *, limit: int = 2**62, is_newest_first: bool = True) -> Iterator[tuple[int, StoredRun]]:
+def packed_runs(asked: RunQuery, *, limit: int = 2**62, is_newest_first: bool = True) -> Iterator[tuple[int, StoredRun]]:
     """Yield (region id, run) of packed runs: all that can be among the first `limit` by slot, and some more."""
     wanted = None if asked.verdict is None else VERDICTS.index(asked.verdict)
     # A packed row holds at most the day that begins at its start.
@@ -87,7 +87,7 @@ def as_row(run: StoredRun, check_id: uuid.UUID, region_id: int) -> CheckRun:
 
 def newest_packed(*, check_id: uuid.UUID, after: int, count: int) -> list[CheckRun]:
     """Return the newest packed runs of a check, newest first; for checks that run rarely."""
-    asked = Asked(check_id, after + 1, 2**62)
+    asked = RunQuery(check_id, after + 1, 2**62)
     newest = heapq.nlargest(count, packed_runs(asked, limit=count), key=lambda found: found[1].slot)
     return [as_row(run, check_id, region_id) for region_id, run in newest]
 
@@ -106,7 +106,7 @@ def run_page(*, check_id: uuid.UUID, before: int, since: int, verdict: str | Non
     With a verdict, at most a week is searched per page, so that a page may be short or empty.
     """
     start = since if verdict is None else max(since, before - 7 * DAY_MS)
-    found = runs_within(Asked(check_id, start, before, verdict), limit=limit)
+    found = runs_within(RunQuery(check_id, start, before, verdict), limit=limit)
     if len(found) == limit and found[0].slot != found[-1].slot:
         last = found[-1].slot
         found = [run for run in found if run.slot != last]  # the next page has its whole round
@@ -118,4 +118,4 @@ def run_page(*, check_id: uuid.UUID, before: int, since: int, verdict: str | Non
 def runs_around(*, check_id: uuid.UUID, at: datetime) -> list[CheckRun]:
     """Return the runs of all regions of the slot at a moment, as of the first failing round."""
     slot = to_ms(at)
-    return runs_within(Asked(check_id, slot, slot + 1), limit=1_000)
+    return runs_within(RunQuery(check_id, slot, slot + 1), limit=1_000)

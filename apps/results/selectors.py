@@ -70,7 +70,7 @@ def last_facts(*, check_id: uuid.UUID, now_ms: int) -> CheckRun | None:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RecentRunsQuery:
     """A check whose newest runs are wanted, and how far back (ms) they may lie."""
 
     check_id: uuid.UUID
@@ -86,7 +86,7 @@ class LastRun:
     duration_ms: int | None
 
 
-def last_runs(*, wanted: Sequence[Wanted], now_ms: int) -> dict[uuid.UUID, LastRun]:
+def last_runs(*, wanted: Sequence[RecentRunsQuery], now_ms: int) -> dict[uuid.UUID, LastRun]:
     """Return the newest run of each check that has one."""
     statement = """
         SELECT c.id, r.slot, r.region_id, r.verdict, r.reason, r.duration_ms
@@ -122,7 +122,7 @@ class SeenRun(NamedTuple):
     message: str | None
 
 
-def recent_runs(*, wanted: Sequence[Wanted], count: int, now_ms: int) -> dict[uuid.UUID, list[SeenRun]]:
+def recent_runs(*, wanted: Sequence[RecentRunsQuery], count: int, now_ms: int) -> dict[uuid.UUID, list[SeenRun]]:
     """Return the newest `count` runs of each check, oldest first."""
     statement = """
         SELECT c.place::integer, r.slot, r.region_id, r.verdict, r.duration_ms, r.reason, r.message

@@ -17,7 +17,7 @@ from apps.core.arrays import array_of
 from apps.probes.wire import MAX_BODY, Run
 from apps.results.models import HEALTHS, VERDICTS, Certificate, DeadLetter
 from apps.results.rollups import mark_late
-from apps.results.sums import forget_sums
+from apps.results.sums import delete_sums_from
 from apps.telemetry.metrics import DEAD_LETTERS
 
 _CONTENT_LIMIT = 20_000
@@ -158,7 +158,7 @@ def add_dead_letter(
     )
 
 
-def limit_of_whole() -> int:
+def dead_letter_limit() -> int:
     """Return how many characters to keep of a message that failed through a fault of ours, to be processed again.
 
     All of it, unless many long ones are stored already: a fault that affects every message would fill the disk.
@@ -207,9 +207,9 @@ def put_intervals(intervals: Sequence[NewInterval]) -> None:
         )
 
 
-def paint_intervals(*, check_id: uuid.UUID, start: int) -> None:
+def mark_intervals_down(*, check_id: uuid.UUID, start: int) -> None:
     """Show all time from `start` on as down, except unknown time."""
-    forget_sums(check_id=check_id, start=start)
+    delete_sums_from(check_id=check_id, start=start)
     _split_interval(check_id, start)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -218,9 +218,9 @@ def paint_intervals(*, check_id: uuid.UUID, start: int) -> None:
         )
 
 
-def unpaint_intervals(*, check_id: uuid.UUID, start: int) -> None:
+def restore_intervals(*, check_id: uuid.UUID, start: int) -> None:
     """Show each interval from `start` on by its own health again."""
-    forget_sums(check_id=check_id, start=start)
+    delete_sums_from(check_id=check_id, start=start)
     _split_interval(check_id, start)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE results_stateinterval SET shown = own WHERE check_id = %s AND start >= %s", [check_id, start])

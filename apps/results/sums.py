@@ -49,7 +49,7 @@ def sum_days(*, settled: Mapping[uuid.UUID, int]) -> None:
         database.execute(_SUM, {"checks": list(settled), "dues": list(settled.values())})
 
 
-def forget_sums(*, check_id: uuid.UUID, start: int) -> None:
+def delete_sums_from(*, check_id: uuid.UUID, start: int) -> None:
     """Delete the sums from the day of `start` (epoch ms) on, because its intervals change."""
     DaySum.objects.filter(check_id=check_id, day__gte=start // DAY_MS * DAY_MS).delete()
 

@@ -235,12 +235,12 @@ def _incidents(
     shown = Q(check_row__in=list(names)) | Q(source=Incident.Source.PERSON)
     rows = Incident.objects.filter(shown, project=page.project_id).order_by("-started_at")
     past = rows.filter(status=Incident.Status.RESOLVED, started_at__gt=now - PAST)
-    told = [*rows.exclude(status=Incident.Status.RESOLVED), *past[:_PAST_READ]]
+    visible = [*rows.exclude(status=Incident.Status.RESOLVED), *past[:_PAST_READ]]
     updates: dict[uuid.UUID, list[PublicUpdate]] = defaultdict(list)
-    for update in IncidentUpdate.objects.filter(incident__in=told, is_public=True).order_by("-created_at"):
+    for update in IncidentUpdate.objects.filter(incident__in=visible, is_public=True).order_by("-created_at"):
         updates[update.incident_id].append(PublicUpdate(update.created_at, update.text))
     found = []
-    for incident in told:
+    for incident in visible:
         name = names.get(incident.check_row_id) if incident.check_row_id else None
         if name is None and not (incident.source == Incident.Source.PERSON and updates[incident.pk]):
             continue

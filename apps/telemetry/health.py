@@ -49,7 +49,7 @@ def address(environment: Mapping[str, str]) -> tuple[str, int] | None:
     return (environment.get("GORUPTIME_HEALTH_HOST") or "127.0.0.1", port) if port else None
 
 
-def serve_as_told() -> None:
+def serve_if_configured() -> None:
     """Start the health server if the environment configures one.
 
     Raises ValueError for an invalid port, and OSError if the port is in use.

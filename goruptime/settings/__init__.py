@@ -100,7 +100,6 @@ INSTALLED_APPS = [
     "template_partials",
     "rest_framework",
     "drf_spectacular",
-    "drf_spectacular_sidecar",
     "anymail",
     "apps.core",
     "apps.orgs",

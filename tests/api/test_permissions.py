@@ -11,7 +11,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from apps.incidents.models import Incident
 from apps.incidents.services.check_commands import create_check
-from apps.monitors.services import CheckSpec, judge_spec
+from apps.monitors.services import CheckSpec, validate_spec
 from apps.notifications.services.channels import create_channel, send_test
 from apps.orgs.actors import SYSTEM
 from apps.orgs.models import Role
@@ -149,7 +149,7 @@ def test_who_gets_what(cast: Cast, actors: dict[str, Api], actor: str, method: s
         actor=SYSTEM, now=NOW, project=cast.project, name="ops", kind="webhook", config={"url": "http://127.0.0.1:1/"}
     )
     spec = CheckSpec(name="t", kind="tcp", target="127.0.0.1:1", options={})
-    trial = start_trial(actor=SYSTEM, project=cast.project, fields=judge_spec(spec), now=NOW)
+    trial = start_trial(actor=SYSTEM, project=cast.project, fields=validate_spec(spec), now=NOW)
     objects = {
         "project": cast.project.pk,
         "resource": world.check.resource_id,

@@ -13,7 +13,7 @@ from django.utils.http import urlsafe_base64_encode
 
 from apps.incidents.models import Incident
 from apps.incidents.services.incident_commands import open_incident
-from apps.monitors.services import CheckSpec, judge_spec
+from apps.monitors.services import CheckSpec, validate_spec
 from apps.notifications.models import ChannelAddress
 from apps.notifications.services.channels import create_channel
 from apps.orgs.actors import SYSTEM
@@ -133,7 +133,7 @@ def addresses(cast: Cast) -> dict[str, dict[str, Any]]:
         actor=SYSTEM, now=NOW, project=cast.project, name="ops", kind="webhook", config={"url": "http://127.0.0.1:1/"}
     )
     spec = CheckSpec(name="t", kind="tcp", target="127.0.0.1:1", options={})
-    trial = start_trial(actor=SYSTEM, project=cast.project, fields=judge_spec(spec), now=NOW)
+    trial = start_trial(actor=SYSTEM, project=cast.project, fields=validate_spec(spec), now=NOW)
     page = ensure_page(actor=SYSTEM, now=NOW, project=cast.project)
     change_page(actor=SYSTEM, now=NOW, page=page, title="Web", slug="web", description="", is_published=True, components=[])
     by_hand = open_incident(actor=SYSTEM, project=cast.project, title="Seen", severity="down", message="", now=NOW)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from html import unescape
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from django.utils import timezone
 from apps.core.clock import to_ms
 from apps.incidents.models import Incident, IncidentUpdate
 from apps.monitors.models import Check, Region
-from apps.monitors.regions import WorkerReport, hear_region
+from apps.monitors.regions import WorkerReport, record_region_message
 from apps.monitors.services import MASK
 from apps.notifications.models import Channel, Delivery
 from apps.orgs.models import ApiKey, User
@@ -237,9 +238,10 @@ def test_no_page_runs_code_from_its_markup(cast: Cast, alice: Client, monkeypatc
         assert not re.search(r"<script(?![^>]* src=)|<style|\sstyle=|\son[a-z]+=", page)
         assert "unsafe" not in answer.headers["Content-Security-Policy"]
     figures = alice.get(f"/checks/{world.check.pk}/").content.decode()
-    beats = re.search(r'data-beats="([^"]+)"', figures)
-    assert beats is not None
-    assert json.loads(beats[1].replace("&quot;", '"').replace("&#x27;", "'"))[-1][1] == "d"
+    bar = re.search(r'data-bar="([^"]+)"', figures)
+    assert bar is not None
+    runs = json.loads(unescape(bar[1]))["runs"]
+    assert [run[1] for run in runs.values()] == ["d"]
 
 
 def test_the_latency_figures_have_a_hole_where_nothing_ran(cast: Cast, alice: Client) -> None:
@@ -358,7 +360,7 @@ def test_a_region_that_reaches_none_of_its_canaries_is_impaired(cast: Cast, alic
         now = timezone.now()
         heartbeat = wire.Heartbeat(is_settled=True, offset_ms=0, in_flight=0, dropped={}, canaries=seen)
         report = WorkerReport("a", to_ms(now), heartbeat)
-        hear_region(region_id=cast.regions["eu"].pk, sent_at=to_ms(now), report=report, now=now)
+        record_region_message(region_id=cast.regions["eu"].pk, sent_at=to_ms(now), report=report, now=now)
         page = alice.get(f"/projects/{cast.project.pk}/regions/").content.decode()
         shown = next(row for row in alice.get("/api/v1/regions/").json()["results"] if row["slug"] == "eu")
         return "No network" in page, shown["is_impaired"]

@@ -157,8 +157,8 @@ def test_what_opened_in_a_pause_of_messages_is_told_by_its_own_incident(cast: Ca
     world.vote(world.first, eu="down")
     first = Incident.objects.get()
     world.vote(world.slots(1)[0], eu="up")
-    told = [event.incident_id for event in world.check.events.order_by("seq")]
-    assert told == [first.pk, first.pk]
+    last_notified = [event.incident_id for event in world.check.events.order_by("seq")]
+    assert last_notified == [first.pk, first.pk]
 
 
 def test_a_tick_takes_each_span_once_and_skips_what_is_long_past(db: None) -> None:

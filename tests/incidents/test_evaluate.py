@@ -12,7 +12,7 @@ from django.db import connection, connections
 from apps.core.clock import from_ms, to_ms
 from apps.incidents import history, selectors
 from apps.incidents.models import CheckState, Incident, IncidentEvent
-from apps.incidents.services.evaluate import evaluate_checks, waiting_checks
+from apps.incidents.services.evaluate import evaluate_checks, unevaluated_checks
 from apps.incidents.services.fast_path import FreshVote
 from apps.results.models import CheckRun, DeadLetter, StateInterval
 from tests.conftest import NOW, Cast, make_live
@@ -132,7 +132,7 @@ def test_a_check_that_fails_is_one_dead_letter_and_the_others_go_on(cast: Cast) 
     broken.vote(broken.first, evaluate=False, eu="up")
     fine.vote(fine.first, evaluate=False, eu="up")
     # A check that counts as reported down but has no incident cannot be evaluated: its resolved event has none to name.
-    CheckState.objects.filter(pk=broken.check.pk).update(told=2)
+    CheckState.objects.filter(pk=broken.check.pk).update(last_notified=2)
     for _ in range(2):
         evaluate_checks(check_ids=[broken.check.id, fine.check.id], now=from_ms(fine.now))
     assert fine.row().status == "up"
@@ -143,9 +143,9 @@ def test_a_check_that_fails_is_one_dead_letter_and_the_others_go_on(cast: Cast) 
 def test_the_sweep_finds_votes_that_nobody_evaluated(cast: Cast) -> None:
     world = World(cast)
     world.vote(world.first, evaluate=False, eu="up")
-    assert waiting_checks(now=from_ms(world.first + 2_000)) == [world.check.id]
+    assert unevaluated_checks(now=from_ms(world.first + 2_000)) == [world.check.id]
     world.evaluate()
-    assert waiting_checks(now=from_ms(world.first + 2_000)) == []
+    assert unevaluated_checks(now=from_ms(world.first + 2_000)) == []
 
 
 def test_intervals_have_no_overlap_and_no_hole(cast: Cast) -> None:
@@ -202,7 +202,7 @@ def test_a_check_that_goes_on_is_stepped_without_its_runs_and_ends_as_the_long_w
     offset = short.slots(1)[0] - long.slots(1)[0]
     assert rows[0].slot - offset == rows[1].slot
     assert (rows[0].due - rows[0].slot, rows[0].counted - rows[0].slot) == (10_000, 0)  # type: ignore[operator]  # counted
-    for name in ("status", "level", "told", "own", "shown", "reason"):
+    for name in ("status", "level", "last_notified", "own", "shown", "reason"):
         assert getattr(rows[0], name) == getattr(rows[1], name)
     assert rows[0].streaks[::2] == rows[1].streaks[::2]
     assert StateInterval.objects.filter(check_id=short.check.id).count() == 1

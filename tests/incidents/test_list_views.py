@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from apps.core.clock import from_ms, to_ms
 from apps.incidents import list_views
 from apps.incidents.models import CheckState, Incident
-from apps.incidents.project_summary import summarize_project, wrong_checks
+from apps.incidents.project_summary import problem_checks, summarize_project
 from apps.incidents.selectors import open_pauses, rank_now, shown_state, status_now
 from apps.incidents.services import check_commands
 from apps.incidents.services.incident_commands import acknowledge_incident, add_update
@@ -20,7 +20,7 @@ from apps.incidents.words import RANKS
 from apps.monitors.models import Check
 from apps.orgs.actors import SYSTEM
 from apps.results.bars import bar_of
-from apps.results.selectors import Wanted, recent_runs
+from apps.results.selectors import RecentRunsQuery, recent_runs
 from apps.results.uptime import Span, add_up, worst_of
 from tests.conftest import NOW, NOW_MS, Cast
 from tests.incidents.world import World
@@ -41,15 +41,15 @@ def test_the_databases_status_is_the_one_that_is_shown(cast: Cast) -> None:
     check_commands.pause_check(actor=SYSTEM, check_id=worlds[0].check.pk, now=NOW)
     World(cast, name="other")
     for after_s in (0, 1, 9, 11, 16, 18, 30, 100):
-        now, told = from_ms(NOW_MS + after_s * 1_000), []
+        now, happened = from_ms(NOW_MS + after_s * 1_000), []
         for check in Check.objects.annotate(found=status_now(now), rank=rank_now(now)):
             row, pause = CheckState.objects.get(check_row=check), open_pauses([check]).get(check.pk)
             status = shown_state(check=check, row=row, pause=pause, now=now).status
             assert (check.found, check.rank) == (status, RANKS[status]), after_s  # type: ignore[attr-defined]  # annotated
-            told.append(status)
+            happened.append(status)
         stands = summarize_project(project=cast.project, now=now)
-        assert stands.counts == dict(Counter(told)), after_s
-        assert len(wrong_checks(project=cast.project, limit=100, now=now)) == stands.wrong
+        assert stands.counts == dict(Counter(happened)), after_s
+        assert len(problem_checks(project=cast.project, limit=100, now=now)) == stands.problems
 
 
 def test_a_summary_counts_and_its_version_turns_with_every_result(cast: Cast, world: World) -> None:
@@ -116,7 +116,7 @@ def test_a_resource_shows_the_worst_of_its_checks(cast: Cast) -> None:
 def test_a_round_of_three_regions_is_one_beat_with_each_regions_figure(cast: Cast) -> None:
     world = World(cast, regions=("eu", "us"))
     world.vote(world.first, eu="up", us="down")
-    runs = recent_runs(wanted=[Wanted(world.check.pk)], count=10, now_ms=to_ms(world.moment))[world.check.pk]
+    runs = recent_runs(wanted=[RecentRunsQuery(world.check.pk)], count=10, now_ms=to_ms(world.moment))[world.check.pk]
     beat = list_views.beats_of(runs, world.check, count=10, now=world.moment)[-1]
     assert (beat.state, beat.message) == ("degraded", "127.0.0.1:1 refused the connection")
     assert {region: verdict for region, _, verdict in beat.regions} == {
@@ -140,9 +140,9 @@ def test_a_timeline_tells_what_happened_in_order(cast: Cast, world: World) -> No
         now=world.moment + timedelta(seconds=1),
     )
     world.vote(later, eu="up")
-    told = moments(incident=Incident.objects.get())
-    assert [moment.kind for moment in told] == ["opened", "acknowledged", "update", "resolved"]
-    assert told[0].detail == "127.0.0.1:1 refused the connection"
+    happened = moments(incident=Incident.objects.get())
+    assert [moment.kind for moment in happened] == ["opened", "acknowledged", "update", "resolved"]
+    assert happened[0].detail == "127.0.0.1:1 refused the connection"
 
 
 spans = st.lists(st.tuples(st.integers(1, 40), st.sampled_from(STATES)), max_size=12)

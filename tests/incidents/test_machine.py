@@ -19,9 +19,9 @@ from apps.incidents.machine import (
     Notice,
     Opened,
     Policy,
-    Put,
     Resolved,
     Round,
+    SetInterval,
     State,
     Unmark,
     Worsened,
@@ -56,7 +56,7 @@ class Book:
     def write(self, events: list[Event]) -> None:
         for event in events:
             match event:
-                case Put(slot, until, own, shown):
+                case SetInterval(slot, until, own, shown):
                     self.intervals = {start: pair for start, pair in self.intervals.items() if start < slot}
                     self.intervals[slot] = [own, shown]
                     self.end = until
@@ -198,7 +198,7 @@ def test_for_all_histories_incidents_alternate_and_intervals_cover(
     rounds: list[tuple[str, bool]], fail_after: int, recover_after: int
 ) -> None:
     policy = Policy(1_000, 500, fail_after=fail_after, recover_after=recover_after)
-    state, book, is_open, told = State(due=0), Book(), False, "up"
+    state, book, is_open, last_notified = State(due=0), Book(), False, "up"
     for index, (verdict_, quiet) in enumerate(rounds):
         rnd = Round(index * 1_000, (index + 1) * 1_000, verdict_, 2, is_quiet=quiet)
         state, events = step(state, rnd, policy)
@@ -209,8 +209,8 @@ def test_for_all_histories_incidents_alternate_and_intervals_cover(
                 assert is_open != isinstance(event, Opened)
                 is_open = isinstance(event, Opened)
             if isinstance(event, Notice):
-                assert event.level.name.lower() != told
-                told = event.level.name.lower()
+                assert event.level.name.lower() != last_notified
+                last_notified = event.level.name.lower()
         assert (state.opened is not None) == is_open == (state.level > Level.GOOD)
     spans = book.spans()
     assert all(before[1] == after[0] for before, after in pairwise(spans))

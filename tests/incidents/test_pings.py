@@ -13,11 +13,11 @@ from apps.incidents.models import CheckState, Incident
 from apps.incidents.selectors import shown_state
 from apps.incidents.services import check_commands, pings
 from apps.incidents.services.deadlines import settle_deadlines
-from apps.incidents.services.heartbeat_walk import Ping
+from apps.incidents.services.heartbeat_transition import Ping
 from apps.incidents.services.pings import receive_ping
 from apps.monitors.errors import FieldError
 from apps.monitors.models import Check, Region
-from apps.monitors.regions import ensure_core_region, ensure_region, hear_core
+from apps.monitors.regions import ensure_core_region, ensure_region, record_core_liveness
 from apps.monitors.services import CheckSpec
 from apps.orgs.actors import SYSTEM
 from apps.results.models import CheckRun, DeadLetter
@@ -247,7 +247,7 @@ def test_slugs_are_a_projects_own(cast: Cast) -> None:
 
 
 def test_the_core_is_no_region_for_workers(cast: Cast) -> None:
-    hear_core(now=NOW)
+    record_core_liveness(now=NOW)
     with pytest.raises(FieldError, match="heartbeats"):
         ensure_region(slug="core")
     with pytest.raises(FieldError, match="not an enabled region"):

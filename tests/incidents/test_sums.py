@@ -15,7 +15,7 @@ from apps.incidents.services.sums import sum_settled_days
 from apps.monitors.models import Check, Pause
 from apps.results.models import DaySum, RollupCursor, StateInterval
 from apps.results.runs import DAY_MS
-from apps.results.services import NewInterval, paint_intervals, put_intervals, unpaint_intervals
+from apps.results.services import NewInterval, mark_intervals_down, put_intervals, restore_intervals
 from tests.conftest import NOW, NOW_MS, Cast
 from tests.incidents.world import World
 
@@ -53,7 +53,7 @@ def test_sums_and_intervals_agree(cast: Cast, seed: int) -> None:
     assert DaySum.objects.filter(check_id=check.pk).count() == min(check.state.due, NOW_MS) // DAY_MS - FIRST // DAY_MS
     for _ in range(6):
         start = chance.randrange(FIRST, check.state.due)
-        chance.choice([paint_intervals, unpaint_intervals])(check_id=check.pk, start=start)
+        chance.choice([mark_intervals_down, restore_intervals])(check_id=check.pk, start=start)
         assert not DaySum.objects.filter(check_id=check.pk, day__gt=start - DAY_MS).exists()
         if chance.random() < 0.5:
             sum_up()

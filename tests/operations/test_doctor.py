@@ -12,8 +12,8 @@ from celery.beat import Service
 from django.test import Client, override_settings
 
 from apps.monitors.models import BeatLease, DispatchCursor, Region
-from apps.monitors.regions import WorkerReport, hear_region
-from apps.monitors.services import BEAT_LEASE, hold_beat
+from apps.monitors.regions import WorkerReport, record_region_message
+from apps.monitors.services import BEAT_LEASE, acquire_beat_lease
 from apps.operations.doctor import findings
 from apps.operations.figures import QUEUES, Figures, RegionFigures, figures
 from apps.orgs.models import User
@@ -68,9 +68,9 @@ def test_it_names_what_is_wrong(change: dict[str, Any], words: str) -> None:
 def test_its_figures_are_those_of_the_database(cast: Cast) -> None:
     DispatchCursor.objects.update_or_create(pk=1, defaults={"sent_until_ms": NOW_MS - 9_000})
     report = WorkerReport("a", 1, wire.Heartbeat(is_settled=True, offset_ms=4, in_flight=7, dropped={"late": 2}, lag_ms=30))
-    hear_region(region_id=cast.regions["eu"].id, sent_at=NOW_MS, report=report, now=NOW)
+    record_region_message(region_id=cast.regions["eu"].id, sent_at=NOW_MS, report=report, now=NOW)
     other = WorkerReport("b", 1, wire.Heartbeat(is_settled=True, offset_ms=4, in_flight=5, dropped={"late": 2}, lag_ms=30))
-    hear_region(region_id=cast.regions["eu"].id, sent_at=NOW_MS, report=other, now=NOW)
+    record_region_message(region_id=cast.regions["eu"].id, sent_at=NOW_MS, report=other, now=NOW)
     add_dead_letter(origin=DeadLetter.Origin.ROW, error="x", content="y", now=NOW - timedelta(hours=2))
     seen = figures(now=NOW)
     assert seen.dispatch_behind_s == 9
@@ -83,10 +83,10 @@ def test_its_figures_are_those_of_the_database(cast: Cast) -> None:
 
 def test_a_worker_that_is_gone_is_counted_no_more(cast: Cast) -> None:
     report = WorkerReport("a", 1, wire.Heartbeat(is_settled=True, offset_ms=4, in_flight=7, dropped={"late": 2}))
-    hear_region(region_id=cast.regions["eu"].id, sent_at=NOW_MS, report=report, now=NOW)
+    record_region_message(region_id=cast.regions["eu"].id, sent_at=NOW_MS, report=report, now=NOW)
     later = NOW + timedelta(seconds=40)
     other = WorkerReport("b", 1, wire.Heartbeat(is_settled=True, offset_ms=4, in_flight=7, dropped={}))
-    hear_region(region_id=cast.regions["eu"].id, sent_at=NOW_MS + 40_000, report=other, now=later)
+    record_region_message(region_id=cast.regions["eu"].id, sent_at=NOW_MS + 40_000, report=other, now=later)
     region = Region.objects.get(slug="eu")
     assert (region.in_flight, region.dropped, list(region.workers)) == (7, {}, ["b"])
 
@@ -113,12 +113,12 @@ def test_metrics_are_for_who_has_the_token(db: None) -> None:
 
 
 def test_of_two_beats_one_leads_until_its_lease_ends(db: None) -> None:
-    assert hold_beat(holder="a")
-    assert not hold_beat(holder="b")
-    assert hold_beat(holder="a")
+    assert acquire_beat_lease(holder="a")
+    assert not acquire_beat_lease(holder="b")
+    assert acquire_beat_lease(holder="a")
     BeatLease.objects.update(until=BeatLease.objects.get().until - 2 * BEAT_LEASE)
-    assert hold_beat(holder="b")
-    assert not hold_beat(holder="a")
+    assert acquire_beat_lease(holder="b")
+    assert not acquire_beat_lease(holder="a")
 
 
 def test_a_beat_without_the_lease_sends_nothing(db: None, monkeypatch: pytest.MonkeyPatch) -> None:

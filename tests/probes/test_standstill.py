@@ -16,7 +16,7 @@ from apps.net.guard import AddressPolicy
 from apps.net.network import Network
 from apps.probes import wire
 from apps.probes.contract import Outcome
-from apps.probes.engine import Engine, _may_be_ours
+from apps.probes.engine import Engine, _may_be_worker_fault
 from apps.probes.reasons import Reason
 from apps.probes.runner import Result
 from tests.probes.servers import Reader, Writer, http, served
@@ -72,4 +72,4 @@ def test_what_was_under_way_is_up_or_unknown() -> None:
 )
 def test_what_a_standstill_explains(reason: Reason, took_ms: int, stood_still_s: float, is_doubtful: bool) -> None:
     result = Result(Outcome.because(reason, "as it was seen"), took_ms)
-    assert _may_be_ours(result, stood_still_s) is is_doubtful
+    assert _may_be_worker_fault(result, stood_still_s) is is_doubtful

@@ -25,8 +25,8 @@ from apps.results import latency, packer, retention, rollups
 from apps.results.models import CheckRun, DayRollup, HourRollup, PackCursor, PackedRuns
 from apps.results.packing import StoredRun, pack, unpack
 from apps.results.partitions import drop_empty_days, ensure_days, partition_names, rebuild_closed_indexes
-from apps.results.runs import DAY_MS, Asked, as_row, run_page, runs_within
-from apps.results.selectors import Wanted, last_runs, recent_runs
+from apps.results.runs import DAY_MS, RunQuery, as_row, run_page, runs_within
+from apps.results.selectors import RecentRunsQuery, last_runs, recent_runs
 from apps.results.services import RecordedRun, record_runs
 from tests.conftest import NOW, Api, Cast
 from tests.incidents.world import World
@@ -101,14 +101,14 @@ class Past:
 
     def seen(self) -> dict[str, Any]:
         """Return what every reader of runs returns for the check."""
-        asked = Asked(self.check.id, DAY - DAY_MS, DAY + 3 * DAY_MS)
+        asked = RunQuery(self.check.id, DAY - DAY_MS, DAY + 3 * DAY_MS)
         shown = [_plain(run) for run in runs_within(asked, limit=100_000)]
         pages, before = [], DAY + 3 * DAY_MS
         while before:
             page = run_page(check_id=self.check.id, before=before, since=DAY, verdict="down", limit=20)
             pages += [_plain(run) for run in page.runs]
             before = page.before or 0
-        wanted = [Wanted(self.check.id, 30 * DAY_MS)]
+        wanted = [RecentRunsQuery(self.check.id, 30 * DAY_MS)]
         return {
             "all": shown,
             "reversed": [_plain(run) for run in runs_within(asked, limit=100_000, is_newest_first=False)],
@@ -140,7 +140,7 @@ def past(cast: Cast) -> Past:
 def pack_all(steps: int = 1_000) -> int:
     for _ in range(2):  # the second time takes the hours that were marked as late
         rollups.roll_up(now=LATER, steps=10_000)
-    return packer.pack_next(now=LATER, steps=steps)
+    return packer.pack_oldest_partition(now=LATER, steps=steps)
 
 
 def unpack_row(row: PackedRuns) -> list[CheckRun]:
@@ -212,7 +212,7 @@ def test_pages_hold_every_region_where_one_is_packed_by_the_hour_and_one_by_the_
     past.record(DAY, DAY + 10_800_000)
     past.regions = {"eu": eu}
     past.record(DAY + 9_000_000, DAY + 10_800_000)
-    asked = Asked(past.check.id, DAY, DAY + DAY_MS)
+    asked = RunQuery(past.check.id, DAY, DAY + DAY_MS)
     before = {ways: [_plain(run) for run in runs_within(asked, limit=50, is_newest_first=ways)] for ways in (True, False)}
     pack_all()
     after = {ways: [_plain(run) for run in runs_within(asked, limit=50, is_newest_first=ways)] for ways in (True, False)}
@@ -227,7 +227,7 @@ def test_a_run_that_comes_while_its_day_is_packed_is_not_lost(past: Past) -> Non
     record_runs(rows=[RecordedRun(late, past.regions["eu"], keeps_facts=False)], now_ms=DAY + 3_600_000)
     pack_all()
     assert hot_days() == []
-    slots = [run.slot for run in runs_within(Asked(past.check.id, DAY, DAY + DAY_MS), limit=1_000)]
+    slots = [run.slot for run in runs_within(RunQuery(past.check.id, DAY, DAY + DAY_MS), limit=1_000)]
     assert slots.count(DAY + 77) == 1
     assert len(slots) == len(set(slots)) + len(slots) // 2 == 121
 
@@ -248,10 +248,10 @@ def test_a_run_of_a_day_that_is_packed_already_joins_it_and_its_rollup(past: Pas
 
 def test_nothing_is_packed_before_it_is_rolled_up_and_two_days_old(past: Past) -> None:
     past.record(DAY, DAY + 3_600_000)
-    assert packer.pack_next(now=LATER, steps=100) == 0
+    assert packer.pack_oldest_partition(now=LATER, steps=100) == 0
     rollups.roll_up(now=LATER, steps=10_000)
-    assert packer.pack_next(now=from_ms(DAY + 3 * DAY_MS - 1), steps=100) == 0
-    assert packer.pack_next(now=from_ms(DAY + 3 * DAY_MS), steps=100) > 0
+    assert packer.pack_oldest_partition(now=from_ms(DAY + 3 * DAY_MS - 1), steps=100) == 0
+    assert packer.pack_oldest_partition(now=from_ms(DAY + 3 * DAY_MS), steps=100) > 0
 
 
 def test_an_interrupted_step_leaves_nothing_half_done(past: Past, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,7 +261,7 @@ def test_an_interrupted_step_leaves_nothing_half_done(past: Past, monkeypatch: p
     with monkeypatch.context() as broken:
         broken.setattr(PackCursor, "save", Mock(side_effect=RuntimeError("killed")))
         with pytest.raises(RuntimeError, match="killed"):
-            packer.pack_next(now=LATER, steps=1)
+            packer.pack_oldest_partition(now=LATER, steps=1)
     assert PackedRuns.objects.count() == 0
     pack_all()
     assert past.seen()["all"] == before
@@ -289,7 +289,7 @@ def test_a_project_keeps_runs_as_long_as_it_says_and_they_are_written_first(past
     assert retention.drop_old_runs(now=from_ms(DAY + 3 * DAY_MS + 1), steps=10, export_to=tmp_path) == 0
     moment = from_ms(DAY + 4 * DAY_MS + 1)
     assert retention.drop_old_runs(now=moment, steps=10, export_to=tmp_path) == 1
-    left = [run.slot for run in runs_within(Asked(past.check.id, 0, to_ms(NOW)), limit=1_000)]
+    left = [run.slot for run in runs_within(RunQuery(past.check.id, 0, to_ms(NOW)), limit=1_000)]
     assert left == [row[0] for row in shown if row[0] >= DAY + DAY_MS]
     (file,) = tmp_path.rglob("*.jsonl.gz")
     assert file.parent.name == str(project.pk)

@@ -149,7 +149,7 @@ def test_rollups_are_the_sums_of_all_runs_whenever_they_came(world: World, cast:
             known.setdefault((slot, region), (verdict, ms))
         record_runs(rows=rows, now_ms=now)
         rollups.roll_up(now=from_ms(now), steps=chance.choice([0, 1, 3, 100]))
-        packer.pack_next(now=from_ms(now), steps=chance.choice([0, 1, 5]))
+        packer.pack_oldest_partition(now=from_ms(now), steps=chance.choice([0, 1, 5]))
     roll_all(START + 4 * DAY)
     for model, width in ((HourRollup, HOUR), (DayRollup, DAY)):
         counts: dict[tuple[int, int], Counter[str]] = defaultdict(Counter)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from apps.core.clock import to_ms
-from apps.monitors.services import CheckSpec, judge_spec
+from apps.monitors.services import CheckSpec, validate_spec
 from apps.orgs.actors import SYSTEM
 from apps.orgs.models import Role
 from apps.orgs.services import create_api_key
@@ -29,7 +29,7 @@ def trial(cast: Cast) -> Trial:
         options={"headers": {"Authorization": "Bearer x"}},
         regions=("eu", "us"),
     )
-    return start_trial(actor=SYSTEM, project=cast.project, fields=judge_spec(spec), now=NOW)
+    return start_trial(actor=SYSTEM, project=cast.project, fields=validate_spec(spec), now=NOW)
 
 
 def answer(cast: Cast, trial: Trial, region: str = "eu", **changes: Any) -> None:
@@ -43,7 +43,7 @@ def test_it_is_sent_once_it_is_committed(
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True):
         spec = CheckSpec(name="t", kind="tcp", target="127.0.0.1:1", options={})
-        trial = start_trial(actor=SYSTEM, project=cast.project, fields=judge_spec(spec), now=NOW)
+        trial = start_trial(actor=SYSTEM, project=cast.project, fields=validate_spec(spec), now=NOW)
     assert woken == [("pipeline.dispatch_trial", {"trial": str(trial.id)})]
 
 

@@ -95,7 +95,7 @@ def _end(world: World, site: Site) -> None:
     row = CheckState.objects.get(pk=site.check.pk)
     if any(worker.is_blind for worker in world.workers.values()):
         return
-    assert (row.status, row.level, row.told) == ("up", 0, 0)
+    assert (row.status, row.level, row.last_notified) == ("up", 0, 0)
     if (
         world.fate.is_tame
         and world.core_silent[0] == world.core_silent[1]
@@ -128,7 +128,7 @@ def _messages(world: World) -> None:
         deliveries = list(Delivery.objects.filter(check_row=site.check).order_by("seq"))
         assert [(delivery.seq, delivery.status) for delivery in deliveries] == [(event.seq, "sent") for event in events]
         keys = [str(delivery.id) for delivery in deliveries]
-        heard = [message.key for message in world.told if message.key in keys]
+        heard = [message.key for message in world.last_notified if message.key in keys]
         assert list(dict.fromkeys(heard)) == keys
-    often = {key for key, count in Counter(message.key for message in world.told).items() if count > 1}
+    often = {key for key, count in Counter(message.key for message in world.last_notified).items() if count > 1}
     assert often <= world.may_repeat

@@ -20,7 +20,7 @@ from apps.incidents.machine import State, derive, is_of_sequence
 from apps.incidents.models import CheckState, Incident, IncidentEvent
 from apps.incidents.rows import policy_of, state_of
 from apps.incidents.services import check_commands
-from apps.incidents.services.evaluate import evaluate_apart, waiting_checks
+from apps.incidents.services.evaluate import evaluate_with_bisection, unevaluated_checks
 from apps.monitors import selectors
 from apps.monitors.models import Check, Region
 from apps.monitors.selectors import due_now, region_liveness
@@ -93,7 +93,7 @@ class World:
         self.letters: list[tuple[int, bytes]] = []
         """Messages on their way to ingest, as (arrival, message)."""
         self.batches: list[tuple[str, dict[str, Any]]] = []
-        self.told: list[Message] = []
+        self.last_notified: list[Message] = []
         self.may_repeat: set[str] = set()
         """Keys of messages whose sender died between sending one and noting that it was sent."""
         self.core_silent = fate.span(NOW_MS, self.calm_from, 0.15, 25)
@@ -217,9 +217,9 @@ class World:
 
     def _sweep(self) -> None:
         moment = from_ms(self.now)
-        waiting = waiting_checks(now=moment)
+        waiting = unevaluated_checks(now=moment)
         if waiting:
-            evaluate_apart(check_ids=waiting, now=moment)
+            evaluate_with_bisection(check_ids=waiting, now=moment)
 
     def _notify(self) -> None:
         moment = from_ms(self.now)
@@ -234,7 +234,7 @@ class World:
             raise SendError("not now", retry_after_s=2)
         if self.fate.chance(self._wild(self.fate.crash)):
             raise Crash  # before it was sent
-        self.told.append(message)
+        self.last_notified.append(message)
         if self.fate.chance(self._wild(self.fate.crash)):
             self.may_repeat.add(message.key)
             raise Crash

@@ -21,7 +21,7 @@ from apps.api.scope import get_or_404, in_callers_tenant, resolve_project, uuid_
 from apps.api.strict import StrictCharField, StrictIntegerField, StrictSerializer
 from apps.api.throttling import ensure_within
 from apps.core.clock import from_ms, to_ms
-from apps.incidents.history import looked_back
+from apps.incidents.history import recent_runs_queries
 from apps.incidents.list_views import regions_that_fail
 from apps.incidents.models import CheckState
 from apps.incidents.payloads import timestamp
@@ -29,7 +29,7 @@ from apps.incidents.selectors import open_pauses, shown_state
 from apps.incidents.services import check_commands
 from apps.monitors.models import Check, Region, Resource
 from apps.monitors.selectors import checks_of, ping_url
-from apps.monitors.services import CheckSpec, judge_spec, masked_options, rotate_ping_secret
+from apps.monitors.services import CheckSpec, masked_options, rotate_ping_secret, validate_spec
 from apps.orgs.models import Project, Role
 from apps.results.models import Trial
 from apps.results.selectors import last_runs, recent_runs
@@ -112,11 +112,11 @@ def _shown(checks: Sequence[Check], now: datetime, *, caller: Caller) -> list[di
     ids = [check.id for check in checks]
     states = CheckState.objects.in_bulk(ids)
     pauses = open_pauses(checks)
-    runs = last_runs(wanted=looked_back(checks), now_ms=to_ms(now))
+    runs = last_runs(wanted=recent_runs_queries(checks), now_ms=to_ms(now))
     slugs = dict(Region.objects.values_list("id", "slug"))
     several = [check for check in checks if len(check.region_ids) > 1]
     rounds = max((len(check.region_ids) for check in several), default=0) * 2
-    recent = recent_runs(wanted=looked_back(several), count=rounds, now_ms=to_ms(now)) if several else {}
+    recent = recent_runs(wanted=recent_runs_queries(several), count=rounds, now_ms=to_ms(now)) if several else {}
     shown = []
     for check in checks:
         state = shown_state(check=check, row=states[check.id], pause=pauses.get(check.id), now=now)
@@ -314,7 +314,7 @@ class CheckTrial(GenericAPIView[Trial]):
         trial = start_trial(
             actor=actor_of(self.request),
             project=project,
-            fields=judge_spec(CheckSpec(**{"options": {}, "target": "", **chosen(values)})),
+            fields=validate_spec(CheckSpec(**{"options": {}, "target": "", **chosen(values)})),
             now=now,
         )
         return Response(_trial(trial, now), status=status.HTTP_202_ACCEPTED)

@@ -21,7 +21,7 @@ from apps.incidents.heartbeat_machine import Preview
 from apps.incidents.payloads import timestamp
 from apps.incidents.selectors import due_times, due_times_of
 from apps.monitors.models import Check
-from apps.monitors.services import CheckSpec, judge_spec
+from apps.monitors.services import CheckSpec, validate_spec
 from apps.probes.registry import PASSIVE
 from apps.results.models import Ping
 from apps.results.pings import KEPT, newest_pings
@@ -103,7 +103,7 @@ class DuePreview(GenericAPIView[Check]):
         given = NewCheckSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         resolve_project(request, given.validated_data.get("project"))
-        fields = judge_spec(CheckSpec(**{"options": {}, "target": "", **chosen(given.validated_data)}))
+        fields = validate_spec(CheckSpec(**{"options": {}, "target": "", **chosen(given.validated_data)}))
         if fields.kind not in PASSIVE:
             raise ValidationError({"kind": ["Only a check that waits to be pinged has due times."]})
         return Response({"next": _times(due_times(fields=fields, now=timezone.now(), count=_TIMES))})

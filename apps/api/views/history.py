@@ -24,7 +24,7 @@ from apps.monitors.models import Region
 from apps.probes.reasons import MEANINGS, Reason
 from apps.results import latency
 from apps.results.models import VERDICTS, Certificate, CheckRun
-from apps.results.runs import Asked
+from apps.results.runs import RunQuery
 from apps.results.selectors import timed
 
 
@@ -93,7 +93,7 @@ class CheckRuns(OneCheck):
         if verdict and verdict not in VERDICTS:
             raise ValidationError({"verdict": [f"Must be one of {', '.join(VERDICTS)}."]})
         regions = tuple(key for key, slug in slugs.items() if slug == region) if region else None
-        asked = Asked(check.id, to_ms(start) if start else 0, to_ms(end), verdict, regions)
+        asked = RunQuery(check.id, to_ms(start) if start else 0, to_ms(end), verdict, regions)
         page: Any = self.paginate_queryset(asked) or []  # type: ignore[arg-type]  # runs are no queryset
         seen = Certificate.objects.in_bulk({run.certificate_id for run in page if run.certificate_id})
         context = {"slugs": slugs, "certificates": {key: certificate.facts for key, certificate in seen.items()}}
@@ -192,7 +192,7 @@ class CheckLatency(OneCheck):
         if slug and region is None:
             raise ValidationError({"region": ["There is no such region."]})
         regions = 1 if region else len(found.region_ids)
-        if not latency.may_be_read(width_ms=to_ms(end) - first, step=step, interval_ms=found.interval_ms, regions=regions):
+        if not latency.is_step_allowed(width_ms=to_ms(end) - first, step=step, interval_ms=found.interval_ms, regions=regions):
             raise ValidationError({"step": ["Must be an hour or more for more than a week, or that many runs."]})
         points = latency.series(
             check_id=found.id, start=first, end=to_ms(end), step=step, region_id=region.pk if region else None

@@ -9,7 +9,7 @@ from rest_framework.generics import ListAPIView
 from apps.core.clock import from_ms, to_ms
 from apps.incidents.payloads import timestamp
 from apps.monitors.models import CORE, Region
-from apps.monitors.selectors import clock_words, is_impaired, liveness_of
+from apps.monitors.selectors import clock_warning, is_impaired, liveness_of
 
 
 class RegionSerializer(serializers.ModelSerializer[Region]):
@@ -35,7 +35,7 @@ class RegionSerializer(serializers.ModelSerializer[Region]):
         return timestamp(from_ms(region.heard_at_ms)) if region.heard_at_ms else None
 
     def get_clock(self, region: Region) -> str | None:
-        return clock_words(region)
+        return clock_warning(region)
 
 
 class RegionList(ListAPIView[Region]):

@@ -60,15 +60,15 @@ def environ_of(scope: Any, body: bytes) -> Environ:
 
 def call_application(application: Application, environ: Environ) -> Answer:
     """Call the WSGI application and return its whole response. Raises what the application raises."""
-    told: list[tuple[str, list[tuple[str, str]]]] = []
-    parts = application(environ, lambda status, headers, _error=None: told.append((status, list(headers))))
+    started: list[tuple[str, list[tuple[str, str]]]] = []
+    parts = application(environ, lambda status, headers, _error=None: started.append((status, list(headers))))
     try:
         body = b"".join(parts)
     finally:
         close = getattr(parts, "close", None)
         if close is not None:
             close()
-    status, headers = told[-1]
+    status, headers = started[-1]
     return Answer(int(status[:3]), [(name, _ascii(value)) for name, value in headers], body)
 
 

@@ -95,11 +95,11 @@ class CheckForm(forms.Form):
     def _group(self, title: str, described: list[OptionField], usual: Mapping[str, Any]) -> OptionGroup:
         fields = [self[f"options.{one.name}"] for one in described]
         given = zip(described, (field.value() for field in fields), strict=True)
-        told = (_short(one, value) for one, value in given if str(value) != str(usual[f"options.{one.name}"]))
+        shown = (_short(one, value) for one, value in given if str(value) != str(usual[f"options.{one.name}"]))
         return OptionGroup(
             title=title or _("%(kind)s options") % {"kind": self.probe.title},
             fields=fields,
-            in_short=", ".join(value for value in told if value) or str(_("defaults")),
+            in_short=", ".join(value for value in shown if value) or str(_("defaults")),
             has_errors=any(field.errors for field in fields),
         )
 

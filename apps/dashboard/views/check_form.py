@@ -25,7 +25,7 @@ from apps.incidents.services import check_commands
 from apps.incidents.words import span_words
 from apps.monitors.errors import FieldError
 from apps.monitors.models import Check, Region, Resource
-from apps.monitors.services import CheckSpec, changed_spec, ensure_resource, judge_spec
+from apps.monitors.services import CheckSpec, changed_spec, ensure_resource, validate_spec
 from apps.orgs.models import Role
 from apps.probes.contract import Kind
 from apps.probes.registry import KINDS
@@ -196,7 +196,7 @@ def _test(request: HttpRequest, access: ProjectContext, form: CheckForm, check: 
     elif form.is_valid():
         try:
             spec = changed_spec(check, form.changes(kept_regions=_enabled_of(check))) if check else form.spec()
-            fields = judge_spec(spec, kept_region_ids=check.region_ids if check else None)
+            fields = validate_spec(spec, kept_region_ids=check.region_ids if check else None)
             trial = start_trial(actor=access.actor, project=access.project, fields=fields, now=now)
         except FieldError as error:
             form.note(error)
@@ -212,7 +212,7 @@ def _preview(request: HttpRequest, access: ProjectContext, form: CheckForm, chec
     if form.is_valid():
         try:
             spec = changed_spec(check, form.changes(kept_regions=())) if check else form.spec()
-            context["times"] = shown_times(due_times(fields=judge_spec(spec), now=now, count=_TIMES))
+            context["times"] = shown_times(due_times(fields=validate_spec(spec), now=now, count=_TIMES))
         except FieldError as error:
             form.note(error)
     context = context or {"refusals": _refusals(form)}

@@ -66,14 +66,14 @@ def incident(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         text, is_public = form.cleaned_data["text"], form.cleaned_data["is_public"]
         add_update(actor=access.actor, incident=found, author=access.user, text=text, is_public=is_public, now=now)
         return redirect("incident-page", pk)
-    told = deliveries_of_incident(incident=found)
+    deliveries = deliveries_of_incident(incident=found)
     happened = moments(incident=found)
     known = summarize_project(project=access.project, now=now)
     parts = (
         found.status,
         found.severity,
         len(happened),
-        [(d.pk, d.status, d.attempts, d.error) for d in told],
+        [(d.pk, d.status, d.attempts, d.error) for d in deliveries],
         known.counts,
         known.open_incidents,
     )
@@ -84,7 +84,7 @@ def incident(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     context = {
         "incident": found,
         "moments": happened,
-        "deliveries": told,
+        "deliveries": deliveries,
         "evidence": evidence,
         "down_s": downtime_ms(incident=found, now=now) / 1000,
         "length_s": ((found.resolved_at or now) - found.started_at).total_seconds(),

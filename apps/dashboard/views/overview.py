@@ -40,7 +40,7 @@ def overview(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     known = summarize_project(project=access.project, now=now)
     if is_poll_unchanged(request, known.version):
         return no_content()
-    lines = worst_checks(project=access.project, limit=WRONG_SHOWN, now=now) if known.wrong else []
+    lines = worst_checks(project=access.project, limit=WRONG_SHOWN, now=now) if known.problems else []
     incidents = Incident.objects.filter(project=access.project).select_related("check_row", "acknowledged_by")
     open_ones = {
         i.check_row_id: i for i in incidents.filter(check_row__in=[check.pk for check, _ in lines]).exclude(status="resolved")

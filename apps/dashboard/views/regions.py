@@ -21,7 +21,7 @@ from apps.dashboard.shell import is_poll_unchanged, no_content, render_page
 from apps.monitors.errors import FieldError
 from apps.monitors.models import CORE, Region
 from apps.monitors.regions import change_region, ensure_region
-from apps.monitors.selectors import clock_words, is_impaired, liveness_of, living_workers
+from apps.monitors.selectors import clock_warning, is_impaired, liveness_of, living_workers
 from apps.monitors.worker_environment import worker_environment
 
 _FRESH_MS = 5_000
@@ -50,7 +50,7 @@ def _line(region: Region, now: datetime) -> RegionLine:
         region=region,
         status=_status(region, is_live),
         heard_at=from_ms(region.heard_at_ms) if region.heard_at_ms else None,
-        clock=clock_words(region),
+        clock=clock_warning(region),
         dropped=sum(region.dropped.values()),
         workers=len(workers),
         lag_ms=max((worker["lag_ms"] for worker in workers), default=0),

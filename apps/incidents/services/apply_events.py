@@ -10,7 +10,7 @@ from datetime import datetime
 
 from apps.core.clock import from_ms, to_ms
 from apps.core.wake import wake
-from apps.incidents.machine import Event, Level, MarkDown, Notice, Opened, Put, Resolved, State, Unmark, Worsened
+from apps.incidents.machine import Event, Level, MarkDown, Notice, Opened, Resolved, SetInterval, State, Unmark, Worsened
 from apps.incidents.models import CheckState, Incident, IncidentEvent, Severity
 from apps.incidents.payloads import event_payload
 from apps.incidents.reasons import Why
@@ -19,7 +19,7 @@ from apps.monitors.models import Check
 from apps.probes.reasons import MEANINGS, Reason
 from apps.results.models import HEALTHS
 from apps.results.selectors import down_ms
-from apps.results.services import NewInterval, paint_intervals, put_intervals, unpaint_intervals
+from apps.results.services import NewInterval, mark_intervals_down, put_intervals, restore_intervals
 
 _SEVERITY = {Level.WARN: Severity.WARN, Level.DOWN: Severity.DOWN}
 EXPAND_TASK = "pipeline.expand"
@@ -27,12 +27,12 @@ WhyAt = Callable[[int], Why | None]
 """Returns the reason that the votes of a slot give, or None."""
 
 
-def only_time_passed(events: Sequence[Event]) -> bool:
+def has_interval_events_only(events: Sequence[Event]) -> bool:
     """Return whether all events are intervals: no incident changes, nobody is notified.
 
     Such changes of many checks are written together.
     """
-    return all(isinstance(event, Put) for event in events)
+    return all(isinstance(event, SetInterval) for event in events)
 
 
 def new_intervals(*, row: CheckState, events: Sequence[Event]) -> list[NewInterval]:
@@ -42,7 +42,7 @@ def new_intervals(*, row: CheckState, events: Sequence[Event]) -> list[NewInterv
     """
     begun = []
     for event in events:
-        if isinstance(event, Put):
+        if isinstance(event, SetInterval):
             health = (HEALTHS.index(event.own), HEALTHS.index(event.shown))
             if health != (row.own, row.shown):
                 begun.append(NewInterval(row.check_row_id, event.slot, event.own, event.shown))
@@ -52,17 +52,17 @@ def new_intervals(*, row: CheckState, events: Sequence[Event]) -> list[NewInterv
 
 def write_events(*, row: CheckState, check: Check, events: Sequence[Event], why_at: WhyAt, now: datetime) -> None:
     """Write everything that the events require. Sets columns of `row`, which the caller saves."""
-    told, slot = Level(row.told), row.slot
+    last_notified, slot = Level(row.last_notified), row.slot
     for event in events:
         match event:
-            case Put():
+            case SetInterval():
                 slot = event.slot
                 put_intervals(new_intervals(row=row, events=[event]))
             case MarkDown(start):
-                paint_intervals(check_id=check.id, start=start)
+                mark_intervals_down(check_id=check.id, start=start)
                 row.shown = HEALTHS.index("down") if row.own else row.own
             case Unmark(start):
-                unpaint_intervals(check_id=check.id, start=start)
+                restore_intervals(check_id=check.id, start=start)
                 row.shown = row.own
             case Opened(started, level):
                 _open(check, started, level, why_at(slot))
@@ -71,8 +71,8 @@ def write_events(*, row: CheckState, check: Check, events: Sequence[Event], why_
             case Resolved(_, resolved):
                 resolve_open(check=check, at=from_ms(resolved), resolution="", settled_until=resolved)
             case Notice(level):
-                _tell(row, check, told, level, now)
-                told = level
+                _tell(row, check, last_notified, level, now)
+                last_notified = level
 
 
 def turned_at(events: Sequence[Event], after: State) -> int:
@@ -81,7 +81,7 @@ def turned_at(events: Sequence[Event], after: State) -> int:
     return turns[-1] if turns else after.slot
 
 
-def note_state(*, row: CheckState, after: State, why: Why | None, since: int) -> None:
+def apply_state_to_row(*, row: CheckState, after: State, why: Why | None, since: int) -> None:
     """Copy the new state and its reason to the row. A new status has held since `since` (epoch ms)."""
     before = row.status
     write_state(row, after)
@@ -138,23 +138,23 @@ def resolve_open(*, check: Check, at: datetime, resolution: str, settled_until: 
     return incident
 
 
-def _tell(row: CheckState, check: Check, told: Level, level: Level, now: datetime) -> None:
+def _tell(row: CheckState, check: Check, last_notified: Level, level: Level, now: datetime) -> None:
     if level == Level.GOOD:
-        incident, kind = row.told_incident, IncidentEvent.Kind.RESOLVED
+        incident, kind = row.last_notified_incident, IncidentEvent.Kind.RESOLVED
     else:
         incident = open_incident_of(check)
-        is_same = incident is not None and row.told_incident_id == incident.pk
-        kind = IncidentEvent.Kind.WORSENED if told == Level.WARN and is_same else IncidentEvent.Kind.OPENED
+        is_same = incident is not None and row.last_notified_incident_id == incident.pk
+        kind = IncidentEvent.Kind.WORSENED if last_notified == Level.WARN and is_same else IncidentEvent.Kind.OPENED
     if incident is None:
         raise LookupError(f"check {check.id} is to tell of an incident that is not there")
-    if level > Level.GOOD and row.told_incident is not None and row.told_incident_id != incident.pk:
+    if level > Level.GOOD and row.last_notified_incident is not None and row.last_notified_incident_id != incident.pk:
         # That incident was resolved without a notice, and another one opened: send its resolution first.
-        row.told_incident.refresh_from_db()
-        add_event(row=row, check=check, incident=row.told_incident, kind=IncidentEvent.Kind.RESOLVED, now=now)
+        row.last_notified_incident.refresh_from_db()
+        add_event(row=row, check=check, incident=row.last_notified_incident, kind=IncidentEvent.Kind.RESOLVED, now=now)
     if level == Level.GOOD:
         incident.refresh_from_db()
     add_event(row=row, check=check, incident=incident, kind=kind, now=now)
-    row.told_incident = None if level == Level.GOOD else incident
+    row.last_notified_incident = None if level == Level.GOOD else incident
 
 
 def add_event(*, row: CheckState, check: Check, incident: Incident, kind: IncidentEvent.Kind, now: datetime) -> None:

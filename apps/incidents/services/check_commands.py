@@ -11,9 +11,9 @@ from django.db import transaction
 
 from apps.core.clock import to_ms
 from apps.core.wake import wake
-from apps.incidents.extras import kept, new_extra, open_extra
+from apps.incidents.extras import kept, new_extra, reusable_extra
 from apps.incidents.heartbeat_machine import HeartbeatState, deadline, edited, resumed
-from apps.incidents.machine import Event, Level, Put, State, truncate
+from apps.incidents.machine import Event, Level, SetInterval, State, truncate
 from apps.incidents.models import CheckState, IncidentEvent
 from apps.incidents.rows import NEVER_MS, policy_of, state_of, write_state
 from apps.incidents.services.apply_events import add_event, new_intervals, resolve_open, write_events
@@ -48,7 +48,7 @@ def create_check(*, actor: Actor, project: Project, spec: monitors.CheckSpec, re
 
     A passive check gets no extra slot; it waits for its first signal.
     """
-    fields = monitors.judge_spec(spec)
+    fields = monitors.validate_spec(spec)
     home = resource or monitors.ensure_resource(project=project, name=spec.name)
     since = monitors.next_revision_start(now=now)
     check = monitors.create_check(project=project, resource=home, fields=fields, since_ms=since, now=now)
@@ -79,15 +79,15 @@ def edit_check(
     before = monitors.audited_fields(check)
     spec = monitors.changed_spec(check, changes)
     is_alike = (spec.kind in PASSIVE) == (check.kind in PASSIVE)
-    fields = monitors.judge_spec(spec, kept_region_ids=check.region_ids if is_alike else None)
+    fields = monitors.validate_spec(spec, kept_region_ids=check.region_ids if is_alike else None)
     changed = monitors.change_check(check=check, fields=fields)
     if resource is not None and resource.pk != check.resource_id:
         check.resource = resource
         check.save(update_fields=["resource"])
         changed = (*changed, "resource")
-    read = set(monitors.PROBED) - ({"target"} if check.kind in PASSIVE and is_alike else set())  # read by no code
+    read = set(monitors.REVISION_FIELDS) - ({"target"} if check.kind in PASSIVE and is_alike else set())  # read by no code
     if set(changed) & read:
-        is_new_target = bool(set(changed) & set(monitors.RETARGETED))
+        is_new_target = bool(set(changed) & set(monitors.STREAK_RESET_FIELDS))
         _begin(row, check, now, with_extra=not check.is_paused, is_new_target=is_new_target)
     if changed:
         differs = changes_of(before, monitors.audited_fields(check))
@@ -130,10 +130,10 @@ def delete_check(*, actor: Actor, check_id: uuid.UUID, now: datetime) -> None:
     check.deleted_at = now
     _begin(row, check, now, with_extra=False)
     resolve_open(check=check, at=now, resolution="check_deleted", settled_until=row.due)
-    if row.told > Level.GOOD and row.told_incident is not None:
-        row.told_incident.refresh_from_db()
-        add_event(row=row, check=check, incident=row.told_incident, kind=IncidentEvent.Kind.RESOLVED, now=now)
-    row.level, row.opened, row.told, row.told_incident = int(Level.GOOD), None, int(Level.GOOD), None
+    if row.last_notified > Level.GOOD and row.last_notified_incident is not None:
+        row.last_notified_incident.refresh_from_db()
+        add_event(row=row, check=check, incident=row.last_notified_incident, kind=IncidentEvent.Kind.RESOLVED, now=now)
+    row.level, row.opened, row.last_notified, row.last_notified_incident = int(Level.GOOD), None, int(Level.GOOD), None
     row.save()
     record_audit_entry(actor=actor, action="check.deleted", subject=check, now=now, before=monitors.audited_fields(check))
 
@@ -150,7 +150,7 @@ def run_now(*, actor: Actor, check_id: uuid.UUID, now: datetime) -> int:
     if KINDS[check.kind].is_passive:
         raise StateForbidsError("passive", "This check waits to be pinged: there is nothing to run.")
     state, policy, now_ms = state_of(row), policy_of(check), to_ms(now)
-    slot = open_extra(state, policy, row.extras, now_ms)
+    slot = reusable_extra(state, policy, row.extras, now_ms)
     if slot is not None:
         return slot
     slot = new_extra(state, policy, row.extras, now_ms)
@@ -167,14 +167,14 @@ def resolve_while_paused(*, check_id: uuid.UUID, now: datetime) -> None:
     row, check = _locked(check_id)
     if not check.is_paused:
         raise StateForbidsError("still_failing", "The check still fails: acknowledge the incident, or pause the check first.")
-    told = row.told_incident
+    last_notified = row.last_notified_incident
     resolve_open(check=check, at=now, resolution="person", settled_until=row.due)
-    if row.told > Level.GOOD and told is not None:
-        told.refresh_from_db()
-        add_event(row=row, check=check, incident=told, kind=IncidentEvent.Kind.RESOLVED, now=now)
+    if row.last_notified > Level.GOOD and last_notified is not None:
+        last_notified.refresh_from_db()
+        add_event(row=row, check=check, incident=last_notified, kind=IncidentEvent.Kind.RESOLVED, now=now)
     state = state_of(row)
     write_state(row, State(due=state.due, slot=state.slot, counted=state.counted, status=state.status))
-    row.told_incident = None
+    row.last_notified_incident = None
     row.save()
 
 
@@ -214,7 +214,7 @@ def _wait_again(row: CheckState, check: Check, at: int, *, is_active: bool, is_r
     """
     options = KINDS[check.kind].parse(check.target, check.options)
     if row.wait is None:  # The check was active until now, and what was seen then no longer applies.
-        put_intervals(new_intervals(row=row, events=[Put(at, NEVER_MS, "unknown", "unknown")]))
+        put_intervals(new_intervals(row=row, events=[SetInterval(at, NEVER_MS, "unknown", "unknown")]))
     before = HeartbeatState.read(row.wait) if row.wait else HeartbeatState()
     wait = resumed(before, at) if is_resumed else edited(before, options, check.interval_ms, at)
     due = deadline(wait, options, check.interval_ms) if is_active else None

@@ -10,8 +10,8 @@ from django.db import InterfaceError, OperationalError, transaction
 
 from apps.core.clock import to_ms
 from apps.incidents.models import CheckState
-from apps.incidents.services.evaluate import letter
-from apps.incidents.services.heartbeat_walk import core_liveness, let_deadlines_pass, lock_walk, write_walk
+from apps.incidents.services.evaluate import add_evaluation_dead_letter
+from apps.incidents.services.heartbeat_transition import core_liveness, lock_transition, settle_missed_deadlines, write_transition
 
 log = logging.getLogger(__name__)
 
@@ -31,19 +31,19 @@ def settle_deadlines(*, now: datetime) -> int:
             raise  # a failure of the database, not of the check
         except Exception as error:
             log.exception("the deadline of check %s could not be settled", check_id)
-            letter(check_id, error, now)
+            add_evaluation_dead_letter(check_id, error, now)
     return settled
 
 
 @transaction.atomic
 def settle_deadline(*, check_id: uuid.UUID, now: datetime) -> bool:
     """Settle the missed deadlines of one check; return whether there were any."""
-    walk = lock_walk(check_id)
+    walk = lock_transition(check_id)
     if walk is None or walk.plan.is_paused:
         return False
-    let_deadlines_pass(walk, to_ms(now), to_ms(now), core_liveness(walk.plan.region_id))
+    settle_missed_deadlines(walk, to_ms(now), to_ms(now), core_liveness(walk.plan.region_id))
     if walk.events:
-        write_walk(walk, now)
+        write_transition(walk, now)
     return bool(walk.events)
 
 

@@ -20,8 +20,14 @@ from apps.incidents.machine import STALE_NEWS_MS, Event, State, derive, is_of_se
 from apps.incidents.models import CheckState
 from apps.incidents.reasons import Why, explain
 from apps.incidents.rows import policy_of, state_of
-from apps.incidents.services.apply_events import new_intervals, note_state, only_time_passed, turned_at, write_events
-from apps.incidents.services.fast_path import FreshVote, advance_steady, lock_states
+from apps.incidents.services.apply_events import (
+    apply_state_to_row,
+    has_interval_events_only,
+    new_intervals,
+    turned_at,
+    write_events,
+)
+from apps.incidents.services.fast_path import FreshVote, advance_unchanged, lock_states
 from apps.monitors.liveness import Liveness
 from apps.monitors.models import Check
 from apps.monitors.selectors import Plan, plans, region_liveness
@@ -58,7 +64,7 @@ def evaluate_checks(
     locked = lock_states(check_ids)
     plan_of = plans([state.check_id for state in locked])
     liveness = region_liveness()
-    moved = advance_steady(locked=locked, plan_of=plan_of, liveness=liveness, fresh=fresh or {}, now_ms=to_ms(now))
+    moved = advance_unchanged(locked=locked, plan_of=plan_of, liveness=liveness, fresh=fresh or {}, now_ms=to_ms(now))
     rest = [s.check_id for s in locked if plan_of[s.check_id].is_active and s.check_id not in moved]
     return len(moved) + (_step(rest, plan_of, liveness, now) if rest else 0)
 
@@ -80,7 +86,7 @@ def _step(
             outcome = _derive(row, plan, votes[plan.id], liveness, now_ms)
             if outcome.after == outcome.before:
                 continue
-            if only_time_passed(outcome.events):
+            if has_interval_events_only(outcome.events):
                 begun = new_intervals(row=row, events=outcome.events)
                 _note(outcome, begun[-1].start if begun else outcome.after.slot)
                 intervals += begun
@@ -93,7 +99,7 @@ def _step(
             raise  # a failure of the database, not of the check
         except Exception as error:
             log.exception("check %s could not be evaluated", plan.id)
-            letter(plan.id, error, now)
+            add_evaluation_dead_letter(plan.id, error, now)
     put_intervals(intervals)
     _advance(together)
     return moved
@@ -132,7 +138,7 @@ def _write(outcome: _Outcome, now: datetime) -> None:
 
 def _note(outcome: _Outcome, since: int) -> None:
     why = None if outcome.after.status == "up" else _why(outcome, outcome.after.slot)
-    note_state(row=outcome.row, after=outcome.after, why=why, since=since)
+    apply_state_to_row(row=outcome.row, after=outcome.after, why=why, since=since)
 
 
 def _why(outcome: _Outcome, until: int) -> Why | None:
@@ -181,14 +187,16 @@ def _advance(rows: Sequence[CheckState]) -> None:
         cursor.execute(statement, [[row.check_row_id for row in rows], *columns])
 
 
-def letter(check_id: uuid.UUID, error: Exception, now: datetime) -> None:
+def add_evaluation_dead_letter(check_id: uuid.UUID, error: Exception, now: datetime) -> None:
     """Store a dead letter for a check, at most one in ten minutes: the sweep retries the check every two seconds."""
     recent = DeadLetter.objects.filter(check_id=check_id, created_at__gt=now - _LETTER_PAUSE, origin=DeadLetter.Origin.EVALUATION)
     if not recent.exists():
         add_dead_letter(origin=DeadLetter.Origin.EVALUATION, error=repr(error), content="", now=now, check_id=check_id)
 
 
-def evaluate_apart(*, check_ids: Sequence[uuid.UUID], now: datetime, fresh: Mapping[uuid.UUID, FreshVote] | None = None) -> None:
+def evaluate_with_bisection(
+    *, check_ids: Sequence[uuid.UUID], now: datetime, fresh: Mapping[uuid.UUID, FreshVote] | None = None
+) -> None:
     """Evaluate all checks together; if a shared statement fails on data, halve until the failing check is alone."""
     try:
         evaluate_checks(check_ids=check_ids, now=now, fresh=fresh)
@@ -196,14 +204,14 @@ def evaluate_apart(*, check_ids: Sequence[uuid.UUID], now: datetime, fresh: Mapp
         raise
     except DatabaseError as error:
         if len(check_ids) == 1:
-            letter(check_ids[0], error, now)
+            add_evaluation_dead_letter(check_ids[0], error, now)
             return
         middle = len(check_ids) // 2
-        evaluate_apart(check_ids=check_ids[:middle], now=now)
-        evaluate_apart(check_ids=check_ids[middle:], now=now)
+        evaluate_with_bisection(check_ids=check_ids[:middle], now=now)
+        evaluate_with_bisection(check_ids=check_ids[middle:], now=now)
 
 
-def waiting_checks(*, now: datetime) -> list[uuid.UUID]:
+def unevaluated_checks(*, now: datetime) -> list[uuid.UUID]:
     """Return checks with votes after their last settled slot and a due slot in the past.
 
     They are what a lost wake-up or a crash left.

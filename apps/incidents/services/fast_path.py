@@ -41,7 +41,7 @@ class LockedState(NamedTuple):
     slot: int
     status: str
     level: int
-    told: int
+    last_notified: int
     own: int | None
     shown: int | None
     counted: int | None
@@ -50,7 +50,7 @@ class LockedState(NamedTuple):
 
 
 _LOCK = """
-    SELECT check_row_id, due, slot, status, level, told, own, shown, counted, streaks, extras[cardinality(extras)]
+    SELECT check_row_id, due, slot, status, level, last_notified, own, shown, counted, streaks, extras[cardinality(extras)]
     FROM incidents_checkstate WHERE check_row_id = ANY (%s::uuid[]) ORDER BY check_row_id FOR UPDATE
 """
 # streaks[5] and streaks[7] are the counts of "ok" and "clean": four pairs of count and first slot, from index 1.
@@ -69,7 +69,7 @@ def lock_states(check_ids: Collection[uuid.UUID]) -> list[LockedState]:
     return [LockedState(*row) for row in rows]
 
 
-def advance_steady(
+def advance_unchanged(
     *,
     locked: Sequence[LockedState],
     plan_of: Mapping[uuid.UUID, Plan],
@@ -84,7 +84,7 @@ def advance_steady(
     steps = []
     for state in locked:
         vote, plan = fresh.get(state.check_id), plan_of[state.check_id]
-        if vote is not None and plan.is_active and _only_goes_on(state, vote, plan, liveness):
+        if vote is not None and plan.is_active and _is_unchanged(state, vote, plan, liveness):
             due = next_slot(vote.slot, policy_of(plan))
             if due > now_ms:
                 steps.append((state.check_id, vote.slot, due))
@@ -94,7 +94,7 @@ def advance_steady(
     return {check_id for check_id, _, _ in steps}
 
 
-def _only_goes_on(state: LockedState, vote: FreshVote, plan: Plan, liveness: Mapping[int, Liveness]) -> bool:
+def _is_unchanged(state: LockedState, vote: FreshVote, plan: Plan, liveness: Mapping[int, Liveness]) -> bool:
     """Return whether this vote decides the check's next round and only continues the state."""
     region = liveness.get(vote.region_id)
     return (
@@ -108,6 +108,6 @@ def _only_goes_on(state: LockedState, vote: FreshVote, plan: Plan, liveness: Map
         and (state.last_extra is None or state.last_extra <= state.slot)
         and state.own == state.shown == _UP
         and state.status == "up"
-        and state.level == state.told == 0
+        and state.level == state.last_notified == 0
         and goes_on(state.streaks, state.counted, vote.slot, plan.interval_ms)
     )

@@ -17,23 +17,23 @@ from apps.core.clock import to_ms
 from apps.incidents.heartbeat_machine import HeartbeatState
 from apps.incidents.models import CheckState
 from apps.incidents.rows import write_state
-from apps.incidents.services.apply_events import new_intervals, only_time_passed
-from apps.incidents.services.heartbeat_walk import (
-    HeartbeatWalk,
+from apps.incidents.services.apply_events import has_interval_events_only, new_intervals
+from apps.incidents.services.heartbeat_transition import (
+    HeartbeatTransition,
     Ping,
+    apply_ping,
     core_liveness,
     deadline_of,
-    hear_ping,
-    let_deadlines_pass,
-    lock_walk,
-    walk_of,
-    write_walk,
+    lock_transition,
+    settle_missed_deadlines,
+    transition_of,
+    write_transition,
 )
 from apps.monitors.models import Check
 from apps.monitors.selectors import heartbeat_at, passive_plan_of
 from apps.probes.registry import PASSIVE
 from apps.results.partitions import ensure_partitions
-from apps.results.pings import HeardPing, MovedPing, keep_ping, keep_pings_with
+from apps.results.pings import PingUpdate, StoredPing, keep_ping, keep_pings_with
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def receive_ping(*, address: uuid.UUID, ping: Ping, clock: Callable[[], datetime
 
     Raises Check.DoesNotExist and MethodRefusedError.
     """
-    if receive_steady_pings(pings=[(address, ping)], clock=clock) == [True]:
+    if receive_pings_optimistically(pings=[(address, ping)], clock=clock) == [True]:
         return
     check_id = heartbeat_at(address)
     if check_id is None:
@@ -62,7 +62,7 @@ def receive_ping(*, address: uuid.UUID, ping: Ping, clock: Callable[[], datetime
 
 @transaction.atomic
 def _receive_locked(check_id: uuid.UUID, ping: Ping, clock: Callable[[], datetime]) -> None:
-    walk = lock_walk(check_id)
+    walk = lock_transition(check_id)
     if walk is None:
         raise Check.DoesNotExist
     if walk.options.methods == "post" and ping.method != "POST":
@@ -70,10 +70,10 @@ def _receive_locked(check_id: uuid.UUID, ping: Ping, clock: Callable[[], datetim
     now = clock()
     slot = max(to_ms(now), walk.state.slot + 1)
     if not walk.plan.is_paused:
-        let_deadlines_pass(walk, slot, to_ms(now), core_liveness(walk.plan.region_id, heard_at=to_ms(now)))
-    about = hear_ping(walk, ping, slot, to_ms(now))
+        settle_missed_deadlines(walk, slot, to_ms(now), core_liveness(walk.plan.region_id, heard_at=to_ms(now)))
+    about = apply_ping(walk, ping, slot, to_ms(now))
     keep_ping(check_id=walk.plan.id, number=walk.row.pings, ping=about)
-    write_walk(walk, now)
+    write_transition(walk, now)
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,13 @@ class _Move:
     """A ping, and the check's state before (as read without a lock) and after it."""
 
     place: int
-    walk: HeartbeatWalk
+    walk: HeartbeatTransition
     before: tuple[int, int, int]
     """Slot, due and number of pings as they were read: every command and every ping changes one of them."""
-    heard: HeardPing
+    heard: StoredPing
 
 
-def receive_steady_pings(*, pings: Sequence[tuple[uuid.UUID, Ping]], clock: Callable[[], datetime]) -> list[bool]:
+def receive_pings_optimistically(*, pings: Sequence[tuple[uuid.UUID, Ping]], clock: Callable[[], datetime]) -> list[bool]:
     """Receive the pings that change nothing but times and counts; return which ones were received.
 
     Two statements for all of them: one reads without a lock, one updates each state that is still as it was read.
@@ -102,7 +102,7 @@ def receive_steady_pings(*, pings: Sequence[tuple[uuid.UUID, Ping]], clock: Call
         walk = _walk_of_row(rows[address]) if address in rows else None
         if walk is None or walk.row.pk in taken:
             continue
-        move = _steady_move(place, walk, ping, now_ms)
+        move = _optimistic_update(place, walk, ping, now_ms)
         if move is not None:
             taken.add(walk.row.pk)
             moves.append(move)
@@ -111,22 +111,23 @@ def receive_steady_pings(*, pings: Sequence[tuple[uuid.UUID, Ping]], clock: Call
     return heard
 
 
-def _steady_move(place: int, walk: HeartbeatWalk, ping: Ping, now_ms: int) -> _Move | None:
+def _optimistic_update(place: int, walk: HeartbeatTransition, ping: Ping, now_ms: int) -> _Move | None:
     if walk.plan.is_paused or (walk.options.methods == "post" and ping.method != "POST"):
         return None
     before, status = (walk.state.slot, walk.state.due, walk.row.pings), walk.state.status
     slot, due = max(now_ms, walk.state.slot + 1), walk.due()
     if due is not None and due.at < slot:
         return None
-    about = hear_ping(walk, ping, slot, now_ms)
-    is_steady = walk.state.status == status and only_time_passed(walk.events)
+    about = apply_ping(walk, ping, slot, now_ms)
+    is_steady = walk.state.status == status and has_interval_events_only(walk.events)
     if not is_steady or new_intervals(row=walk.row, events=walk.events) or walk.whys:
         return None
     return _Move(place, walk, before, about)
 
 
 _READ = """
-    SELECT a.address, s.check_row_id, s.due, s.slot, s.level, s.streaks, s.counted, s.opened, s.opened_by, s.told, s.status,
+    SELECT a.address, s.check_row_id, s.due, s.slot, s.level, s.streaks, s.counted, s.opened, s.opened_by,
+        s.last_notified, s.status,
         s.own, s.shown, s.wait::text, s.pings, c.revision, c.is_paused, c.interval_s * 1000, c.fail_after, c.recover_after,
         c.region_ids[1], c.kind, c.options::text, c.degraded_ms
     FROM unnest(%s::uuid[]) AS a (address)
@@ -137,7 +138,7 @@ _READ = """
     JOIN monitors_check c ON c.id = named.id JOIN incidents_checkstate s ON s.check_row_id = c.id
     WHERE c.deleted_at IS NULL AND c.kind = ANY (%s)
 """
-_STATE = ("due", "slot", "level", "streaks", "counted", "opened", "opened_by", "told", "status", "own", "shown")
+_STATE = ("due", "slot", "level", "streaks", "counted", "opened", "opened_by", "last_notified", "status", "own", "shown")
 
 
 def _read_unlocked(addresses: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, Sequence[Any]]:
@@ -146,12 +147,12 @@ def _read_unlocked(addresses: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, Sequenc
         return {row[0]: row[1:] for row in cursor.fetchall()}
 
 
-def _walk_of_row(columns: Sequence[Any]) -> HeartbeatWalk:
+def _walk_of_row(columns: Sequence[Any]) -> HeartbeatTransition:
     check_id, *rest = columns
     wait, pings, *plan = rest[len(_STATE) :]
     row = CheckState(pk=check_id, pings=pings, **dict(zip(_STATE, rest, strict=False)))
     waits = HeartbeatState() if wait is None else HeartbeatState.read(json.loads(wait))
-    return walk_of(row, passive_plan_of(check_id, plan), waits)
+    return transition_of(row, passive_plan_of(check_id, plan), waits)
 
 
 def _keep(moves: Sequence[_Move], now_ms: int) -> list[int]:
@@ -172,7 +173,7 @@ def _keep(moves: Sequence[_Move], now_ms: int) -> list[int]:
             json.dumps(move.walk.wait.stored()),
         )
         run = move.walk.runs[0] if move.walk.runs else None
-        moved.append(MovedPing(row.pk, move.before, after, row.pings, move.heard, run))
+        moved.append(PingUpdate(row.pk, move.before, after, row.pings, move.heard, run))
     try:
         with transaction.atomic():
             kept = keep_pings_with(moved, now_ms=now_ms)

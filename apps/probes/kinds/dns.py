@@ -60,7 +60,7 @@ _NO_EDNS = frozenset({dns.rcode.FORMERR, dns.rcode.NOTIMP, dns.rcode.BADVERS})
 _REASONS = {"NXDOMAIN": Reason.DNS_NXDOMAIN, "SERVFAIL": Reason.DNS_SERVFAIL, "REFUSED": Reason.DNS_REFUSED}
 
 
-ASSERTED = ("latency", "address", "rcode", "flags", "answers", "ttl")
+ASSERTABLE_FACTS = ("latency", "address", "rcode", "flags", "answers", "ttl")
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
         min_ttl=fields.whole("min_ttl", None, least=1, most=604_800),
         dnssec=fields.flag("dnssec", False),
         notice_change=fields.flag("notice_change", False),
-        assertions=conditions.read(fields, ASSERTED),
+        assertions=conditions.read(fields, ASSERTABLE_FACTS),
         degraded_ms=fields.whole("degraded_ms", None, least=1, most=600_000),
     )
     if literal(options.name) and options.record_type != "PTR":
@@ -328,7 +328,7 @@ FIELDS = (
     OptionField("rcode", "Expected response code", "choice", choices=tuple((name, name) for name in RCODES)),
     OptionField("min_ttl", "Minimum TTL (seconds)", "whole"),
     notice_change("the answers change"),
-    conditions.option_field(ASSERTED, "[ttl] >= 300"),
+    conditions.option_field(ASSERTABLE_FACTS, "[ttl] >= 300"),
     OptionField("dnssec", "Require DNSSEC", "flag", "The name server must say that it validated the answer (AD flag)."),
 )
 

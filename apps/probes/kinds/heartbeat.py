@@ -34,7 +34,7 @@ SLUG = re.compile(r"[a-z0-9_-]{1,100}\Z")
 
 @dataclass(frozen=True)
 class Options:
-    """The options of a heartbeat check; implements `Rhythm`."""
+    """The options of a heartbeat check; implements `PassiveSchedule`."""
 
     note: str
     period_s: int | None

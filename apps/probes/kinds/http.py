@@ -22,7 +22,7 @@ from apps.probes.contract import Facts, Kind, OptionError, Outcome, ProbeContext
 from apps.probes.http_options import FIELDS, Options, parse, propose
 from apps.probes.json_paths import Budget, BudgetExceededError
 from apps.probes.reasons import Reason
-from apps.probes.trust import look_again
+from apps.probes.trust import diagnose_handshake
 
 _CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
 _EXCERPT_BYTES = 2_048
@@ -96,7 +96,7 @@ async def _second_look(
     if not is_mute or url.scheme != "https" or request.proxy is not None or not response.address:
         return None
     until = min(deadline, asyncio.get_running_loop().time() + _SECOND_LOOK_S)
-    fault = await look_again(response.address, url.port or 443, url.hostname or "", options.tls, context, until)
+    fault = await diagnose_handshake(response.address, url.port or 443, url.hostname or "", options.tls, context, until)
     return fault if fault is not None and fault.code.startswith("tls_") else None
 
 

@@ -29,7 +29,7 @@ from apps.probes.contract import (
 from apps.probes.reasons import Reason
 from apps.probes.targets import authority_of, host_of
 
-ASSERTED = ("latency", "dns", "address", "loss", "jitter", "sent", "received", "rtt_min", "rtt_avg", "rtt_max")
+ASSERTABLE_FACTS = ("latency", "dns", "address", "loss", "jitter", "sent", "received", "rtt_min", "rtt_avg", "rtt_max")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
         wait_ms=fields.whole("wait_ms", 2_000, least=50, most=30_000) or 2_000,
         degraded_loss_percent=fields.whole("degraded_loss_percent", 50, least=1, most=100) or 50,
         down_loss_percent=fields.whole("down_loss_percent", 100, least=1, most=100) or 100,
-        assertions=conditions.read(fields, ASSERTED),
+        assertions=conditions.read(fields, ASSERTABLE_FACTS),
         down_ms=fields.whole("down_ms", None, least=1, most=600_000),
         ip_version=fields.family(),
         degraded_ms=fields.whole("degraded_ms", None, least=1, most=600_000),
@@ -142,7 +142,7 @@ FIELDS = (
     OptionField("degraded_loss_percent", "Degraded at packet loss of (%)", "whole"),
     OptionField("down_loss_percent", "Down at packet loss of (%)", "whole"),
     OptionField("down_ms", "Down above (ms)", "whole", "On average; slower than this is down."),
-    conditions.option_field(ASSERTED, "[jitter] < 20 ms"),
+    conditions.option_field(ASSERTABLE_FACTS, "[jitter] < 20 ms"),
     IP_VERSION,
 )
 

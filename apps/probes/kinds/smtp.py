@@ -38,7 +38,7 @@ _BY_PORT = {465: "tls", 587: "starttls"}
 
 
 _GOOD_BYE_S = 0.3
-ASSERTED = (
+ASSERTABLE_FACTS = (
     "latency", "dns", "connect", "tls", "address", "banner", "extensions", "protocol", "certificate.days", "certificate.issuer",
 )  # fmt: skip
 
@@ -78,7 +78,7 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
         banner=fields.text("banner", limit=patterns.LONGEST),
         username=fields.text("username", limit=320),
         password=fields.text("password", limit=1_000),
-        assertions=conditions.read(fields, ASSERTED),
+        assertions=conditions.read(fields, ASSERTABLE_FACTS),
         tls=TrustOptions.read(fields),
         ip_version=fields.family(),
         degraded_ms=fields.whole("degraded_ms", None, least=1, most=600_000),
@@ -192,7 +192,7 @@ FIELDS = (
     OptionField("username", "User name", "text", "Signs in, and sends nothing."),
     OptionField("password", "Password", "text", "Stored encrypted."),
     OptionField("ehlo_name", "Name in EHLO", "text"),
-    conditions.option_field(ASSERTED, "[extensions] contains PIPELINING"),
+    conditions.option_field(ASSERTABLE_FACTS, "[extensions] contains PIPELINING"),
     *TRUST_FIELDS,
     IP_VERSION,
 )

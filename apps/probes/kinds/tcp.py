@@ -38,7 +38,7 @@ _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|([rnt0\\]))")
 _ESCAPES = {"r": "\r", "n": "\n", "t": "\t", "0": "\0", "\\": "\\"}
 
 
-ASSERTED = ("latency", "dns", "connect", "tls", "address", "banner", "protocol", "certificate.days", "certificate.issuer")
+ASSERTABLE_FACTS = ("latency", "dns", "connect", "tls", "address", "banner", "protocol", "certificate.days", "certificate.issuer")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
         port=port,
         dialogue=fields.texts("dialogue", most=_MOST_STEPS, limit=2_000),
         use_tls=fields.flag("use_tls", False),
-        assertions=conditions.read(fields, ASSERTED),
+        assertions=conditions.read(fields, ASSERTABLE_FACTS),
         tls=TrustOptions.read(fields),
         ip_version=fields.family(),
         degraded_ms=fields.whole("degraded_ms", None, least=1, most=600_000),
@@ -189,7 +189,7 @@ FIELDS = (
         "Members can read it: no passwords.",
     ),
     OptionField("use_tls", "TLS from the first byte", "flag"),
-    conditions.option_field(ASSERTED, "[connect] < 100 ms"),
+    conditions.option_field(ASSERTABLE_FACTS, "[connect] < 100 ms"),
     *TRUST_FIELDS,
     IP_VERSION,
 )  # fmt: skip

@@ -33,7 +33,7 @@ from apps.probes.reasons import Reason
 from apps.probes.targets import authority_of, endpoint
 from apps.probes.trust import PROTOCOLS, TRUST_FIELDS, TrustOptions, accepted, secured
 
-ASSERTED = (
+ASSERTABLE_FACTS = (
     "latency", "dns", "connect", "tls", "address", "protocol", "cipher", "ocsp", "certificate.days", "certificate.issuer",
 )  # fmt: skip
 
@@ -72,7 +72,7 @@ def parse(target: str, raw: Mapping[str, Any]) -> Options:
         min_protocol=fields.choice("min_protocol", "TLSv1.2", PROTOCOLS),
         issuer=fields.text("issuer", limit=300),
         notice_change=fields.flag("notice_change", False),
-        assertions=conditions.read(fields, ASSERTED),
+        assertions=conditions.read(fields, ASSERTABLE_FACTS),
         tls=TrustOptions.read(fields),
         ip_version=fields.family(),
         degraded_ms=fields.whole("degraded_ms", None, least=1, most=600_000),
@@ -144,12 +144,12 @@ FIELDS = (
     OptionField(
         "starttls", "STARTTLS", "choice", "Ask for TLS in the protocol's own way first.", tuple(_STARTTLS_NAMES.items())
     ),
-    conditions.option_field(ASSERTED, "[protocol] == TLSv1.3"),
+    conditions.option_field(ASSERTABLE_FACTS, "[protocol] == TLSv1.3"),
     *TRUST_FIELDS,
     OptionField("min_protocol", "Oldest protocol allowed", "choice", choices=tuple((name, name) for name in PROTOCOLS)),
     OptionField("issuer", "Issuer must contain", "text", "A part of the issuer's name, like Let's Encrypt."),
     notice_change("the certificate changes"),
-    OptionField("server_name", "Server name", "text", "Asked for and compared instead of the target."),
+    OptionField("server_name", "Server name", "text", "RunQuery for and compared instead of the target."),
     IP_VERSION,
 )  # fmt: skip
 

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from apps.pipeline.consumer import IngestConsumer
-from apps.telemetry.health import serve_as_told
+from apps.telemetry.health import serve_if_configured
 
 
 class Command(BaseCommand):
@@ -19,5 +19,5 @@ class Command(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        serve_as_told()
+        serve_if_configured()
         IngestConsumer(settings.BROKER_URL, stop).run()

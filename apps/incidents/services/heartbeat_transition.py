@@ -19,7 +19,13 @@ from apps.incidents.machine import STALE_NEWS_MS, Event, Policy, Round, State, s
 from apps.incidents.models import CheckState
 from apps.incidents.reasons import Why
 from apps.incidents.rows import NEVER_MS, state_of
-from apps.incidents.services.apply_events import new_intervals, note_state, only_time_passed, turned_at, write_events
+from apps.incidents.services.apply_events import (
+    apply_state_to_row,
+    has_interval_events_only,
+    new_intervals,
+    turned_at,
+    write_events,
+)
 from apps.monitors.liveness import Liveness
 from apps.monitors.models import Check, Region
 from apps.monitors.selectors import PassivePlan, liveness_of, passive_plan
@@ -29,7 +35,7 @@ from apps.probes.reasons import Reason, Verdict
 from apps.probes.registry import KINDS
 from apps.results.models import UNTIMED
 from apps.results.partitions import ensure_days
-from apps.results.pings import HeardPing
+from apps.results.pings import StoredPing
 from apps.results.services import RecordedRun, put_intervals, record_runs
 
 _NO_GAP = 2**62
@@ -58,7 +64,7 @@ class Ping:
 
 
 @dataclass
-class HeartbeatWalk:
+class HeartbeatTransition:
     """A heartbeat while it is stepped: the state so far, and the events, reasons and runs to be written."""
 
     row: CheckState
@@ -98,16 +104,16 @@ class HeartbeatWalk:
             self.whys[slot] = (reason.value, message)
 
 
-def lock_walk(check_id: uuid.UUID) -> HeartbeatWalk | None:
+def lock_transition(check_id: uuid.UUID) -> HeartbeatTransition | None:
     row = CheckState.objects.select_for_update().filter(pk=check_id).first()
     plan = passive_plan(check_id) if row is not None else None  # read after the lock, to see edits committed meanwhile
     if row is None or plan is None:
         return None
-    return walk_of(row, plan, HeartbeatState() if row.wait is None else HeartbeatState.read(row.wait))
+    return transition_of(row, plan, HeartbeatState() if row.wait is None else HeartbeatState.read(row.wait))
 
 
-def walk_of(row: CheckState, plan: PassivePlan, wait: HeartbeatState) -> HeartbeatWalk:
-    return HeartbeatWalk(row, plan, _options(plan.kind, json.dumps(plan.options, sort_keys=True)), state_of(row), wait)
+def transition_of(row: CheckState, plan: PassivePlan, wait: HeartbeatState) -> HeartbeatTransition:
+    return HeartbeatTransition(row, plan, _options(plan.kind, json.dumps(plan.options, sort_keys=True)), state_of(row), wait)
 
 
 @lru_cache(maxsize=20_000)
@@ -116,7 +122,7 @@ def _options(kind: str, encoded: str) -> Any:
     return KINDS[kind].parse("", json.loads(encoded))
 
 
-def let_deadlines_pass(walk: HeartbeatWalk, until: int, now_ms: int, core: Callable[[], Liveness]) -> None:
+def settle_missed_deadlines(walk: HeartbeatTransition, until: int, now_ms: int, core: Callable[[], Liveness]) -> None:
     """Settle the deadlines before `until` (epoch ms).
 
     A deadline at which pings could not reach the core is recorded as unknown; one for which that cannot be told yet is
@@ -157,7 +163,7 @@ def core_liveness(region_id: int, *, heard_at: int | None = None) -> Callable[[]
     return read
 
 
-def _skip(walk: HeartbeatWalk, until: int) -> None:
+def _skip(walk: HeartbeatTransition, until: int) -> None:
     """Advance `wait` past all deadlines before `until` without settling them: a long silence is one round."""
     while (due := walk.due()) is not None and due.at < until:
         walk.wait = passed(walk.wait, due)
@@ -183,14 +189,14 @@ def _timestamp(moment_ms: int) -> str:
     return from_ms(moment_ms).isoformat().replace("+00:00", "Z")
 
 
-def hear_ping(walk: HeartbeatWalk, ping: Ping, slot: int, now_ms: int) -> HeardPing:
+def apply_ping(walk: HeartbeatTransition, ping: Ping, slot: int, now_ms: int) -> StoredPing:
     """Apply a ping and return the row to store for it.
 
     A success or failure becomes a round. A ping to a paused check is only counted and stored.
     """
     said = on_ping(walk.wait, ping.signal, ping.rid, slot)
     number = walk.row.pings = walk.row.pings + 1
-    about = HeardPing(
+    about = StoredPing(
         slot, ping.signal.value, ping.rid, ping.exit_code, said.runtime, said.others,
         ping.method, ping.agent, ping.address, ping.body,
     )  # fmt: skip
@@ -226,14 +232,14 @@ def _judged(
     return verdict, None
 
 
-def write_walk(walk: HeartbeatWalk, now: datetime) -> None:
+def write_transition(walk: HeartbeatTransition, now: datetime) -> None:
     """Write the runs, the state, and the intervals, incidents and notifications that follow."""
     row = walk.row
     for recorded in walk.runs:  # a deadline may lie in a day without a partition
         if recorded.run.slot < to_ms(now) - _AT_HAND_MS:
             ensure_days(first=from_ms(recorded.run.slot), days=1)
     record_runs(rows=walk.runs, now_ms=to_ms(now))
-    if only_time_passed(walk.events):
+    if has_interval_events_only(walk.events):
         begun = new_intervals(row=row, events=walk.events)
         put_intervals(begun)
         since = begun[-1].start if begun else walk.state.slot
@@ -241,7 +247,7 @@ def write_walk(walk: HeartbeatWalk, now: datetime) -> None:
         check = Check.objects.select_related("organization", "project", "resource").get(pk=row.pk)
         write_events(row=row, check=check, events=walk.events, why_at=walk.whys.get, now=now)
         since = turned_at(walk.events, walk.state)
-    note_state(row=row, after=walk.state, why=walk.whys.get(walk.state.slot), since=since)
+    apply_state_to_row(row=row, after=walk.state, why=walk.whys.get(walk.state.slot), since=since)
     row.wait = walk.wait.stored()
     if not walk.plan.is_paused:
         row.deadline = deadline_of(walk.state)
