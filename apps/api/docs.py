@@ -66,7 +66,7 @@ def sections() -> list[Section]:
             if method in methods:
                 described = methods[method]
                 by_tag.setdefault(described["tags"][0], []).append(_operation(path, method, described))
-    return [Section(tag.replace("-", " ").capitalize(), operations) for tag, operations in by_tag.items()]
+    return [Section(_title(tag), operations) for tag, operations in by_tag.items()]
 
 
 @lru_cache(maxsize=1)
@@ -76,6 +76,22 @@ def schemas() -> list[tuple[str, list[Field]]]:
     return [(name, list(_fields(schema))) for name, schema in known.items() if "properties" in schema]
 
 
+def _title(tag: str) -> str:
+    words = tag.replace("-", " ")
+    return f"{words[0].upper()}{words[1:]}".replace("Api", "API")
+
+
+def _plain_summary(path: str, method: str, tag: str) -> str:
+    """The words for an operation that needs no others."""
+    noun = tag.replace("-", " ")
+    one = noun.removesuffix("s")
+    if method == "get":
+        return f"Return one {one}." if path.endswith("}/") else f"List {noun}."
+    return {"post": f"Create a {one}.", "patch": f"Change a {one}.", "put": f"Replace a {one}.", "delete": f"Delete a {one}."}[
+        method
+    ]
+
+
 def _operation(path: str, method: str, described: Mapping[str, Any]) -> Operation:
     parameters = [
         Field(p["name"], _shape(p.get("schema", {})), p.get("description", ""), p.get("required", False))
@@ -83,7 +99,7 @@ def _operation(path: str, method: str, described: Mapping[str, Any]) -> Operatio
     ]
     answers = [(code, _returned(answer)) for code, answer in sorted(described.get("responses", {}).items())]
     content = described.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
-    text = described.get("description", "") or described.get("summary", "")
+    text = described.get("description") or described.get("summary") or _plain_summary(path, method, described["tags"][0])
     return Operation(described["operationId"], method.upper(), path, text, parameters, list(_fields(_resolved(content))), answers)
 
 

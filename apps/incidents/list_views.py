@@ -21,6 +21,7 @@ from apps.incidents.words import worst
 from apps.monitors.models import Check, Region, Resource
 from apps.orgs.models import Project
 from apps.probes.reasons import MEANINGS, Reason
+from apps.probes.registry import PASSIVE
 from apps.results import latency
 from apps.results.bars import Bar, bar_of
 from apps.results.failing_regions import failing_regions
@@ -236,7 +237,8 @@ def resource_lines(*, resource_ids: Sequence[uuid.UUID], now: datetime) -> list[
     for check in checks:
         of[check.resource_id].append(check)
     spans = histories(checks=checks, start=now - DAY, end=now)
-    points = latency.summary(check_ids=[check.id for check in checks], start=to_ms(now - DAY), end=to_ms(now))
+    active = [check.id for check in checks if check.kind not in PASSIVE]  # the runtime of a job is not a latency
+    points = latency.summary(check_ids=active, start=to_ms(now - DAY), end=to_ms(now))
     return [_resource_line(of[pk], spans, points, now) for pk in resource_ids if pk in of]
 
 

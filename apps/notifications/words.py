@@ -1,4 +1,4 @@
-"""Subject and text of notification e-mails: short and exact, with numbers and units. Pure."""
+"""Subject and text of notification e-mails: short and exact, with numbers and units. No database access."""
 
 from __future__ import annotations
 

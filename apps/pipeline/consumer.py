@@ -22,13 +22,15 @@ from apps.probes.publisher import EXCHANGE
 from apps.probes.wire import INGEST_ROUTING_KEY
 from apps.probes.worker import transport_options
 from apps.results.models import DeadLetter
-from apps.results.services import add_dead_letter, dead_letter_limit
+from apps.results.services import add_dead_letter, add_unreadable, dead_letter_limit
 from apps.telemetry import health
 
 log = logging.getLogger(__name__)
 
 QUEUE = Queue("ingest", exchange=EXCHANGE, routing_key=INGEST_ROUTING_KEY, durable=True)
 _DECLARE_EVERY_S = 10.0
+_NOT_A_MESSAGE = (ValueError, LookupError, TypeError, AttributeError)
+"""What kombu's transports raise for an item that they cannot read as a message. Our own callbacks raise none of them."""
 _PAUSES_S = (0.1, 0.3, 1.0, 2.0, 5.0)
 
 
@@ -79,6 +81,13 @@ class IngestConsumer:
                     connection.drain_events(timeout=1)
                 except TimeoutError:
                     continue
+                except _NOT_A_MESSAGE as error:
+                    self._on_unreadable(error)
+
+    def _on_unreadable(self, error: Exception) -> None:
+        """Store a dead letter for an item of the queue's list that is no message of kombu's; Valkey has removed it already."""
+        now = timezone.now()
+        self._until_done(lambda: add_unreadable(error=f"it is not a message: {error!r}", now=now))
 
     def _on_undecodable(self, message: Message, error: Exception) -> None:
         """Store a dead letter for a message that kombu cannot decode by its headers, and acknowledge it."""

@@ -21,6 +21,7 @@ from apps.results.sums import delete_sums_from
 from apps.telemetry.metrics import DEAD_LETTERS
 
 _CONTENT_LIMIT = 20_000
+_UNREADABLE_AN_HOUR = 100
 _WHOLE_MESSAGES = 500
 LETTERS_KEPT = timedelta(days=30)
 
@@ -165,6 +166,16 @@ def dead_letter_limit() -> int:
     """
     long = DeadLetter.objects.alias(size=Length("content")).filter(origin=DeadLetter.Origin.MESSAGE, size__gt=_CONTENT_LIMIT)
     return _CONTENT_LIMIT if long[_WHOLE_MESSAGES:].exists() else MAX_BODY
+
+
+def add_unreadable(*, error: str, now: datetime) -> None:
+    """Store a dead letter for an item of the broker that is no message: without content, and at most a hundred an hour.
+
+    Whoever can write to the queue could write such items without end.
+    """
+    recent = DeadLetter.objects.filter(origin=DeadLetter.Origin.MESSAGE, content="", created_at__gt=now - timedelta(hours=1))
+    if not recent[_UNREADABLE_AN_HOUR - 1 :].exists():
+        add_dead_letter(origin=DeadLetter.Origin.MESSAGE, error=error, content="", now=now)
 
 
 def prune_dead_letters(*, now: datetime) -> int:

@@ -10,7 +10,7 @@ const STALE_MS = 5_000;
 let heardAt = Date.now();
 
 export function startLive() {
-  let askedAt = 0;
+  let askedAt = Date.now();
   setInterval(() => {
     const due = document.hidden ? HIDDEN_MS : EVERY_MS;
     if (Date.now() - askedAt >= due - 50 && document.querySelector("[data-live]")) {

@@ -110,7 +110,7 @@ def test_deleting_asks_in_place_and_can_be_taken_back(page: Page, owner: Owner) 
     page.goto(owner.check)
     page.get_by_role("link", name="Delete").click()
     expect(page.get_by_role("dialog")).to_be_visible()
-    page.get_by_role("button", name="Keep it").click()
+    page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("dialog")).to_be_hidden()
 
 
@@ -122,7 +122,7 @@ def test_a_channel_is_tested_and_tells_what_came_of_it(page: Page, owner: Owner,
     expect(page.get_by_text("signs every message")).to_be_visible()
     page.get_by_role("link", name="Done").click()
     page.get_by_role("button", name="Test Nobody there").click()
-    expect(page.locator("#live")).to_contain_text("being tried again", timeout=10_000)
+    expect(page.locator("#live")).to_contain_text("retrying", timeout=10_000)
     page.get_by_role("link", name="Delete Nobody there").click()
     page.get_by_role("button", name="Delete").click()
     expect(page.locator("#live")).not_to_contain_text("Nobody there")
@@ -137,7 +137,7 @@ def test_the_public_page_is_published_and_read_by_anybody(page: Page, browser: B
     expect(page.get_by_role("status").last).to_contain_text("public")
     visitor = browser.new_context(base_url=stack.url).new_page()
     visitor.goto("/status/acme/")
-    expect(visitor.locator(".overall")).to_contain_text("All systems work")
+    expect(visitor.locator(".overall")).to_contain_text("All systems operational")
     assert visitor.context.cookies() == []
     visitor.context.close()
 
@@ -163,13 +163,13 @@ def test_everything_works_without_script(browser: Browser, stack: Stack, owner: 
     page.get_by_label("URL, host, or host:port").fill(f"{target.url}plain")
     page.get_by_role("button", name="Next").click()
     page.get_by_label("Name", exact=True).fill("Plain")
-    page.get_by_label("Every (seconds)").fill("5")
+    page.get_by_label("Interval", exact=True).fill("5 s")
     page.get_by_role("button", name="Test now").click()
     page.wait_for_timeout(1_000)
     page.get_by_role("button", name="Show the result").click()
     expect(page.locator("#trial .badge.is-up")).to_be_visible()
     expect(page.get_by_label("Name", exact=True)).to_have_value("Plain")
-    page.get_by_role("button", name="Watch it").click()
+    page.get_by_role("button", name="Create check").click()
     page.wait_for_url("**/checks/*-*/")
     check = page.url
     page.get_by_role("link", name="Edit").click()
@@ -198,3 +198,48 @@ def test_everything_works_without_script(browser: Browser, stack: Stack, owner: 
     page.goto("/status/acme/")
     expect(page.locator(".overall")).to_be_visible()
     context.close()
+
+
+def test_a_page_that_hears_nothing_says_so_and_turns_grey(browser: Browser, stack: Stack, owner: Owner) -> None:
+    page = browser.new_context(base_url=stack.url, storage_state=owner.state).new_page()
+    page.goto(owner.project)
+    expect(page.locator("#stale")).to_be_hidden()
+    page.context.set_offline(True)
+    expect(page.locator("#stale")).to_contain_text("No connection to the server", timeout=9_000)
+    expect(page.locator("html")).to_have_class(re.compile("is-stale"))
+    page.context.set_offline(False)
+    expect(page.locator("#stale")).to_be_hidden(timeout=9_000)
+    page.context.close()
+
+
+def test_escape_keeps_the_filter_and_down_leaves_the_search(page: Page, owner: Owner) -> None:
+    page.goto(f"{owner.project}checks/")
+    search = page.get_by_label("Search checks")
+    search.press_sequentially("127", delay=30)
+    expect(page).to_have_url(re.compile("q=127"))
+    search.press("Escape")
+    expect(search).to_have_value("127")
+    search.focus()
+    search.press("ArrowDown")
+    expect(page.locator("a[data-open]").first).to_be_focused()
+
+
+def test_what_was_paused_in_bulk_is_undone_by_a_button(page: Page, owner: Owner) -> None:
+    page.goto(f"{owner.project}checks/?kind=http")
+    page.locator("input[name=id]").first.check()
+    page.get_by_role("button", name="Pause").click()
+    expect(page).to_have_url(re.compile("kind=http"))
+    expect(page.get_by_role("status").last).to_contain_text("1 check is paused.")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("status").last).to_contain_text("1 check is resumed.")
+    expect(page).to_have_url(re.compile("kind=http"))
+
+
+def test_a_bar_tells_its_cells_by_the_arrow_keys(page: Page, owner: Owner) -> None:
+    page.goto(owner.check)
+    bar = page.locator("[data-bar]").first
+    bar.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#tip")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#tip")).to_be_hidden()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import bz2
+import os
 import threading
 from typing import Any
 
 import pytest
+import redis
 from django.utils import timezone
 from kombu import Connection, Producer
 
@@ -98,3 +100,22 @@ def test_what_is_rubbish_or_comes_again_and_again_is_cut(cast: Cast, monkeypatch
         patch.setattr(consumer, "ingest", lambda *_, **__: 1 / 0)
         assert taken([(body, {}), (body, {})], monkeypatch) == 0
     assert [len(letter.content) for letter in DeadLetter.objects.order_by("pk")] == [20_000, 30_000, 20_000]
+
+
+def test_items_of_valkeys_list_that_are_no_messages_are_dead_letters_and_hold_nobody(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = os.environ["REDIS_URL"].removeprefix("unix://").replace("?db=", "?virtual_host=")
+    monkeypatch.setattr("apps.results.services._UNREADABLE_AN_HOUR", 3)
+    stop = threading.Event()
+    items = [b"\xff\xfe", b"not json", b"[]", b"{}", b'{"body": 1, "properties": 2}', b"1"]
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        client.delete("ingest")
+        client.lpush("ingest", *items)
+        timer = threading.Timer(1.5, stop.set)
+        timer.start()
+        IngestConsumer(f"redis+socket://{address}", stop).run()
+        timer.join()
+        assert client.llen("ingest") == 0, "none of them takes longer than a message"
+    assert DeadLetter.objects.count() == 3, "the further ones are dropped"
+    assert all("not a message" in letter.error for letter in DeadLetter.objects.all())

@@ -165,7 +165,7 @@ def test_a_path_that_doubles_its_nodes_holds_no_other_run(repeated: str) -> None
 
     outcome = asyncio.run(main()).outcome
     assert outcome.verdict in ("down", "unknown")
-    assert max(longest_ms) < 1_000
+    assert max(longest_ms) < 5_000  # a third of the silence after which a region counts as gone
 
 
 def test_credentials_may_be_of_any_letters() -> None:

@@ -53,7 +53,7 @@ class StatusPageForm(forms.Form):
             )
 
         for name, field in self.fields.items():
-            if "-" in name:
+            if "-" in name and not name.startswith("shown-"):
                 field.widget.attrs["aria-label"] = field.label  # a table cell shows no label
 
     def rows(self) -> list[dict[str, Any]]:

@@ -70,7 +70,7 @@ class Command(BaseCommand):
             organization = make_demo(places=places, now=now)
         else:
             point_demo_at(organization=organization, places=places, now=now)
-        self.stdout.write(f"sign in at {settings.PUBLIC_URL} as {EMAIL} with the password {new_password()}")
+        self.stdout.write(f"sign in at {settings.PUBLIC_URL}/sign-in/ as {EMAIL} with the password {new_password()}")
         self.stdout.write(f"break and heal things at {places.url}   public page: {settings.PUBLIC_URL}/status/{SLUG}/")
         self.stdout.flush()
         ping_url = demo_ping_url(organization)
