@@ -105,6 +105,7 @@ class Api:
     """A JSON client of the API that sends the given headers, usually an API key."""
 
     def __init__(self, **headers: str) -> None:
+        self.headers = headers
         self._client = Client(headers=headers or None)
 
     def __call__(self, method: str, path: str, body: Any = None) -> Any:

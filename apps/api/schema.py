@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ResolvedComponent
@@ -39,8 +39,8 @@ _WRITING = {"409": "The state of the object forbids it."}
 
 
 class Schema(AutoSchema):
-    def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
-        bodies: dict[str, Any] = super()._get_response_bodies(direction)  # type: ignore[no-untyped-call]  # untyped
+    def _get_response_bodies(self, direction: Literal["request", "response"] = "response") -> dict[str, Any]:
+        bodies: dict[str, Any] = super()._get_response_bodies(direction)
         is_writing = self.method in ("POST", "PUT", "PATCH", "DELETE")
         errors = _ALWAYS | (_WRITING | _WITH_BODY if is_writing else {})
         return bodies | {code: self._error(words) for code, words in errors.items() if code not in bodies}

@@ -36,17 +36,32 @@ def address_of_token(*, token: str) -> ChannelAddress | None:
     return ChannelAddress.objects.filter(token=token).first()
 
 
-def unconfirmed_addresses(*, channel: Channel) -> list[str]:
-    """Return the channel's addresses that are not confirmed: neither by a link nor as the account of a member."""
-    field = CHANNEL_KINDS[channel.kind].confirmed_field
-    if field is None:
-        return []
-    addresses: list[str] = channel.config[field]
-    confirmed = ChannelAddress.objects.filter(
-        organization_id=channel.organization_id, address__in=addresses, confirmed_at__isnull=False
-    )
+def unconfirmed_by_channel(*, channels: Sequence[Channel]) -> dict[uuid.UUID, list[str]]:
+    """Return each channel's addresses that are not confirmed: neither by a link nor as the account of a member.
+
+    At most two queries, however many channels; they are of one organization.
+    """
+    wanted = {channel.pk: _addresses_of(channel) for channel in channels}
+    addresses = {address for found in wanted.values() for address in found}
+    if not addresses:
+        return wanted
+    organization_id = channels[0].organization_id
+    confirmed = ChannelAddress.objects.filter(organization_id=organization_id, address__in=addresses, confirmed_at__isnull=False)
     members = User.objects.filter(
-        memberships__organization_id=channel.organization_id, email__in=map(normalized_email, addresses)
+        memberships__organization_id=organization_id, email__in={normalized_email(address) for address in addresses}
     )
     known = {*confirmed.values_list("address", flat=True), *members.values_list("email", flat=True)}
-    return [address for address in addresses if address not in known and normalized_email(address) not in known]
+    return {
+        pk: [address for address in found if address not in known and normalized_email(address) not in known]
+        for pk, found in wanted.items()
+    }
+
+
+def unconfirmed_addresses(*, channel: Channel) -> list[str]:
+    return unconfirmed_by_channel(channels=[channel])[channel.pk]
+
+
+def _addresses_of(channel: Channel) -> list[str]:
+    """The addresses in a channel's config that must be confirmed; none of most kinds."""
+    field = CHANNEL_KINDS[channel.kind].confirmed_field
+    return list(channel.config[field]) if field else []

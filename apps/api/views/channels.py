@@ -22,7 +22,7 @@ from apps.api.views.deliveries import DeliverySerializer
 from apps.notifications.masking import masked_config, unmasked_config
 from apps.notifications.models import Channel
 from apps.notifications.registry import CHANNEL_KINDS
-from apps.notifications.selectors import unconfirmed_addresses
+from apps.notifications.selectors import unconfirmed_addresses, unconfirmed_by_channel
 from apps.notifications.services.channels import CHANNEL_TESTS, change_channel, create_channel, delete_channel, send_test
 from apps.orgs.models import Role
 
@@ -38,7 +38,8 @@ class ChannelSerializer(StrictModelSerializer):
         read_only_fields = ["id", "created_at"]
 
     def get_unconfirmed(self, channel: Channel) -> list[str]:
-        return unconfirmed_addresses(channel=channel)
+        known = self.context.get("unconfirmed")
+        return known[channel.pk] if known else unconfirmed_addresses(channel=channel)
 
     def to_representation(self, channel: Channel) -> dict[str, Any]:
         shown = super().to_representation(channel)
@@ -57,6 +58,14 @@ class ChannelList(ListAPIView[Channel]):
     def get_queryset(self) -> QuerySet[Channel]:
         return channels_of(self.request)
 
+    def list(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
+        page: Any = self.paginate_queryset(self.get_queryset()) or []
+        context = {**self.get_serializer_context(), "unconfirmed": unconfirmed_by_channel(channels=page)}
+        return self.get_paginated_response(ChannelSerializer(page, many=True, context=context).data)
+
+    @extend_schema(responses={201: ChannelSerializer})
+    @extend_schema(responses={201: ChannelSerializer})
+    @extend_schema(responses={201: ChannelSerializer})
     def post(self, request: Request) -> Response:
         """Create a channel. A webhook's secret is generated when none is sent, and shown in this response only."""
         given = ChannelSerializer(data=request.data)

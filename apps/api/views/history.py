@@ -73,17 +73,27 @@ class RunSerializer(serializers.Serializer[CheckRun]):
         return facts
 
 
+class RunPageSerializer(serializers.Serializer[Any]):
+    results = RunSerializer(many=True)
+    next = serializers.CharField(allow_null=True)
+    previous = serializers.CharField(allow_null=True)
+
+
 class CheckRuns(OneCheck):
     serializer_class = RunSerializer  # type: ignore[assignment]  # runs of a check, not checks
     pagination_class = RunCursor
 
     @extend_schema(
+        operation_id="checks_runs",
+        responses=RunPageSerializer,
         parameters=[
             OpenApiParameter("from", OpenApiTypes.DATETIME),
             OpenApiParameter("to", OpenApiTypes.DATETIME),
             OpenApiParameter("region", OpenApiTypes.STR),
             OpenApiParameter("verdict", OpenApiTypes.STR, enum=list(VERDICTS)),
-        ]
+            OpenApiParameter("cursor", OpenApiTypes.STR),
+            OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": 200}),
+        ],
     )
     def get(self, request: Request, pk: uuid.UUID) -> Response:
         check, now = self.check(pk), timezone.now()
@@ -161,12 +171,17 @@ class LatencyPointSerializer(serializers.Serializer[Any]):
 _STEP_WORDS = "Seconds of a point; 60 to 604800. Whole hours from 3600 on; below, a week at the most is answered."
 
 
+class LatencySerializer(serializers.Serializer[Any]):
+    step_s = serializers.IntegerField()
+    results = LatencyPointSerializer(many=True)
+
+
 class CheckLatency(OneCheck):
     serializer_class = LatencyPointSerializer  # type: ignore[assignment]  # points of a check, not checks
 
     @extend_schema(
         operation_id="checks_latency",
-        responses=LatencyPointSerializer(many=True),
+        responses=LatencySerializer,
         parameters=[
             OpenApiParameter("from", OpenApiTypes.DATETIME, description="A day ago by default."),
             OpenApiParameter("to", OpenApiTypes.DATETIME),

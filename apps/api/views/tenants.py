@@ -50,6 +50,7 @@ class ProjectList(ListAPIView[Project]):
         rows = Project.objects.filter(organization=caller.organization)
         return rows if caller.project is None else rows.filter(pk=caller.project.pk)
 
+    @extend_schema(responses={201: ProjectSerializer})
     def post(self, request: Request) -> Response:
         given = ProjectSerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -101,6 +102,7 @@ class ResourceList(ListAPIView[Resource]):
     def get_queryset(self) -> Any:
         return in_callers_tenant(Resource.objects.all(), caller_of(self.request))
 
+    @extend_schema(responses={201: ResourceSerializer})
     def post(self, request: Request) -> Response:
         given = ResourceSerializer(data=request.data)
         given.is_valid(raise_exception=True)

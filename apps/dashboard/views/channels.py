@@ -18,7 +18,7 @@ from apps.notifications.contract import ConfigError
 from apps.notifications.masking import unmasked_config
 from apps.notifications.models import Channel, Delivery
 from apps.notifications.registry import CHANNEL_KINDS
-from apps.notifications.selectors import channels_of, last_deliveries, unconfirmed_addresses
+from apps.notifications.selectors import channels_of, last_deliveries, unconfirmed_by_channel
 from apps.notifications.services.channels import CHANNEL_TESTS, change_channel, create_channel, delete_channel, send_test
 from apps.orgs.models import Role
 
@@ -28,7 +28,7 @@ def channels(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     access, now = enter_project(request, project), timezone.now()
     rows = channels_of(project=access.project)
     last = last_deliveries(channels=rows)
-    unconfirmed = {row.pk: unconfirmed_addresses(channel=row) for row in rows}
+    unconfirmed = unconfirmed_by_channel(channels=rows)
     parts = [(row.pk, row.name, row.is_enabled, unconfirmed[row.pk], _as_seen(last.get(row.pk))) for row in rows]
     version = str(uuid.uuid5(uuid.NAMESPACE_OID, repr(parts)))
     if is_poll_unchanged(request, version):
