@@ -186,7 +186,7 @@ def _refusing(stack: Stack, seconds: float) -> None:
 
 
 def measure(rate: int, only: str) -> dict[str, Any]:
-    stack, target, receiver = Stack(), Target(""), Receiver()
+    stack, target, receiver = Stack(GORUPTIME_LAYOUT="separate"), Target(""), Receiver()
     try:
         stack.start()
         stack.bootstrap()

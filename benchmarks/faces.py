@@ -272,7 +272,7 @@ def main() -> int:
         }  # fmt: skip
         acts[arguments.act]()
         return 0
-    stack = Stack()
+    stack = Stack(GORUPTIME_LAYOUT="separate")
     try:
         figures = _measured(stack, arguments.checks, arguments.runs)
     finally:

@@ -134,7 +134,7 @@ def _seed(stack: Stack, checks: int) -> None:
 
 
 def measure() -> dict[str, Any]:
-    stack = Stack()
+    stack = Stack(GORUPTIME_LAYOUT="separate")
     try:
         stack.start()
         stack.bootstrap()

@@ -8,6 +8,7 @@ import warnings
 from celery import Celery
 from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging
+from click import Option
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "goruptime.settings")
 
@@ -15,7 +16,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "goruptime.settings")
 warnings.filterwarnings("ignore", category=SecurityWarning)
 
 app = Celery("goruptime", task_cls="apps.pipeline.timed:TimedTask")
-app.steps["worker"].add("apps.pipeline.timed:Turning")
+app.steps["worker"].update(("apps.pipeline.timed:Turning", "apps.pipeline.beat:EmbeddedBeat"))
+app.user_options["worker"].add(Option(("--with-beat",), is_flag=True, help="Be the beat, too."))
 app.config_from_object("goruptime.settings.queues")
 app.autodiscover_tasks(["apps.pipeline"])
 

@@ -56,6 +56,8 @@ if not SECRET_KEY or not ENCRYPTION_KEYS:
 DEBUG = env.flag("GORUPTIME_DEBUG", False)
 PORT = env.whole("GORUPTIME_PORT", 8000)
 LOCAL_PROBES = env.whole("GORUPTIME_LOCAL_PROBES", 1)
+LAYOUT = env.choice("GORUPTIME_LAYOUT", "compact", ("compact", "separate"))
+"""Whether `manage.py up` runs beat and the workers of the core's queues in one process, or each in its own."""
 WEB_THREADS = env.whole("GORUPTIME_WEB_THREADS", 8)
 PUBLIC_URL = env.text("GORUPTIME_PUBLIC_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
 _IS_TLS = PUBLIC_URL.startswith("https://")

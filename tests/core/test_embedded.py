@@ -99,11 +99,16 @@ def test_socket_paths_stay_short_however_deep_the_folder(tmp_path: Path) -> None
     assert len(str(folder.valkey_socket)) < 107
 
 
-def test_each_program_tells_of_itself_on_a_port_of_its_own(tmp_path: Path) -> None:
-    supervisor = Supervisor(DataFolder(tmp_path), {"GORUPTIME_HEALTH_PORT": "9100"}, 8000, shared="goruptime.programs", probes=2)
+@pytest.mark.parametrize(
+    ("layout", "names"),
+    [
+        ("separate", ("beat", "tick", "core", "upkeep", "notify", "ingest", "probe", "probe-2")),
+        ("compact", ("core", "notify", "ingest", "probe", "probe-2")),
+    ],
+)
+def test_each_program_tells_of_itself_on_a_port_of_its_own(tmp_path: Path, layout: str, names: tuple[str, ...]) -> None:
+    environment = {"GORUPTIME_HEALTH_PORT": "9100"}
+    supervisor = Supervisor(DataFolder(tmp_path), environment, 8000, shared="goruptime.programs", probes=2, layout=layout)
     programs = supervisor._programs({"GORUPTIME_REGION": "local"})
     ports = {child.name: child.environment["GORUPTIME_HEALTH_PORT"] for child in programs if child.name != "web"}
-    assert ports == {
-        name: str(9100 + place)
-        for place, name in enumerate(("beat", "tick", "core", "notify", "upkeep", "ingest", "probe", "probe-2"))
-    }
+    assert ports == {name: str(9100 + place) for place, name in enumerate(names)}

@@ -90,7 +90,7 @@ def test_a_site_goes_red_and_green(stack: Stack, peers: tuple[Target, Receiver])
         reborn.close()
 
 
-@pytest.mark.parametrize("victims", [("probe", "ingest", "notify"), ("valkey",), ("postgres",)], ids="+".join)
+@pytest.mark.parametrize("victims", [("probe", "ingest", "notify"), ("core",), ("valkey",), ("postgres",)], ids="+".join)
 def test_killed_under_way_it_goes_on_by_itself(stack: Stack, peers: tuple[Target, Receiver], victims: tuple[str, ...]) -> None:
     target, receiver = peers
     checks = {watch(stack, f"{target.url}/{index}"): f"/{index}" for index in range(CHECKS)}
@@ -193,7 +193,7 @@ def test_killed_itself_its_children_end_and_the_next_start_finds_all_history() -
         check = watch(stack, target.url + "/")
         eventually(lambda: status(stack, check) == "up", 25)
         children = stack.children()
-        assert set(children) == {"web", "beat", "tick", "core", "notify", "ingest", "probe", "upkeep", "postgres", "valkey"}
+        assert set(children) == {"web", "core", "notify", "ingest", "probe", "postgres", "valkey"}
         stack.kill_supervisor()
         eventually(lambda: not _alive(children), 20, failed=lambda: _alive(children))
         stopped = time.time()

@@ -90,11 +90,13 @@ class Child:
 
 class Supervisor:
     def __init__(
-        self, folder: DataFolder, environment: dict[str, str], port: int, *, shared: str, probes: int = 1, with_demo: bool = False
-    ) -> None:
+        self, folder: DataFolder, environment: dict[str, str], port: int, *, shared: str, probes: int = 1,
+        layout: str = "compact", with_demo: bool = False,
+    ) -> None:  # fmt: skip
         self._folder = folder
         self._shared = shared
         self._probes = probes
+        self._layout = layout
         self._with_demo = with_demo
         self._environment = environment
         self._port = port
@@ -174,21 +176,23 @@ class Supervisor:
         return region
 
     def _programs(self, region: dict[str, str]) -> list[Child]:
-        def celery(queue: str, threads: int) -> list[str]:
+        def celery(queues: str, threads: int) -> list[str]:
             flags = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "WARNING"]
-            worker = ["worker", "-Q", queue, "-P", "threads", "-c", str(threads), "-n", f"{queue}@%h"]
+            worker = ["worker", "-Q", queues, "-P", "threads", "-c", str(threads), "-n", f"{queues.partition(',')[0]}@%h"]
             return [sys.executable, "-m", "celery", "--quiet", "-A", "goruptime", *worker, *flags]
 
         beat = ["beat", "-S", "apps.pipeline.beat:PairScheduler", "--pidfile=", "-l", "WARNING"]
-        commands = {
-            "web": [sys.executable, "manage.py", "web", "--bind", f"127.0.0.1:{self._port}"],
-            "beat": [sys.executable, "-m", "celery", "--quiet", "-A", "goruptime", *beat],
-            "tick": celery("tick", 1),
-            "core": celery("core", 2),
-            "notify": celery("notify", 8),
-            "upkeep": celery("upkeep", 1),
-            "ingest": [sys.executable, "manage.py", "ingest"],
-        }
+        commands = {"web": [sys.executable, "manage.py", "web", "--bind", f"127.0.0.1:{self._port}"]}
+        if self._layout == "compact":
+            commands["core"] = [*celery("core,tick,upkeep", 4), "--with-beat"]
+        else:
+            commands |= {
+                "beat": [sys.executable, "-m", "celery", "--quiet", "-A", "goruptime", *beat],
+                "tick": celery("tick", 1),
+                "core": celery("core", 2),
+                "upkeep": celery("upkeep", 1),
+            }
+        commands |= {"notify": celery("notify", 8), "ingest": [sys.executable, "manage.py", "ingest"]}
         if self._with_demo:
             commands["demo"] = [sys.executable, "manage.py", "demo"]
         children = [Child(name, command, self._environment) for name, command in commands.items()]
@@ -220,7 +224,7 @@ class Supervisor:
     # --- the loop
 
     def _turn(self) -> None:
-        for key, _ in self._selector.select(timeout=0.1):
+        for key, _ in self._selector.select(timeout=0.25):
             self._read(key.data, key.fileobj)
         now = time.monotonic()
         for child in self._children:
@@ -306,6 +310,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--shared", required=True, help="the module of what our programs have in common")
     parser.add_argument("--probes", type=int, default=1)
+    parser.add_argument("--layout", choices=["compact", "separate"], default="compact")
     parser.add_argument("--demo", action="store_true")
     arguments = parser.parse_args()
     folder = DataFolder(Path(arguments.data))
@@ -330,7 +335,7 @@ def main() -> int:
         try:
             return Supervisor(
                 folder, environment, arguments.port,
-                shared=arguments.shared, probes=arguments.probes, with_demo=arguments.demo,
+                shared=arguments.shared, probes=arguments.probes, layout=arguments.layout, with_demo=arguments.demo,
             ).run()  # fmt: skip
         finally:
             shutil.rmtree(folder.runtime, ignore_errors=True)  # sockets of servers that have ended

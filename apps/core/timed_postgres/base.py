@@ -5,9 +5,10 @@ Django loads this module because the ENGINE setting names its package.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db.backends.postgresql import base
 
@@ -19,9 +20,20 @@ _OTHER = DB_QUERY_DURATION.labels("other")
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    trusted_s: ClassVar = 0.0
+    """A connection that was used successfully so short a time ago is not checked before its next use.
+
+    For processes whose tasks come again by themselves: after a restart of the database one of them fails instead.
+    """
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.execute_wrappers.append(_timed)
+        self.used_at = -math.inf
+
+    def close_if_health_check_failed(self) -> None:
+        if time.monotonic() - self.used_at > self.trusted_s:
+            super().close_if_health_check_failed()
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         def connect(timeout_s: int) -> TimeoutConnection:
@@ -33,7 +45,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
 def _timed(execute: Callable[..., Any], sql: object, params: Any, many: bool, context: Any) -> Any:
     began = time.perf_counter()
     try:
-        return execute(sql, params, many, context)
+        found = execute(sql, params, many, context)
+        context["connection"].used_at = time.monotonic()
+        return found
     finally:
         # A `psycopg.sql.Composed` is no str; only Django itself uses these, and rarely.
         first = sql.split(None, 1)[:1] if isinstance(sql, str) else []

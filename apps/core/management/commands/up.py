@@ -30,5 +30,6 @@ class Command(BaseCommand):
         command = [sys.executable, "-m", "apps.core.embedded.supervisor", "--data", path, "--port", port]
         command += ["--shared", settings.PROGRAMS]
         command += ["--probes", str(max(1, options["probes"]))]
+        command += ["--layout", settings.LAYOUT]
         command += ["--demo"] if options["demo"] else []
         os.execve(sys.executable, command, {**os.environ, **_FROM_THE_START})  # noqa: S606  # no shell is wanted
