@@ -16,7 +16,7 @@ from apps.incidents.history import histories, recent_runs_queries, uptime_of
 from apps.incidents.machine import SLACK_MS, verdict
 from apps.incidents.project_summary import ProjectSummary, problem_checks, problem_resources
 from apps.incidents.rows import policy_of
-from apps.incidents.selectors import ShownState, open_pauses, rank_now, shown_state, status_now
+from apps.incidents.selectors import ShownState, open_pauses, shown_state, status_now
 from apps.incidents.words import worst
 from apps.monitors.models import Check, Region, Resource
 from apps.orgs.models import Project
@@ -33,11 +33,6 @@ HALF_HOUR_MS = 1_800_000
 _HALF_HOURS = 48
 _GOOD = ("up", "degraded")
 DAY = timedelta(days=1)
-
-
-def checks_of(*, project: Project, now: datetime) -> QuerySet[Any]:
-    """Return the project's checks, annotated with the `rank` of the status shown now for sorting and filtering."""
-    return Check.objects.live().filter(project=project).annotate(rank=rank_now(now))
 
 
 def worst_checks(*, project: Project, limit: int, now: datetime) -> list[tuple[Check, ShownState]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Case, CharField, F, QuerySet, SmallIntegerField, Value, When
+from django.db.models import Case, CharField, Count, F, QuerySet, SmallIntegerField, Value, When
 
 from apps.core.clock import from_ms, to_ms
 from apps.incidents.heartbeat_machine import HeartbeatState, Preview, preview
@@ -68,6 +68,17 @@ def _laid_over(now: datetime, prefix: str, value: Callable[[str], Any]) -> list[
         When(**{f"{prefix}is_paused": True}, then=Value(value("paused"))),
         When(**{f"{prefix}state__due__lt": last_due}, then=Value(value("unknown"))),
     ]
+
+
+def ranked_checks(*, project: Project, now: datetime) -> QuerySet[Any]:
+    """Return a project's checks with `rank`, the order of the status that readers see now."""
+    return Check.objects.live().filter(project=project).annotate(rank=rank_now(now))
+
+
+def count_by_status(rows: QuerySet[Any]) -> dict[str, int]:
+    """Count the rows of `ranked_checks` by status, the worst first."""
+    names = list(RANKS)
+    return {names[rank]: number for rank, number in rows.order_by("rank").values_list("rank").annotate(Count("pk"))}
 
 
 def open_pauses(checks: Iterable[Check]) -> dict[uuid.UUID, Pause]:

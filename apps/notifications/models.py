@@ -95,6 +95,7 @@ class Delivery(models.Model):
     error = models.TextField(blank=True)
 
     class Meta:
+        verbose_name_plural = "deliveries"
         constraints = [
             models.UniqueConstraint(fields=["event", "channel"], name="delivery_event_channel_unique"),
             models.CheckConstraint(

@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django_celery_beat.models import ClockedSchedule, SolarSchedule
 
 from apps.core.admin import OperatorsSite
 from apps.operations.doctor import findings
@@ -23,6 +24,9 @@ def doctor(request: HttpRequest) -> HttpResponse:
     return render(request, "admin/doctor.html", context)
 
 
+# The product has entries by interval alone; schedules by the sun or by a clock only fill the page.
+admin.site.unregister([SolarSchedule, ClockedSchedule])
+
 if isinstance(admin.site, OperatorsSite):
     admin.site.register_view("doctor", "Doctor", doctor)
 
@@ -31,14 +35,12 @@ if isinstance(admin.site, OperatorsSite):
 class RequeuingAdmin(DeadLetterAdmin):
     actions = ["put_back", "purge"]
 
-    @admin.action(description="Delete them: they are lost", permissions=["view"])
+    @admin.action(description="Delete the chosen dead letters", permissions=["view"])
     def purge(self, request: HttpRequest, chosen: QuerySet[DeadLetter]) -> None:
         self.message_user(request, f"{chosen.delete()[0]} were deleted.", messages.INFO)
 
-    @admin.action(description="Work on them again", permissions=["view"])
+    @admin.action(description="Process the chosen dead letters again", permissions=["view"])
     def put_back(self, request: HttpRequest, chosen: QuerySet[DeadLetter]) -> None:
         now = timezone.now()
         done = sum(requeue(letter=letter, now=now) for letter in chosen)
-        self.message_user(
-            request, f"{done} of {len(chosen)} were worked on; the others stay, or came back with a new error.", messages.INFO
-        )
+        self.message_user(request, f"{done} of {len(chosen)} were processed; the others failed again and stay.", messages.INFO)

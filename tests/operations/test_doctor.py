@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -17,10 +20,13 @@ from apps.monitors.services import BEAT_LEASE, acquire_beat_lease
 from apps.operations.doctor import findings
 from apps.operations.figures import QUEUES, Figures, RegionFigures, figures
 from apps.orgs.models import User
-from apps.pipeline.beat import PairScheduler
+from apps.pipeline import tasks
+from apps.pipeline.beat import EmbeddedScheduler, PairScheduler
+from apps.pipeline.timed import UpkeepTask
 from apps.probes import wire
 from apps.results.models import DeadLetter
 from apps.results.services import add_dead_letter
+from goruptime.celery import app
 from tests.conftest import NOW, NOW_MS, Cast
 
 EU = RegionFigures("eu", True, 1, 12, 0, False, 3, 0)
@@ -121,19 +127,65 @@ def test_of_two_beats_one_leads_until_its_lease_ends(db: None) -> None:
     assert not acquire_beat_lease(holder="a")
 
 
-def test_a_beat_without_the_lease_sends_nothing(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    sent: list[str] = []
+class Entry:
+    """A periodic entry that is always due, and again in half a second."""
 
-    def tick(beat: PairScheduler) -> float:
-        sent.append(beat._holder)
-        return 0.5
+    args: tuple[object, ...] = ()
+    kwargs: Mapping[str, object] = MappingProxyType({})
 
+    def __init__(self, task: str) -> None:
+        self.name = self.task = task
+
+    def is_due(self) -> tuple[bool, float]:
+        return True, 0.5
+
+
+@pytest.fixture
+def entries(monkeypatch: pytest.MonkeyPatch) -> dict[str, Entry]:
+    """Give schedulers two entries instead of the database's, whose own connection handling ends a test's transaction."""
+    found = {task: Entry(task) for task in ("pipeline.tick", "pipeline.sweep_passive")}
     monkeypatch.setattr("django_celery_beat.schedulers.DatabaseScheduler.__init__", lambda self, *_a, **_k: None)
-    monkeypatch.setattr("django_celery_beat.schedulers.DatabaseScheduler.tick", tick)
+    monkeypatch.setattr("django_celery_beat.schedulers.DatabaseScheduler.schedule", property(lambda _self: found))
+    monkeypatch.setattr("django_celery_beat.schedulers.DatabaseScheduler.reserve", lambda _self, entry: entry)
+    monkeypatch.setattr(PairScheduler, "producer", None)
+    return found
+
+
+def test_a_beat_without_the_lease_sends_nothing(db: None, entries: dict[str, Entry], monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[str, str]] = []
+    monkeypatch.setattr(PairScheduler, "apply_async", lambda beat, entry, **_k: sent.append((beat._holder, entry.task)))
     first, second = PairScheduler(), PairScheduler()
     for beat in (first, second, first, second):
         assert beat.tick() <= 1
-    assert sent == [first._holder] * 2
+    assert sent == [(first._holder, task) for task in entries] * 2
+
+
+def test_an_embedded_beat_runs_each_task_in_a_thread_and_never_twice_at_once(
+    db: None, entries: dict[str, Entry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_end, begun = threading.Event(), []
+
+    def slow(self: Any, *_arguments: Any, **_options: Any) -> None:
+        begun.append((self.name, threading.get_ident()))
+        may_end.wait(10)
+
+    monkeypatch.setattr("apps.pipeline.timed.TimedTask.__call__", slow)
+    app.loader.import_default_modules()
+    beat = EmbeddedScheduler()
+    beat.app = app
+    for _ in range(3):  # both still run
+        beat.tick()
+    may_end.set()
+    beat._threads.shutdown()
+    assert sorted(name for name, _ in begun) == sorted(entries)
+    assert len({thread for _, thread in begun} - {threading.get_ident()}) == 2
+
+
+def test_a_long_upkeep_task_is_not_begun_a_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    inner: list[object] = []
+    monkeypatch.setattr("apps.pipeline.timed.TimedTask.__call__", lambda self, *_a, **_k: inner.append(UpkeepTask.__call__(self)))
+    tasks.roll_up()
+    assert inner == [None], "called from within itself it did nothing"
 
 
 def test_a_beat_that_is_told_to_end_asks_the_database_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

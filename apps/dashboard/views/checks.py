@@ -19,8 +19,9 @@ from django.utils.translation import gettext_lazy, ngettext
 from apps.dashboard.access import ProjectContext, enter_project, page
 from apps.dashboard.lists import filter_links, is_uuid, of_query, ordered, paged, search_of
 from apps.dashboard.shell import is_poll_unchanged, no_content, render_page
-from apps.incidents.list_views import check_lines, checks_of
+from apps.incidents.list_views import check_lines
 from apps.incidents.project_summary import summarize_project
+from apps.incidents.selectors import count_by_status, ranked_checks
 from apps.incidents.services import check_commands
 from apps.incidents.words import RANKS, STATUSES
 from apps.monitors.models import Check, Region
@@ -46,18 +47,20 @@ def checks(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     if is_poll_unchanged(request, known.version):
         return no_content()
     filters = _Filters.read(request)
-    rows = filters.apply(checks_of(project=access.project, now=now))
+    rows = filters.narrow(ranked_checks(project=access.project, now=now))
+    counts = count_by_status(rows) if filters.are_narrow else known.counts
+    rows = filters.of_status(rows)
     order, columns = ordered(request, _COLUMNS, "status")
     if order.endswith("rank") and (filters.status or len(known.counts) == 1):
         order = "name"  # all have the same rank, and an index has them in this order
     ids = rows.order_by(order, "name", "pk").values_list("pk", flat=True)
     pages = paged(request, of_query(ids), rows.count() if filters.are_set else known.total)
-    present = {status: word for status, word in STATUSES.items() if known.counts.get(status) or filters.status == status}
+    present = {status: word for status, word in STATUSES.items() if counts.get(status) or filters.status == status}
     context = {
         "pages": pages,
         "lines": check_lines(check_ids=pages.rows, now=now),
         "columns": columns,
-        "status_chips": filter_links(request, "status", present, None if filters.narrow else known.counts),
+        "status_chips": filter_links(request, "status", present, counts),
         "other_chips": [
             *filter_links(request, "kind", {name: kind.title for name, kind in KINDS.items()}),
             *(filter_links(request, "region", {s: s for s in filters.regions}) if len(filters.regions) > 1 else []),
@@ -91,24 +94,26 @@ class _Filters:
         return cls(search_of(request), **valid, regions=regions)
 
     @property
-    def narrow(self) -> bool:
+    def are_narrow(self) -> bool:
         """Whether anything but the status filters."""
         return bool(self.search or self.kind or self.region)
 
     @property
     def are_set(self) -> bool:
-        return self.narrow or bool(self.status)
+        return self.are_narrow or bool(self.status)
 
-    def apply(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+    def narrow(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """Apply all filters but the status, whose choices are counted over what remains."""
         if self.search:
             rows = rows.filter(Q(name__icontains=self.search) | Q(target__icontains=self.search))
-        if self.status:
-            rows = rows.filter(rank=RANKS[self.status])
         if self.kind:
             rows = rows.filter(kind=self.kind)
         if self.region:
             rows = rows.filter(region_ids__contains=[self.regions[self.region]])
         return rows
+
+    def of_status(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        return rows.filter(rank=RANKS[self.status]) if self.status else rows
 
 
 # --- many at once
@@ -145,9 +150,10 @@ def _bulk(request: HttpRequest, access: ProjectContext, now: datetime) -> HttpRe
 
 def _chosen(request: HttpRequest, access: ProjectContext, now: datetime) -> list[Check]:
     """The checks that were ticked, or all that match the filters of the address."""
-    rows = checks_of(project=access.project, now=now)
+    rows = ranked_checks(project=access.project, now=now)
     if request.POST.get("all"):
-        rows = _Filters.read(request).apply(rows)
+        filters = _Filters.read(request)
+        rows = filters.of_status(filters.narrow(rows))
     elif request.POST.get("undoes"):
         rows = rows.filter(pk__in=(request.session.pop("undo", None) or {"ids": []})["ids"])
     else:

@@ -17,11 +17,13 @@ from django.utils.translation import ngettext
 from apps.incidents.list_views import Beat, RunBar
 from apps.incidents.words import STATES
 from apps.results.bars import Bar, Cell
+from apps.results.uptime import WORST_FIRST
 
 register = template.Library()
 
 _LETTERS = {"up": "u", "degraded": "w", "down": "d", "unknown": "x", "paused": "p", "maintenance": "m", "none": "n"}
-_FROM_BELOW = ("down", "degraded", "maintenance", "unknown", "paused", "up")
+_FROM_BELOW = (*(state for state in WORST_FIRST if state != "up"), "up")
+"""How the parts of a cell stand on each other."""
 _LEAST = {"down": 5, "degraded": 5}
 """Minimum height in pixels, so that a failure stays visible however short it was."""
 
@@ -98,7 +100,7 @@ def _bar(look: _Look, cells: Sequence[Cell], facts: Any, label: str) -> SafeStri
 
 def _sum_up(cells: Sequence[Cell]) -> str:
     """Describe the bar in words, for screen readers."""
-    counts = Counter(next((state for state in _FROM_BELOW if state in cell), "none") for cell in cells)
+    counts = Counter(next((state for state in WORST_FIRST if state in cell), "none") for cell in cells)
     known = [
         ngettext("%(count)d part %(state)s", "%(count)d parts %(state)s", counts[state])
         % {"count": counts[state], "state": str(word).lower()}
