@@ -81,15 +81,22 @@ def _title(tag: str) -> str:
     return f"{words[0].upper()}{words[1:]}".replace("Api", "API")
 
 
-def _plain_summary(path: str, method: str, tag: str) -> str:
-    """The words for an operation that needs no others."""
-    noun = tag.replace("-", " ")
-    one = noun.removesuffix("s")
-    if method == "get":
-        return f"Return one {one}." if path.endswith("}/") else f"List {noun}."
-    return {"post": f"Create a {one}.", "patch": f"Change a {one}.", "put": f"Replace a {one}.", "delete": f"Delete a {one}."}[
-        method
-    ]
+_ONE = {
+    "api-keys": "an API key", "channels": "a channel", "checks": "a check", "deliveries": "a delivery",
+    "incidents": "an incident", "projects": "a project", "regions": "a region", "resources": "a resource",
+    "status-pages": "a status page",
+}  # fmt: skip
+_VERBS = {"POST": "Create", "PATCH": "Change", "PUT": "Replace", "DELETE": "Delete"}
+
+
+def plain_summary(path: str, method: str) -> str:
+    """Return the words for an operation on a whole noun, which needs no others; empty of every other operation."""
+    noun, _, rest = path.removeprefix("/api/v1/").partition("/")
+    if noun not in _ONE or rest not in ("", "{id}/"):
+        return ""
+    if method == "GET":
+        return f"Return {_ONE[noun]}." if rest else f"List {noun.replace('-', ' ').replace('api', 'API')}."
+    return f"{_VERBS[method]} {_ONE[noun]}."
 
 
 def _operation(path: str, method: str, described: Mapping[str, Any]) -> Operation:
@@ -99,7 +106,7 @@ def _operation(path: str, method: str, described: Mapping[str, Any]) -> Operatio
     ]
     answers = [(code, _returned(answer)) for code, answer in sorted(described.get("responses", {}).items())]
     content = described.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
-    text = described.get("description") or described.get("summary") or _plain_summary(path, method, described["tags"][0])
+    text = described.get("description") or described.get("summary") or plain_summary(path, method.upper())
     return Operation(described["operationId"], method.upper(), path, text, parameters, list(_fields(_resolved(content))), answers)
 
 

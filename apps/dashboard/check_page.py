@@ -18,7 +18,7 @@ from apps.monitors.models import Check, Region
 from apps.probes.registry import KINDS, PASSIVE
 from apps.results import latency
 from apps.results.bars import bar_of
-from apps.results.models import VERDICTS, Certificate
+from apps.results.models import GOOD, VERDICTS, Certificate
 from apps.results.runs import DAY_MS, RunQuery, runs_within
 from apps.results.selectors import SeenRun, last_facts, recent_runs, timed
 
@@ -82,6 +82,7 @@ def check_context(check: Check, known: CheckNow, *, may_ping: bool, now: datetim
         "by_region": [(slugs.get(region, "?"), point) for region, point in sorted(by_region.items())],
         "runs": run_lines(last, slugs),
         "last": last[0] if last else None,
+        "last_good": next((run for run in last if VERDICTS[run.verdict] in GOOD), None),
         "sight": facts and run_lines([facts], slugs)[0],
         "certificate": certificate_id and _certificate(certificate_id, now),
         "incidents": known.incidents,

@@ -184,7 +184,6 @@ class ResourceLine:
     resource: Resource
     status: str
     checks: int
-    only_check: uuid.UUID | None
     bar: Bar
     uptime: Uptime
     latency: Percentiles | None
@@ -249,7 +248,6 @@ def _resource_line(
         resource=checks[0].resource,
         status=worst([check.status for check in checks]),  # type: ignore[attr-defined]  # annotated by the caller
         checks=len(checks),
-        only_check=checks[0].id if len(checks) == 1 else None,
         bar=day_bar(shown, now=now),
         uptime=lived,
         latency=max((points[c.id] for c in checks if c.id in points), key=lambda point: point.p95 or 0.0, default=None),

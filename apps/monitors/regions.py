@@ -14,6 +14,9 @@ from apps.core.clock import to_ms
 from apps.monitors.errors import FieldError
 from apps.monitors.models import CORE, Region
 from apps.monitors.selectors import WORKER_LIVES_MS, liveness_of
+from apps.orgs.actors import Actor
+from apps.orgs.audit import changes_of, record_audit_entry
+from apps.orgs.models import Project
 from apps.probes import wire
 
 
@@ -25,10 +28,24 @@ def ensure_region(*, slug: str, name: str = "") -> Region:
 
 
 @transaction.atomic
-def change_region(*, region: Region, name: str, is_enabled: bool) -> Region:
-    """Rename a region, or disable or enable its probing."""
+def create_region(*, actor: Actor, project: Project, slug: str, name: str, now: datetime) -> Region:
+    """Create a region from the pages of a project, whose audit log records it. Raises FieldError for a known slug."""
+    if Region.objects.filter(slug=slug).exists():
+        raise FieldError("slug", "a region of this slug exists already")
+    region = ensure_region(slug=slug, name=name)
+    record_audit_entry(actor=actor, action="region.created", subject=project, now=now, after={"slug": slug, "name": name})
+    return region
+
+
+@transaction.atomic
+def change_region(*, actor: Actor, project: Project, region: Region, name: str, is_enabled: bool, now: datetime) -> Region:
+    """Rename a region, or take it out of the probing and back; the project's audit log records it."""
+    differs = changes_of({"name": region.name, "is_enabled": region.is_enabled}, {"name": name, "is_enabled": is_enabled})
     region.name, region.is_enabled = name, is_enabled
     region.save(update_fields=["name", "is_enabled"])
+    if differs[1]:
+        after = {"slug": region.slug, **differs[1]}
+        record_audit_entry(actor=actor, action="region.changed", subject=project, now=now, before=differs[0], after=after)
     return region
 
 

@@ -148,12 +148,19 @@ def bootstrap(*, email: str, password: str, organization: str, project: str, now
     return user, home, key
 
 
-def change_name(*, user: User, name: str) -> None:
+@transaction.atomic
+def change_name(*, actor: Actor, project: Project, user: User, name: str, now: datetime) -> None:
+    """Change a person's name; recorded in the audit log of the project that they are in."""
+    differs = changes_of({"name": user.name}, {"name": name})
     user.name = name
     user.save(update_fields=["name"])
+    if differs[1]:
+        record_audit_entry(actor=actor, action="user.renamed", subject=project, now=now, before=differs[0], after=differs[1])
 
 
-def change_password(*, user: User, password: str) -> None:
+@transaction.atomic
+def change_password(*, actor: Actor, project: Project, user: User, password: str, now: datetime) -> None:
     """Set a password that was validated. The user's other sessions end."""
     user.set_password(password)
     user.save(update_fields=["password"])
+    record_audit_entry(actor=actor, action="user.password_changed", subject=project, now=now, after={"email": user.email})

@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from celery import bootsteps
-from celery.beat import EmbeddedService
-from django.db import DatabaseError, connection
+from celery.beat import Service
+from django.db import DatabaseError, InterfaceError, connection
 from django_celery_beat.schedulers import DatabaseScheduler
 
-from apps.core.timed_postgres.base import DatabaseWrapper
+from apps.core.timed_postgres.base import trust_connections_for
 from apps.monitors.services import acquire_beat_lease
 from apps.telemetry.health import LOOPS, serve_if_configured
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 _ASK_AGAIN_S = 1.0
 _TRUSTED_S = 5.0
-"""How long a connection that was used is trusted in a process that runs the periodic tasks."""
+"""How long a connection that was used is trusted in the threads of periodic tasks, which come again by themselves."""
 _SURE_S = 0.9
 """For how long a lease is relied on: well below its length.
 
@@ -50,10 +50,18 @@ class PairScheduler(DatabaseScheduler):  # type: ignore[misc]  # it comes withou
 
     def tick(self, *arguments: Any, **options: Any) -> float:
         LOOPS.turned("beat", within_s=15)
-        if not self._may_send():
+        try:
+            return self._send_due() if self._may_send() else _ASK_AGAIN_S
+        except (DatabaseError, InterfaceError) as error:
+            if self._is_leading:
+                log.warning("no beat while the database is away: %s", str(error).strip())
+            self._is_leading = False
+            connection.close()
             return _ASK_AGAIN_S
+
+    def _send_due(self) -> float:
+        """Send all entries that are due; Celery's own tick sends one at a time and asks all entries again for each."""
         pause_s = _ASK_AGAIN_S
-        # Celery's own tick sends one entry a time, and asks all entries again for each.
         for entry in list(self.schedule.values()):
             is_due, next_s = self.is_due(entry)
             if is_due:
@@ -81,13 +89,7 @@ class PairScheduler(DatabaseScheduler):  # type: ignore[misc]  # it comes withou
         if self._is_leading and time.monotonic() - self._asked_at < _SURE_S:
             return True
         self._asked_at = time.monotonic()
-        try:
-            leads = acquire_beat_lease(holder=self._holder)
-        except DatabaseError as error:
-            if self._is_leading:
-                log.warning("no beat while the database is away: %s", str(error).strip())
-            connection.close()
-            leads = False
+        leads = acquire_beat_lease(holder=self._holder)
         if leads and not self._is_leading:
             log.info("this beat leads")
         self._is_leading = leads
@@ -117,6 +119,7 @@ class EmbeddedScheduler(PairScheduler):
             self._threads.submit(self._run, task, entry)
 
     def _run(self, task: Any, entry: Any) -> None:
+        trust_connections_for(_TRUSTED_S)
         try:
             task(*(entry.args or ()), **(entry.kwargs or {}))
         except Exception:
@@ -138,9 +141,25 @@ class EmbeddedBeat(bootsteps.StartStopStep):
         self.enabled = with_beat
 
     def start(self, worker: Any) -> None:
-        DatabaseWrapper.trusted_s = _TRUSTED_S
-        self._thread = EmbeddedService(worker.app, thread=True, scheduler_cls=EmbeddedScheduler)
-        self._thread.start()  # type: ignore[union-attr]  # a thread, by `thread=True`
+        LOOPS.turned("beat", within_s=60)
+        self._stopped = threading.Event()
+        self._service: Service | None = None
+        self._thread = threading.Thread(target=self._run, args=(worker.app,), name="beat", daemon=True)
+        self._thread.start()
+
+    def _run(self, app: Any) -> None:
+        """Run the beat, and begin again when it fails: the worker itself would live on without it."""
+        app.set_current()
+        while not self._stopped.is_set():
+            try:
+                self._service = Service(app, max_interval=1, scheduler_cls=EmbeddedScheduler)
+                self._service.start()
+            except Exception:
+                log.exception("the beat failed and begins again")
+                self._stopped.wait(_ASK_AGAIN_S)
 
     def stop(self, _worker: Any) -> None:
-        self._thread.service.stop()  # type: ignore[union-attr]
+        self._stopped.set()
+        if self._service is not None:
+            self._service.stop()
+        self._thread.join(10)

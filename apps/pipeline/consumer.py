@@ -92,7 +92,7 @@ class IngestConsumer:
     def _on_undecodable(self, message: Message, error: Exception) -> None:
         """Store a dead letter for a message that kombu cannot decode by its headers, and acknowledge it."""
         words, now = f"it cannot be opened: {error!r}", timezone.now()
-        self._until_done(lambda: add_dead_letter(origin=DeadLetter.Origin.MESSAGE, error=words, content="", now=now))
+        self._until_done(lambda: add_unreadable(error=words, now=now))
         if not self._stop.is_set():
             message.ack()
 

@@ -17,7 +17,6 @@ from apps.monitors.selectors import due_now
 from apps.notifications.services import addresses, deliveries, outbox
 from apps.orgs import password_reset
 from apps.pipeline import dispatch
-from apps.pipeline.timed import UpkeepTask
 from apps.results import packer, retention, rollups
 from apps.results.models import Trial
 from apps.results.partitions import ensure_partitions, rebuild_closed_indexes
@@ -101,7 +100,7 @@ def sweep_deliveries(**_newer: object) -> None:
         wake(addresses.CONFIRM_TASK, address=str(address_id))
 
 
-@shared_task(name="pipeline.make_partitions", base=UpkeepTask)
+@shared_task(name="pipeline.make_partitions")
 def make_partitions(**_newer: object) -> None:
     """Create coming partitions, delete old dead letters, trials and rollups, rebuild indexes of past days."""
     now = timezone.now()
@@ -112,19 +111,19 @@ def make_partitions(**_newer: object) -> None:
     rebuild_closed_indexes(now=now)
 
 
-@shared_task(name="pipeline.pack_runs", base=UpkeepTask)
+@shared_task(name="pipeline.pack_runs")
 def pack_runs(**_newer: object) -> None:
     """Pack runs of the oldest partition, a limited number of steps."""
     packer.pack_oldest_partition(now=timezone.now(), steps=20)
 
 
-@shared_task(name="pipeline.drop_old_runs", base=UpkeepTask)
+@shared_task(name="pipeline.drop_old_runs")
 def drop_old_runs(**_newer: object) -> None:
     """Delete packed runs older than their project's retention."""
     retention.drop_old_runs(now=timezone.now(), steps=200, export_to=settings.EXPORT_DIR)
 
 
-@shared_task(name="pipeline.roll_up", base=UpkeepTask)
+@shared_task(name="pipeline.roll_up")
 def roll_up(**_newer: object) -> None:
     """Roll up hours and days and sum settled days, a limited number of steps each."""
     rollups.roll_up(now=timezone.now(), steps=40)

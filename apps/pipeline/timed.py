@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import defaultdict
-from typing import Any, ClassVar
+from typing import Any
 
 from celery import Task, bootsteps
 from django.db import close_old_connections
@@ -33,22 +31,6 @@ class TimedTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
             QUEUE_LAG.labels(queue).set(max(0.0, time.time() - sent_at))
         with TASK_DURATION.labels(self.name).time():
             return super().__call__(*arguments, **options)
-
-
-class UpkeepTask(TimedTask):
-    """A task that may last long and comes again: a message is dropped while the same task runs in this process."""
-
-    abstract = True
-    _running: ClassVar[dict[str, threading.Lock]] = defaultdict(threading.Lock)
-
-    def __call__(self, *arguments: Any, **options: Any) -> Any:
-        lock = self._running[self.name]
-        if not lock.acquire(blocking=False):
-            return None
-        try:
-            return super().__call__(*arguments, **options)
-        finally:
-            lock.release()
 
 
 class Turning(bootsteps.StartStopStep):

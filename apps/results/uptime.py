@@ -90,7 +90,8 @@ def summed(parts: Sequence[Uptime]) -> Uptime:
     return Uptime(min(part.start for part in parts), max(part.end for part in parts), **sums)
 
 
-WORST_FIRST = ("down", "degraded", "maintenance", "up", "unknown", "paused")
+WORST_FIRST = ("down", "degraded", "unknown", "maintenance", "up", "paused")
+"""As statuses are ranked: a group of which one member is not seen is not known to be up."""
 
 
 def worst_of(several: Sequence[Sequence[Span]]) -> list[Span]:

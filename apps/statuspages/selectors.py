@@ -28,9 +28,9 @@ from apps.statuspages.models import Component, StatusPage
 
 DAYS = 90
 PAST = timedelta(days=30)
-_PAST_SHOWN, _PAST_READ = 50, 200
+_PAST_READ = 200
+"""Resolved incidents of the page; those that people opened are left out if they have no public update."""
 _SHORT_S = 300
-"""More are read than shown, since incidents that people opened are left out if they have no public update."""
 
 
 CONDITIONS: dict[str, Promise] = {
@@ -84,6 +84,8 @@ class PublicIncident:
     started_at: datetime
     resolved_at: datetime | None
     updates: list[PublicUpdate]
+    component: str = ""
+    """Empty of one that people opened."""
 
     @property
     def length_s(self) -> float | None:
@@ -159,12 +161,17 @@ def view_of(*, page: StatusPage, now: datetime) -> PageView:
         page=page,
         status=status,
         sentence=sentence,
-        since=going_on[0].started_at if len(going_on) == 1 else None,
+        since=going_on[0].started_at if len(going_on) == 1 and _is_about(sentence, going_on[0]) else None,
         groups=list(groups.items()),
         open_incidents=going_on,
-        past_days=past_days([incident for incident in incidents if incident.resolved_at is not None][:_PAST_SHOWN]),
+        past_days=past_days([incident for incident in incidents if incident.resolved_at is not None]),
         made_at=now,
     )
+
+
+def _is_about(sentence: str, incident: PublicIncident) -> bool:
+    """Whether the page's sentence names this incident, or the component that it belongs to."""
+    return sentence == incident.title or (incident.component != "" and sentence.startswith(f"{incident.component}: "))
 
 
 def _lines(components: Sequence[Component], of: dict[uuid.UUID, list[Check]], now: datetime) -> list[ComponentLine]:
@@ -246,5 +253,6 @@ def _incidents(
             continue
         what = _("outage") if incident.severity == "down" else _("degraded performance")
         title = incident.title if name is None else f"{name}: {what}"
-        found.append(PublicIncident(title, incident.severity, incident.started_at, incident.resolved_at, updates[incident.pk]))
+        moments = (incident.started_at, incident.resolved_at)
+        found.append(PublicIncident(title, incident.severity, *moments, updates[incident.pk], name or ""))
     return found

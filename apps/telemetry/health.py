@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -49,8 +50,9 @@ def address(environment: Mapping[str, str]) -> tuple[str, int] | None:
     return (environment.get("GORUPTIME_HEALTH_HOST") or "127.0.0.1", port) if port else None
 
 
+@lru_cache(maxsize=1)
 def serve_if_configured() -> None:
-    """Start the health server if the environment configures one.
+    """Start the health server if the environment configures one; a further call in the process does nothing.
 
     Raises ValueError for an invalid port, and OSError if the port is in use.
     """

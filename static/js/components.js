@@ -12,6 +12,8 @@ export const bulk = () => ({
   count() {
     this.chosen = this.boxes().filter((box) => box.checked).map((box) => box.value);
     for (const box of this.boxes()) box.closest("tr").setAttribute("aria-selected", box.checked);
+    const all = this.$root.querySelector("input[name=all]");
+    if (all && !this.chosen.length) all.checked = false;
   },
   all() {
     for (const box of this.boxes()) box.checked = this.$event.target.checked;
@@ -23,10 +25,20 @@ export const bulk = () => ({
   },
 });
 
+// Pages over plain http have no clipboard: there the old command copies a selected field.
+async function put(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const field = Object.assign(document.createElement("textarea"), { value: text });
+  document.body.append(field);
+  field.select();
+  document.execCommand("copy");
+  field.remove();
+}
+
 export const copy = () => ({
   isDone: false,
   async run() {
-    await navigator.clipboard.writeText(this.$root.dataset.text);
+    await put(this.$root.dataset.text);
     this.isDone = true;
     setTimeout(() => { this.isDone = false; }, 1_500);
   },

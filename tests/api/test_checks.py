@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from apps.api.docs import sections
 from apps.core.clock import from_ms
 from apps.incidents.models import CheckState
 from apps.monitors.models import Check, Resource
@@ -305,6 +306,11 @@ def test_the_schema_knows_every_route(api: Api) -> None:
     for words in ("/api/v1/checks/", "POST", "interval_s", "X-API-Key", '<html lang="en"'):
         assert words in body
     assert "unsafe" not in page.headers["Content-Security-Policy"]
+
+
+def test_every_operation_of_the_reference_says_what_it_does() -> None:
+    silent = {f"{one.method} {one.path}" for section in sections() for one in section.operations if not one.summary}
+    assert silent == set()
 
 
 def test_a_state_row_comes_with_every_check(api: Api) -> None:

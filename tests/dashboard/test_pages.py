@@ -91,7 +91,7 @@ def test_a_check_is_made_edited_paused_resumed_and_deleted(cast: Cast, alice: Cl
     [
         ({"target": "ftp://x"}, "target", "begins with http"),
         ({"interval_s": "2"}, "interval_s", "from 5 to"),
-        ({"interval_s": "9" * 30}, "interval_s", "from 5 to"),
+        ({"interval_s": "9" * 30}, "interval_s", "Write a length of time"),
         ({"options.accepted_statuses": "yes"}, "options.accepted_statuses", "options.accepted_statuses"),
         ({"options.headers": "nonsense"}, "options.headers", "has no colon"),
         ({"options.headers": "Bad Name: x"}, "options.headers", "options.headers"),

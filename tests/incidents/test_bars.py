@@ -75,6 +75,6 @@ def test_a_bar_tells_each_cell_in_seconds_and_itself_in_words() -> None:
     drawn = time_bar(bar_of([Span(0, 1_500, "up"), Span(1_500, 2_000, "down")], start=0, width=1_000, count=3), "Shop")
     facts = re.search(r'data-bar="([^"]+)"', drawn)
     assert facts is not None
-    assert json.loads(unescape(facts[1])) == {"from": 0, "width": 1_000, "cells": [1, ["u", 0, "d", 0], 0]}
-    assert 'aria-label="Shop: 1 part up, 1 part down"' in drawn
+    assert json.loads(unescape(facts[1])) == {"from": 0, "width": 1_000, "cells": [1, ["u", 1, "d", 1], 0]}
+    assert 'aria-label="Shop: 75 % up, down 0 s"' in drawn
     assert span_words(0) == "0 s"

@@ -169,7 +169,7 @@ def test_cells_hold_every_millisecond_once(parts: list[tuple[int, str]], width: 
 def test_a_group_is_at_every_moment_as_bad_as_its_worst_member(groups: list[list[tuple[int, str]]]) -> None:
     members = [laid(parts) for parts in groups]
     found = worst_of(members)
-    order = ("down", "degraded", "maintenance", "up", "unknown", "paused")
+    order = ("down", "degraded", "unknown", "maintenance", "up", "paused")
     for at in range(max((spans[-1].end for spans in members if spans), default=0)):
         now = [span.state for spans in members for span in spans if span.start <= at < span.end]
         shown = [span.state for span in found if span.start <= at < span.end]

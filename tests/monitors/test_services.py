@@ -11,7 +11,7 @@ from apps.core.clock import to_ms
 from apps.incidents.services import check_commands
 from apps.monitors.errors import FieldError
 from apps.monitors.models import CORE, Check, Region, Resource
-from apps.monitors.regions import change_region, ensure_region
+from apps.monitors.regions import change_region, create_region, ensure_region
 from apps.monitors.selectors import watched_resources
 from apps.monitors.services import (
     CheckSpec,
@@ -24,6 +24,7 @@ from apps.monitors.services import (
 )
 from apps.monitors.worker_environment import worker_environment
 from apps.orgs.actors import SYSTEM
+from apps.orgs.models import AuditEntry
 from tests.conftest import NOW, Cast
 
 GOOD: dict[str, Any] = {"name": "Shop", "kind": "http", "target": "http://127.0.0.1:1/", "options": {}}
@@ -104,11 +105,18 @@ def test_a_region_is_made_once_and_never_the_cores(db: None) -> None:
         ensure_region(slug=CORE)
 
 
-def test_a_region_is_renamed_and_taken_out_of_the_probing(db: None) -> None:
+def test_a_region_is_renamed_and_taken_out_of_the_probing(cast: Cast) -> None:
     made = ensure_region(slug="fra")
-    change_region(region=made, name="Frankfurt", is_enabled=False)
+    change_region(actor=SYSTEM, project=cast.project, region=made, name="Frankfurt", is_enabled=False, now=NOW)
     assert Region.objects.get(slug="fra").name == "Frankfurt"
-    assert not Region.objects.probing().exists()
+    assert not Region.objects.probing().filter(slug="fra").exists()
+    assert AuditEntry.objects.get().after == {"slug": "fra", "name": "Frankfurt", "is_enabled": False}
+
+
+def test_a_region_is_not_made_twice_from_the_page(cast: Cast) -> None:
+    create_region(actor=SYSTEM, project=cast.project, slug="fra", name="Frankfurt", now=NOW)
+    with pytest.raises(FieldError):
+        create_region(actor=SYSTEM, project=cast.project, slug="fra", name="Other", now=NOW)
 
 
 def test_a_worker_is_told_its_region_and_its_key(db: None) -> None:

@@ -20,9 +20,7 @@ from apps.monitors.services import BEAT_LEASE, acquire_beat_lease
 from apps.operations.doctor import findings
 from apps.operations.figures import QUEUES, Figures, RegionFigures, figures
 from apps.orgs.models import User
-from apps.pipeline import tasks
 from apps.pipeline.beat import EmbeddedScheduler, PairScheduler
-from apps.pipeline.timed import UpkeepTask
 from apps.probes import wire
 from apps.results.models import DeadLetter
 from apps.results.services import add_dead_letter
@@ -179,13 +177,6 @@ def test_an_embedded_beat_runs_each_task_in_a_thread_and_never_twice_at_once(
     beat._threads.shutdown()
     assert sorted(name for name, _ in begun) == sorted(entries)
     assert len({thread for _, thread in begun} - {threading.get_ident()}) == 2
-
-
-def test_a_long_upkeep_task_is_not_begun_a_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    inner: list[object] = []
-    monkeypatch.setattr("apps.pipeline.timed.TimedTask.__call__", lambda self, *_a, **_k: inner.append(UpkeepTask.__call__(self)))
-    tasks.roll_up()
-    assert inner == [None], "called from within itself it did nothing"
 
 
 def test_a_beat_that_is_told_to_end_asks_the_database_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

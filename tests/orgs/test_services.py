@@ -108,7 +108,7 @@ def test_bootstrap_may_be_repeated_and_replaces_its_key(db: None) -> None:
 
 
 def test_a_new_password_replaces_the_old_one(cast: Cast) -> None:
-    change_password(user=cast.alice, password="another long one")
+    change_password(actor=SYSTEM, project=cast.project, user=cast.alice, password="another long one", now=NOW)
     alice = User.objects.get(pk=cast.alice.pk)
     assert alice.check_password("another long one")
     assert not alice.check_password("correct horse")

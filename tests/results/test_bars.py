@@ -16,5 +16,5 @@ def test_a_cell_holds_how_long_each_state_lasted_in_it() -> None:
 def test_time_that_nobody_saw_is_in_the_cell_beside_what_was_seen() -> None:
     bar = bar_of([Span(0, 4, "up"), Span(4, 20, "unknown")], start=0, width=10, count=2)
     assert bar.cells == [{"up": 4, "unknown": 6}, {"unknown": 10}]
-    assert bar.worst(0) == "up"
+    assert bar.worst(0) == "unknown", "what was not seen is not known to have been up"
     assert bar.uptime(0).seen == 4

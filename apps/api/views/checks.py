@@ -248,6 +248,7 @@ class CheckDetail(OneCheck):
 class CheckPause(OneCheck):
     @extend_schema(request=None)
     def post(self, _request: Request, pk: uuid.UUID) -> Response:
+        """Pause a check: nothing runs until it is resumed."""
         return self.answer(
             check_commands.pause_check(actor=actor_of(self.request), check_id=self.check(pk).id, now=timezone.now())
         )
@@ -256,6 +257,7 @@ class CheckPause(OneCheck):
 class CheckResume(OneCheck):
     @extend_schema(request=None)
     def post(self, _request: Request, pk: uuid.UUID) -> Response:
+        """Resume a paused check; it runs at once."""
         return self.answer(
             check_commands.resume_check(actor=actor_of(self.request), check_id=self.check(pk).id, now=timezone.now())
         )
@@ -278,6 +280,7 @@ class RunNowSerializer(serializers.Serializer[Any]):
 class CheckRunNow(OneCheck):
     @extend_schema(request=None, responses={202: RunNowSerializer})
     def post(self, _request: Request, pk: uuid.UUID) -> Response:
+        """Run a check now. Pressed again while that run is under way, the answer is the same slot."""
         slot = check_commands.run_now(actor=actor_of(self.request), check_id=self.check(pk).id, now=timezone.now())
         return Response({"slot": timestamp(from_ms(slot))}, status=status.HTTP_202_ACCEPTED)
 
@@ -305,6 +308,7 @@ class CheckTrial(GenericAPIView[Trial]):
 
     @extend_schema(request=NewCheckSerializer, responses={202: TrialSerializer})
     def post(self, request: Request) -> Response:
+        """Test a check in all its regions before it is saved."""
         given = NewCheckSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         values = given.validated_data
@@ -325,6 +329,7 @@ class CheckTrialDetail(GenericAPIView[Trial]):
     queryset = Trial.objects.none()
 
     def get(self, request: Request, pk: uuid.UUID) -> Response:
+        """Return what the regions have answered to a trial so far."""
         return Response(_trial(get_or_404(in_callers_tenant(Trial.objects.all(), caller_of(request)), pk), timezone.now()))
 
 

@@ -100,6 +100,7 @@ class DuePreview(GenericAPIView[Check]):
 
     @extend_schema(operation_id="due_preview", request=NewCheckSerializer, responses={200: DueTimesSerializer})
     def post(self, request: Request) -> Response:
+        """Return the due times that a heartbeat would have."""
         given = NewCheckSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         resolve_project(request, given.validated_data.get("project"))

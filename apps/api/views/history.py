@@ -96,6 +96,7 @@ class CheckRuns(OneCheck):
         ],
     )
     def get(self, request: Request, pk: uuid.UUID) -> Response:
+        """Return the runs of a check, the newest first."""
         check, now = self.check(pk), timezone.now()
         end, start = moment_parameter(request, "to") or now + timedelta(seconds=10), moment_parameter(request, "from")
         verdict, region = request.query_params.get("verdict") or None, request.query_params.get("region")
@@ -136,6 +137,7 @@ class CheckUptime(OneCheck):
         ]
     )
     def get(self, request: Request, pk: uuid.UUID) -> Response:
+        """Return the uptime of a check over a span, and the seconds that it was in each state."""
         now = timezone.now()
         end = min(moment_parameter(request, "to") or now, now)
         start = moment_parameter(request, "from") or end - _period(request.query_params.get("period", "30d"))

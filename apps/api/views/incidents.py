@@ -133,6 +133,7 @@ class IncidentAck(IncidentDetail):
 
     @extend_schema(request=None)
     def post(self, request: Request, pk: uuid.UUID) -> Response:
+        """Acknowledge an incident."""
         user = caller_of(request).user
         incident = acknowledge_incident(actor=actor_of(self.request), incident=self.incident(pk), user=user, now=timezone.now())
         return Response(IncidentSerializer(incident).data)
@@ -143,6 +144,7 @@ class IncidentResolve(IncidentDetail):
 
     @extend_schema(request=None)
     def post(self, _request: Request, pk: uuid.UUID) -> Response:
+        """Resolve an incident that was opened by hand, or one of a paused check."""
         return Response(
             IncidentSerializer(
                 resolve_incident(actor=actor_of(self.request), incident=self.incident(pk), now=timezone.now())
@@ -168,6 +170,7 @@ class IncidentUpdates(IncidentDetail):
 
     @extend_schema(operation_id="incidents_updates_list", responses=IncidentUpdateSerializer(many=True))
     def get(self, _request: Request, pk: uuid.UUID) -> Response:
+        """Return the updates of an incident, the newest first."""
         rows: Any = IncidentUpdate.objects.filter(incident=self.incident(pk)).select_related("author")
         page: Any = self.paginate_queryset(rows) or []
         return self.get_paginated_response(IncidentUpdateSerializer(page, many=True).data)

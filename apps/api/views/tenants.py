@@ -220,6 +220,7 @@ class Session(GenericAPIView[Any]):
 
     @extend_schema(request=CredentialsSerializer, responses={200: SessionInfoSerializer})
     def post(self, request: Request) -> Response:
+        """Sign in with e-mail and password, for a browser; programs use a key."""
         given = CredentialsSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         values = given.validated_data
@@ -234,6 +235,7 @@ class Session(GenericAPIView[Any]):
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request) -> Response:
+        """Sign out."""
         logout(request._request)
         return Response(status=status.HTTP_204_NO_CONTENT)
 

@@ -59,8 +59,7 @@ def _length(seconds: float) -> str:
 SCRIPT_WORDS = (
     "Up", "Degraded", "Down", "Unknown", "Paused", "Maintenance", "Nothing known", "up", "degraded", "down", "unknown", "paused",
     "maintenance", "ago", "runs", "d", "h", "min", "s", "chosen", "No runs in this range.", "The data could not be loaded.",
-    "No connection to the server. This page shows the state of", "The server responds again.",
-    "Drag to zoom, double-click to reset.",
+    "No connection to the server. This page shows the state of",     "Drag to zoom, double-click to reset.",
 )  # fmt: skip
 """What scripts say. A test holds the list together with the scripts."""
 

@@ -6,9 +6,10 @@ Django loads this module because the ENGINE setting names its package.
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from django.db.backends.postgresql import base
 
@@ -19,20 +20,25 @@ _OPERATIONS = {name: DB_QUERY_DURATION.labels(name.lower()) for name in ("SELECT
 _OTHER = DB_QUERY_DURATION.labels("other")
 
 
-class DatabaseWrapper(base.DatabaseWrapper):
-    trusted_s: ClassVar = 0.0
-    """A connection that was used successfully so short a time ago is not checked before its next use.
+_trust = threading.local()
 
-    For processes whose tasks come again by themselves: after a restart of the database one of them fails instead.
+
+def trust_connections_for(seconds: float) -> None:
+    """Do not check this thread's connection before a use, if it was used successfully so short a time ago.
+
+    For work that comes again by itself: after a restart of the database it fails once instead.
     """
+    _trust.seconds = seconds
 
+
+class DatabaseWrapper(base.DatabaseWrapper):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.execute_wrappers.append(_timed)
         self.used_at = -math.inf
 
     def close_if_health_check_failed(self) -> None:
-        if time.monotonic() - self.used_at > self.trusted_s:
+        if time.monotonic() - self.used_at > getattr(_trust, "seconds", 0.0):
             super().close_if_health_check_failed()
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:

@@ -94,8 +94,12 @@ class CheckForm(forms.Form):
 
     def _group(self, title: str, described: list[OptionField], usual: Mapping[str, Any]) -> OptionGroup:
         fields = [self[f"options.{one.name}"] for one in described]
-        given = zip(described, (field.value() for field in fields), strict=True)
-        shown = (_short(one, value) for one, value in given if str(value) != str(usual[f"options.{one.name}"]))
+        differing = [
+            (one, field.value())
+            for one, field in zip(described, fields, strict=True)
+            if str(field.value()) != str(field.field.prepare_value(usual[f"options.{one.name}"]))
+        ]
+        shown = (_short(one, value) for one, value in differing)
         return OptionGroup(
             title=title or _("%(kind)s options") % {"kind": self.probe.title},
             fields=fields,
@@ -139,8 +143,7 @@ class CheckForm(forms.Form):
     def note(self, error: FieldError) -> None:
         """Add a service's error to the field that it names."""
         field = error.field if error.field in self.fields else _parent(error.field, self.fields)
-        sentence = f"{error.message[:1].upper()}{error.message[1:]}."
-        self.add_error(field, sentence if field else f"{error.field}: {sentence}")
+        self.add_error(field, error.sentence if field else f"{error.field}: {error.sentence}")
 
     def _options(self) -> dict[str, Any]:
         defaults = default_options(self.probe)

@@ -10,8 +10,14 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.incidents.words import span_words
 
-_UNITS_S = {"": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_PART = re.compile(r"(\d{1,9})\s*([a-z]*)", re.ASCII)
+_UNITS_S = {
+    **dict.fromkeys(("s", "sec", "second", "seconds"), 1),
+    **dict.fromkeys(("m", "min", "minute", "minutes"), 60),
+    **dict.fromkeys(("h", "hour", "hours"), 3_600),
+    **dict.fromkeys(("d", "day", "days"), 86_400),
+    **dict.fromkeys(("w", "week", "weeks"), 604_800),
+}
+_PART = re.compile(r"(\d{1,9})\s*([a-z]+)\s*", re.ASCII)
 
 
 class DurationField(forms.CharField):
@@ -37,10 +43,12 @@ class DurationField(forms.CharField):
 
 
 def parse_duration(text: str) -> int | None:
-    """Return the seconds of a typed length of time, or None if it is none."""
+    """Return the seconds of a typed length of time, or None if it is none. A lone number is seconds."""
     plain = text.strip().lower()
+    if plain.isascii() and plain.isdigit() and len(plain) < 10:
+        return int(plain)
     parts = _PART.findall(plain)
-    if not parts or _PART.sub("", plain).strip(" ,") or any(unit not in _UNITS_S for _, unit in parts):
+    if not parts or _PART.sub("", plain) or any(unit not in _UNITS_S for _, unit in parts):
         return None
     return sum(int(number) * _UNITS_S[unit] for number, unit in parts)
 

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -123,11 +124,12 @@ def _show(
         "also": [(KINDS[name], target) for name, target in others.items()],
         "kinds": KINDS.values(),
         "typed": request.GET.get("url", ""),
+        "kept_resource": f"&{urlencode({'resource': request.GET['resource']})}" if "resource" in request.GET else "",
         "durations": [span_words(seconds) for seconds in _DURATIONS_S],
         "resources": Resource.objects.filter(project=access.project).order_by("name").values_list("name", flat=True)[:200],
         **(trial or {}),
     }
-    title = f"Edit {check.name}" if check else "New check"
+    title = _("Edit %(name)s") % {"name": check.name} if check else _("New check")
     return render_page(
         request, access, "dashboard/check_form.html", context, title=title, section="checks", now=now, status=status
     )

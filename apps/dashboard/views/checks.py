@@ -131,20 +131,20 @@ def _bulk(request: HttpRequest, access: ProjectContext, now: datetime) -> HttpRe
     if act == "delete":
         return _bulk_delete(request, access, chosen, now) or back
     command = check_commands.pause_check if act == "pause" else check_commands.resume_check
-    changed = [check.pk for check in chosen if check.is_paused != (act == "pause")]
-    for check_id in changed:
-        command(actor=access.actor, check_id=check_id, now=now)
+    to_change = [check.pk for check in chosen if check.is_paused != (act == "pause")]
+    changed = [check_id for check_id in to_change if _was_done(command, access, check_id, now)]
     if act == "pause":
         done = ngettext("%(count)d check is paused.", "%(count)d checks are paused.", len(changed))
     else:
         done = ngettext("%(count)d check is resumed.", "%(count)d checks are resumed.", len(changed))
-    if not request.POST.get("undoes"):
+    can_undo = bool(changed) and not request.POST.get("undoes")
+    if can_undo:
         request.session["undo"] = {
             "act": "resume" if act == "pause" else "pause",
             "ids": [str(check_id) for check_id in changed],
             "url": request.get_full_path(),
         }
-    messages.success(request, done % {"count": len(changed)}, extra_tags="" if request.POST.get("undoes") else "undo")
+    messages.success(request, done % {"count": len(changed)}, extra_tags="undo" if can_undo else "")
     return back
 
 
@@ -158,7 +158,8 @@ def _chosen(request: HttpRequest, access: ProjectContext, now: datetime) -> list
         rows = rows.filter(pk__in=(request.session.pop("undo", None) or {"ids": []})["ids"])
     else:
         rows = rows.filter(pk__in=[text for text in request.POST.getlist("id") if is_uuid(text)])
-    return list(rows.order_by("name", "pk")[:_MOST_AT_ONCE])
+    order, _columns = ordered(request, _COLUMNS, "status")
+    return list(rows.order_by(order, "name", "pk")[:_MOST_AT_ONCE])
 
 
 def _bulk_delete(request: HttpRequest, access: ProjectContext, chosen: list[Check], now: datetime) -> HttpResponse | None:
@@ -168,8 +169,16 @@ def _bulk_delete(request: HttpRequest, access: ProjectContext, chosen: list[Chec
         return render_page(
             request, access, "dashboard/check_delete.html", context, title=_("Delete checks"), section="checks", now=now
         )
-    for check in chosen:
-        check_commands.delete_check(actor=access.actor, check_id=check.pk, now=now)
-    words = ngettext("%(count)d check is deleted.", "%(count)d checks are deleted.", len(chosen))
-    messages.success(request, words % {"count": len(chosen)})
+    deleted = sum(_was_done(check_commands.delete_check, access, check.pk, now) for check in chosen)
+    words = ngettext("%(count)d check is deleted.", "%(count)d checks are deleted.", deleted)
+    messages.success(request, words % {"count": deleted})
     return None
+
+
+def _was_done(command: check_commands.CheckCommand, access: ProjectContext, check_id: uuid.UUID, now: datetime) -> bool:
+    """Do it to one check; one that somebody else deleted meanwhile is passed over."""
+    try:
+        command(actor=access.actor, check_id=check_id, now=now)
+    except Check.DoesNotExist:
+        return False
+    return True

@@ -14,7 +14,7 @@ from apps.dashboard.access import enter_project, open_page, page
 from apps.dashboard.lists import PAGE, paged, search_of
 from apps.dashboard.shell import is_poll_unchanged, no_content, render_page
 from apps.dashboard.views.regions import region_lines
-from apps.incidents.highlights import expiring_certificates, slowest_checks
+from apps.incidents.highlights import highlights_of
 from apps.incidents.list_views import count_resources, resource_lines, resources_by_rank, worst_checks
 from apps.incidents.models import Incident
 from apps.incidents.project_summary import summarize_project
@@ -51,8 +51,7 @@ def overview(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
         "resources": resource_lines(resource_ids=shown, now=now),
         "resource_count": count_resources(project=access.project),
         "incidents": incidents.order_by("-started_at")[:6],
-        "certificates": expiring_certificates(project=access.project, now=now),
-        "slowest": slowest_checks(project=access.project, now=now),
+        "highlights": highlights_of(project=access.project, now=now),
         "regions": region_lines(now=now),
     }
     return render_page(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
@@ -11,10 +12,12 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from apps.core.throttle import allow_attempt
 from apps.dashboard.access import enter_project, page
 from apps.dashboard.forms.account import PasswordForm, ProfileForm
 from apps.dashboard.shell import render_page
 from apps.orgs.services import change_name, change_password
+from apps.orgs.sign_in import PER_ACCOUNT
 
 
 @page("GET", "POST")
@@ -24,12 +27,15 @@ def profile(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     sent = request.POST.get("form")
     name_form = ProfileForm(request.POST if sent == "name" else None, initial={"name": access.user.name})
     password_form = PasswordForm(access.user, request.POST if sent == "password" else None)
+    who: Any = {"actor": access.actor, "project": access.project, "user": access.user, "now": now}
     if sent == "name" and name_form.is_valid():
-        change_name(user=access.user, name=name_form.cleaned_data["name"])
+        change_name(**who, name=name_form.cleaned_data["name"])
         messages.success(request, _("Saved."))
         return redirect("profile", project)
-    if sent == "password" and password_form.is_valid():
-        change_password(user=access.user, password=password_form.cleaned_data["new"])
+    if sent == "password" and not allow_attempt(PER_ACCOUNT, access.user.email):
+        password_form.add_error(None, _("Too many attempts. Try again in a minute."))
+    elif sent == "password" and password_form.is_valid():
+        change_password(**who, password=password_form.cleaned_data["new"])
         update_session_auth_hash(request, access.user)
         messages.success(request, _("Your password is changed."))
         return redirect("profile", project)

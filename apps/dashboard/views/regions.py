@@ -20,7 +20,7 @@ from apps.dashboard.forms.region import NewRegionForm, RegionForm
 from apps.dashboard.shell import is_poll_unchanged, no_content, render_page
 from apps.monitors.errors import FieldError
 from apps.monitors.models import CORE, Region
-from apps.monitors.regions import change_region, ensure_region
+from apps.monitors.regions import change_region, create_region
 from apps.monitors.selectors import clock_warning, is_impaired, liveness_of, living_workers
 from apps.monitors.worker_environment import worker_environment
 
@@ -91,9 +91,9 @@ def new_region(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     form = NewRegionForm(posted(request))
     if request.method == "POST" and form.is_valid():
         try:
-            made = ensure_region(slug=form.cleaned_data["slug"], name=form.cleaned_data["name"])
+            made = create_region(actor=access.actor, project=access.project, now=now, **form.cleaned_data)
         except FieldError as error:
-            form.add_error("slug", f"{error.message[:1].upper()}{error.message[1:]}.")
+            form.add_error("slug", error.sentence)
         else:
             return redirect("region-edit", project, made.pk)
     lead = _("A region is where checks run from. Once it is added, you get the command that starts its worker.")
@@ -111,7 +111,7 @@ def edit_region(request: HttpRequest, project: uuid.UUID, pk: int) -> HttpRespon
     region = get_object_or_404(Region.objects.exclude(slug=CORE), pk=pk)
     form = RegionForm(posted(request), initial={"name": region.name, "is_enabled": region.is_enabled})
     if request.method == "POST" and form.is_valid():
-        change_region(region=region, **form.cleaned_data)
+        change_region(actor=access.actor, project=access.project, region=region, now=now, **form.cleaned_data)
         messages.success(request, _("Saved."))
         return redirect("regions-page", project)
     variables = [f"{name}={shlex.quote(value)}" for name, value in worker_environment(region).items()]

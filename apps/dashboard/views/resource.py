@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from apps.dashboard.access import enter_resource, page, posted
 from apps.dashboard.forms.project import NameForm
@@ -59,7 +60,7 @@ def rename(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         try:
             rename_resource(actor=access.actor, resource=found, name=form.cleaned_data["name"], now=now)
         except FieldError as error:
-            form.add_error("name", str(error.message).capitalize())
+            form.add_error("name", error.sentence)
         else:
             return redirect("resource-page", pk)
     context = {"form": form, "back": "resources-page", "submit": _("Save")}
@@ -82,9 +83,11 @@ def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         return redirect("resources-page", access.project.pk)
     context = {
         "question": _("Delete %(name)s?") % {"name": found.name},
-        "consequence": _(
-            "All %(count)d checks of this resource are deleted with their history. Open incidents are closed, "
-            "and whoever was notified of them is notified of that."
+        "consequence": ngettext(
+            "Its check is deleted with its history. Open incidents are closed, and whoever was notified is notified of that.",
+            "All %(count)d checks are deleted with their history. Open incidents are closed, and whoever was notified is "
+            "notified of that.",
+            len(checks),
         )
         % {"count": len(checks)},
         "back": "resources-page",

@@ -203,7 +203,7 @@ def _begin(
         row.extras = kept(row.extras, at)
         _send_extra(check, at)
         if (is_resumed or is_new_target) and row.level == Level.GOOD:
-            row.status, row.since = "pending", at  # earlier results no longer apply
+            row.status, row.since, row.reason, row.message = "pending", at, "", ""  # nothing is known of now
     row.save()
 
 

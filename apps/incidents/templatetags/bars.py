@@ -12,12 +12,12 @@ from django import template
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
+from apps.core.templatetags.look import percent
 from apps.incidents.list_views import Beat, RunBar
-from apps.incidents.words import STATES
+from apps.incidents.words import STATES, span_words
 from apps.results.bars import Bar, Cell
-from apps.results.uptime import WORST_FIRST
+from apps.results.uptime import WORST_FIRST, Uptime
 
 register = template.Library()
 
@@ -69,7 +69,7 @@ def _facts(cell: Cell) -> Any:
         return 0
     if len(cell) == 1 and "up" in cell:
         return 1
-    return [part for state, length in cell.items() for part in (_LETTERS[state], round(length / 1000))]
+    return [part for state, length in cell.items() for part in (_LETTERS[state], max(1, round(length / 1000)))]
 
 
 def _run_facts(beat: Beat, slugs: Mapping[int, str]) -> list[Any]:
@@ -99,15 +99,16 @@ def _bar(look: _Look, cells: Sequence[Cell], facts: Any, label: str) -> SafeStri
 
 
 def _sum_up(cells: Sequence[Cell]) -> str:
-    """Describe the bar in words, for screen readers."""
-    counts = Counter(next((state for state in WORST_FIRST if state in cell), "none") for cell in cells)
-    known = [
-        ngettext("%(count)d part %(state)s", "%(count)d parts %(state)s", counts[state])
-        % {"count": counts[state], "state": str(word).lower()}
-        for state, word in STATES.items()
-        if counts[state]
-    ]
-    return ", ".join(known) or _("nothing known yet")
+    """The bar in words, for those who do not see it: its uptime, and how long it was in each other state."""
+    sums: Counter[str] = Counter()
+    for cell in cells:
+        sums.update(cell)
+    whole = Uptime(0, 0, **sums)
+    if not sums:
+        return _("nothing known yet")
+    others = {state: word for state, word in STATES.items() if sums[state] and state != "up"}
+    lengths = [f"{str(word).lower()} {span_words(sums[state] / 1000)}" for state, word in others.items()]
+    return ", ".join([_("%(percent)s up") % {"percent": percent(whole.ratio)}, *lengths])
 
 
 def _draw(cells: Sequence[Cell], look: _Look) -> SafeString:

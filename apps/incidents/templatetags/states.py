@@ -13,10 +13,13 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from apps.core.clock import from_ms
+from apps.core.templatetags.look import percent
+from apps.incidents.history import UptimeFigure
 from apps.incidents.selectors import ShownState
 from apps.incidents.words import STATES, STATUSES, span_words
 from apps.monitors.models import Check
 from apps.probes.reasons import MEANINGS
+from apps.results.uptime import Uptime
 
 register = template.Library()
 
@@ -72,6 +75,16 @@ def state_word(state: ShownState) -> str:
 @register.filter
 def span(seconds: float | None) -> str:
     return span_words(seconds or 0)
+
+
+@register.simple_tag
+def uptime_figure(uptime: Uptime, days: int) -> SafeString:
+    """The uptime of a span of days; of one that was not seen whole, with the time that it speaks of."""
+    figure = UptimeFigure(days, uptime)
+    if uptime.ratio is None or not figure.is_partial:
+        return format_html("{}", percent(uptime.ratio))
+    seen = _("of %(length)s seen") % {"length": span_ms(uptime.seen)}
+    return format_html('{} <span class="sub">{}</span>', percent(uptime.ratio), seen)
 
 
 @register.filter
