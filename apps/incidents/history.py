@@ -20,7 +20,7 @@ from apps.results.uptime import Span, Uptime, add_up, overlay, summed
 
 _RARE_MS = 90 * DAY_MS
 _FIGURES_DAYS = (1, 7, 30, 90)
-_WHOLE = 0.99
+_WHOLE = 0.95
 _GAPS = 8
 """With more gaps than this between summed days, reading all intervals at once takes less time."""
 
