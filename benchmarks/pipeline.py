@@ -223,8 +223,8 @@ def _whole_life(stack: Stack, database: Any) -> dict[str, int]:
 
     Only this adds up exactly: within the measured span the workers' counts lag behind by a heartbeat.
     """
-    database.autocommit = True
     database.execute("UPDATE monitors_check SET is_paused = true")
+    database.commit()
     time.sleep(_SETTLE_S)
     due, ran = database.execute(_LIFE).fetchone()
     dropped = _dropped(stack)
