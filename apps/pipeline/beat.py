@@ -16,15 +16,12 @@ from celery.beat import Service
 from django.db import DatabaseError, InterfaceError, connection
 from django_celery_beat.schedulers import DatabaseScheduler
 
-from apps.core.timed_postgres.base import trust_connections_for
 from apps.monitors.services import acquire_beat_lease
 from apps.telemetry.health import LOOPS, serve_if_configured
 
 log = logging.getLogger(__name__)
 
 _ASK_AGAIN_S = 1.0
-_TRUSTED_S = 5.0
-"""How long a connection that was used is trusted in the threads of periodic tasks, which come again by themselves."""
 _SURE_S = 0.9
 """For how long a lease is relied on: well below its length.
 
@@ -119,7 +116,6 @@ class EmbeddedScheduler(PairScheduler):
             self._threads.submit(self._run, task, entry)
 
     def _run(self, task: Any, entry: Any) -> None:
-        trust_connections_for(_TRUSTED_S)
         try:
             task(*(entry.args or ()), **(entry.kwargs or {}))
         except Exception:
