@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from apps.core.web_server.requests import Answer
+from apps.core.web_server.requests import Answer, whole_response
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -75,15 +75,7 @@ class PublicResponseCache:
         return made
 
     def _asked(self, environ: dict[str, Any]) -> _Kept:
-        started: list[tuple[str, list[tuple[str, str]]]] = []
-        answer = self._django(environ, lambda status, headers, _error=None: started.append((status, list(headers))))
-        try:
-            body = b"".join(answer)
-        finally:
-            close = getattr(answer, "close", None)
-            if close is not None:
-                close()
-        return _Kept(*started[-1], body, self._clock())
+        return _Kept(*whole_response(self._django, environ), self._clock())
 
     def _keep(self, key: tuple[str, ...], made: _Kept) -> None:
         if self._bytes + len(made.body) > _MOST_BYTES or len(self._kept) >= _MOST:

@@ -118,7 +118,7 @@ class EmbeddedScheduler(PairScheduler):
     def _run(self, task: Any, entry: Any) -> None:
         try:
             task(*(entry.args or ()), **(entry.kwargs or {}))
-        except Exception:
+        except Exception:  # whatever a task raises, it comes again
             log.exception("the periodic task %s failed", task.name)
         finally:
             self._running[task.name].release()
@@ -150,8 +150,9 @@ class EmbeddedBeat(bootsteps.StartStopStep):
             try:
                 self._service = Service(app, max_interval=1, scheduler_cls=EmbeddedScheduler)
                 self._service.start()
-            except Exception:
+            except Exception:  # the worker lives on, and nothing else would begin the beat again
                 log.exception("the beat failed and begins again")
+                connection.close()  # a broken one would fail every further attempt
                 self._stopped.wait(_ASK_AGAIN_S)
 
     def stop(self, _worker: Any) -> None:

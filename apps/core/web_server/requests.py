@@ -60,6 +60,12 @@ def environ_of(scope: Any, body: bytes) -> Environ:
 
 def call_application(application: Application, environ: Environ) -> Answer:
     """Call the WSGI application and return its whole response. Raises what the application raises."""
+    status, headers, body = whole_response(application, environ)
+    return Answer(int(status[:3]), [(name, _ascii(value)) for name, value in headers], body)
+
+
+def whole_response(application: Application, environ: Environ) -> tuple[str, list[tuple[str, str]], bytes]:
+    """Call the WSGI application; return its status line, its headers and its whole body (PEP 3333)."""
     started: list[tuple[str, list[tuple[str, str]]]] = []
     parts = application(environ, lambda status, headers, _error=None: started.append((status, list(headers))))
     try:
@@ -68,8 +74,7 @@ def call_application(application: Application, environ: Environ) -> Answer:
         close = getattr(parts, "close", None)
         if close is not None:
             close()
-    status, headers = started[-1]
-    return Answer(int(status[:3]), [(name, _ascii(value)) for name, value in headers], body)
+    return *started[-1], body
 
 
 def _ascii(value: str) -> str:

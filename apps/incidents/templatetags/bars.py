@@ -42,25 +42,24 @@ _PILLS, _DAYS = _Look(8, 28), _Look(4, 34)
 @register.simple_tag
 def time_bar(bar: Bar, label: str) -> SafeString:
     """Render a bar of separate cells, with the data for its tooltips."""
-    return _bar(_PILLS, bar.cells, {"from": bar.start, "width": bar.width, "cells": [_facts(cell) for cell in bar.cells]}, label)
+    return _bar(_PILLS, bar, _facts_of(bar), label)
 
 
 @register.simple_tag
 def days_bar(bar: Bar, label: str) -> SafeString:
     """Render a bar of days that fills the width of its container, with the data for its tooltips."""
-    facts = {"from": bar.start, "width": bar.width, "cells": [_facts(cell) for cell in bar.cells]}
-    return _bar(_DAYS, bar.cells, facts, label)
+    return _bar(_DAYS, bar, _facts_of(bar), label)
 
 
 @register.simple_tag
 def runs_bar(bar: RunBar, slugs: Mapping[int, str], label: str) -> SafeString:
     """Render a bar of a check's latest rounds, with the data for its tooltips."""
     beats = {index: _run_facts(beat, slugs) for index, beat in bar.beats.items()}
-    facts = {
-        "from": bar.bar.start, "width": bar.bar.width, "runs": beats,
-        "cells": [_facts(cell) for cell in bar.bar.cells],
-    }  # fmt: skip
-    return _bar(_PILLS, bar.bar.cells, facts, label)
+    return _bar(_PILLS, bar.bar, {**_facts_of(bar.bar), "runs": beats}, label)
+
+
+def _facts_of(bar: Bar) -> dict[str, Any]:
+    return {"from": bar.start, "width": bar.width, "cells": [_facts(cell) for cell in bar.cells]}
 
 
 def _facts(cell: Cell) -> Any:
@@ -80,21 +79,21 @@ def _run_facts(beat: Beat, slugs: Mapping[int, str]) -> list[Any]:
     return facts
 
 
-def _bar(look: _Look, cells: Sequence[Cell], facts: Any, label: str) -> SafeString:
-    width = len(cells) * look.step
+def _bar(look: _Look, bar: Bar, facts: Any, label: str) -> SafeString:
+    width = len(bar.cells) * look.step
     stretches = SafeString(' preserveAspectRatio="none"' if look is _DAYS else "")
     return format_html(
         '<div class="beats{}" role="img" tabindex="0" aria-label="{}" data-bar="{}"><svg width="{}" height="{}" '
         'viewBox="0 0 {} {}"{} aria-hidden="true">{}</svg></div>',
         " days" if look is _DAYS else "",
-        f"{label}: {_sum_up(cells)}",
+        f"{label}: {_sum_up(bar.cells)}",
         json.dumps(facts, separators=(",", ":")),
         width,
         look.height,
         width,
         look.height,
         stretches,
-        _draw(cells, look),
+        _draw(bar.cells, look),
     )
 
 
