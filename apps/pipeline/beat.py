@@ -22,6 +22,7 @@ from apps.telemetry.health import LOOPS, serve_if_configured
 log = logging.getLogger(__name__)
 
 _ASK_AGAIN_S = 1.0
+_SHORTEST_PAUSE_S = 0.005
 _SURE_S = 0.9
 """For how long a lease is relied on: well below its length.
 
@@ -59,12 +60,14 @@ class PairScheduler(DatabaseScheduler):  # type: ignore[misc]  # it comes withou
     def _send_due(self) -> float:
         """Send all entries that are due; Celery's own tick sends one at a time and asks all entries again for each."""
         pause_s = _ASK_AGAIN_S
-        for entry in list(self.schedule.values()):
+        entries = self.schedule
+        for name, entry in list(entries.items()):
             is_due, next_s = self.is_due(entry)
             if is_due:
+                entries[name] = self.reserve(entry)  # due again only after its interval
                 self.apply_entry(entry, producer=None if self.is_embedded else self.producer)
             pause_s = min(pause_s, next_s)
-        return float(max(0.0, self.adjust(pause_s)))
+        return float(max(_SHORTEST_PAUSE_S, pause_s))
 
     def schedule_changed(self) -> bool:
         """Return whether operators edited the entries; read once a second, though Celery asks for every due entry."""
@@ -107,8 +110,7 @@ class EmbeddedScheduler(PairScheduler):
         self._running: dict[str, threading.Lock] = defaultdict(threading.Lock)
         super().__init__(*arguments, **options)
 
-    def apply_async(self, entry: Any, producer: Any = None, advance: bool = True, **_options: Any) -> None:
-        entry = self.reserve(entry) if advance else entry
+    def apply_async(self, entry: Any, producer: Any = None, **_options: Any) -> None:
         task = self.app.tasks.get(entry.task)
         if task is None:
             log.error("the periodic entry %s names a task that does not exist: %s", entry.name, entry.task)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
 import pytest
 from celery import current_app
-from celery.beat import Service
+from celery.beat import ScheduleEntry, Service
 from django.test import Client, override_settings
 
 from apps.monitors.models import BeatLease, DispatchCursor, Region
@@ -134,6 +134,9 @@ class Entry:
     def __init__(self, task: str) -> None:
         self.name = self.task = task
 
+    def __next__(self) -> Entry:
+        return self
+
     def is_due(self) -> tuple[bool, float]:
         return True, 0.5
 
@@ -144,7 +147,7 @@ def entries(monkeypatch: pytest.MonkeyPatch) -> dict[str, Entry]:
     found = {task: Entry(task) for task in ("pipeline.tick", "pipeline.sweep_passive")}
     monkeypatch.setattr("django_celery_beat.schedulers.DatabaseScheduler.__init__", lambda self, *_a, **_k: None)
     monkeypatch.setattr("django_celery_beat.schedulers.DatabaseScheduler.schedule", property(lambda _self: found))
-    monkeypatch.setattr("django_celery_beat.schedulers.DatabaseScheduler.reserve", lambda _self, entry: entry)
+    monkeypatch.setattr("django_celery_beat.schedulers.DatabaseScheduler._dirty", set(), raising=False)
     monkeypatch.setattr(PairScheduler, "producer", None)
     return found
 
@@ -156,6 +159,24 @@ def test_a_beat_without_the_lease_sends_nothing(db: None, entries: dict[str, Ent
     for beat in (first, second, first, second):
         assert beat.tick() <= 1
     assert sent == [(first._holder, task) for task in entries] * 2
+
+
+@pytest.mark.parametrize("scheduler", [PairScheduler, EmbeddedScheduler])
+def test_an_entry_that_was_sent_is_due_again_only_after_its_interval(
+    db: None, entries: dict[str, Any], monkeypatch: pytest.MonkeyPatch, scheduler: type[PairScheduler]
+) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(scheduler, "apply_async", lambda _beat, entry, **_k: sent.append(entry.name))
+    long_ago = datetime.now(tz=UTC) - timedelta(days=1)
+    entries.clear()
+    entries |= {
+        name: ScheduleEntry(name=name, task="pipeline.tick", schedule=seconds, last_run_at=long_ago, app=app)
+        for name, seconds in (("each second", 1), ("each half minute", 30))
+    }
+    beat = scheduler()
+    for _ in range(3):
+        assert 0 < beat.tick() <= 1
+    assert sorted(sent) == ["each half minute", "each second"]
 
 
 def test_an_embedded_beat_runs_each_task_in_a_thread_and_never_twice_at_once(
