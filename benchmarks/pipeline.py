@@ -45,6 +45,10 @@ class Target:
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
 
+    def requests(self) -> int:
+        self.say("count")
+        return int(self._line().split()[0])
+
     def twice(self) -> int:
         self.say("count")
         return int(self._line().split()[1])
@@ -129,7 +133,7 @@ def flip_until(target: Target, checks: int, until: float) -> None:
     time.sleep(max(0.0, until - time.time()))
 
 
-def measure(rate: int, seconds: int, tls: bool, probes: int, share: float, layout: str) -> dict[str, Any]:
+def measure(rate: int, seconds: int, tls: bool, probes: int, share: float, layout: str, steady: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         certificate, environment = "", {"GORUPTIME_LOCAL_PROBES": str(probes), "GORUPTIME_LAYOUT": layout}
         if tls:
@@ -143,7 +147,8 @@ def measure(rate: int, seconds: int, tls: bool, probes: int, share: float, layou
                 "probes": probes,
                 "layout": layout,
                 "share": share or None,
-                **_measured(stack, target, receiver, rate, seconds, tls, share),
+                "steady": steady,
+                **_measured(stack, target, receiver, rate, seconds, tls, share, steady),
             }
         finally:
             target.close()
@@ -152,7 +157,7 @@ def measure(rate: int, seconds: int, tls: bool, probes: int, share: float, layou
 
 
 def _measured(
-    stack: Stack, target: Target, receiver: Receiver, rate: int, seconds: int, tls: bool, share: float
+    stack: Stack, target: Target, receiver: Receiver, rate: int, seconds: int, tls: bool, share: float, steady: bool
 ) -> dict[str, Any]:
     stack.start()
     stack.bootstrap()
@@ -166,7 +171,10 @@ def _measured(
         time.sleep(WARM_UP_S)
         dropped = _dropped(stack)
         before, start = usage(stack), time.time()
-        flip_until(target, checks, start + seconds)
+        if steady:
+            time.sleep(seconds)
+        else:
+            flip_until(target, checks, start + seconds)
         after, end = usage(stack), time.time()
         time.sleep(DRAIN_S)
     with psycopg.connect(database_url(stack)) as database:
@@ -307,8 +315,17 @@ def main() -> None:
     parser.add_argument("--probes", type=int, default=1)
     parser.add_argument("--share", type=float, default=0.0, help="of a core, to which each probe worker is held; as root")
     parser.add_argument("--layout", choices=("compact", "separate"), default="compact")
+    parser.add_argument("--steady", action="store_true", help="take no target down, so that nothing is to be said")
     arguments = parser.parse_args()
-    result = measure(arguments.rate, arguments.seconds, bool(arguments.tls), arguments.probes, arguments.share, arguments.layout)
+    result = measure(
+        arguments.rate,
+        arguments.seconds,
+        bool(arguments.tls),
+        arguments.probes,
+        arguments.share,
+        arguments.layout,
+        arguments.steady,
+    )
     print(table(result))
     print(json.dumps(result))
 

@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 
 _ASK_AGAIN_S = 1.0
 _SHORTEST_PAUSE_S = 0.005
-_SURE_S = 0.9
+_EDITS_READ_EVERY_S = 5.0
+_SURE_S = 1.9
 """For how long a lease is relied on: well below its length.
 
 Counted on the monotonic clock, which goes on while the process is stopped.
@@ -31,7 +32,7 @@ Counted on the monotonic clock, which goes on while the process is stopped.
 
 
 class PairScheduler(DatabaseScheduler):  # type: ignore[misc]  # it comes without types
-    """A database scheduler that sends only while it holds the lease, which it requests every second.
+    """A database scheduler that sends only while it holds the lease, which it extends every two seconds.
 
     A beat that was stopped for a while requests the lease again before it sends.
     """
@@ -70,8 +71,8 @@ class PairScheduler(DatabaseScheduler):  # type: ignore[misc]  # it comes withou
         return float(max(_SHORTEST_PAUSE_S, pause_s))
 
     def schedule_changed(self) -> bool:
-        """Return whether operators edited the entries; read once a second, though Celery asks for every due entry."""
-        if time.monotonic() - self._looked_at < _ASK_AGAIN_S:
+        """Return whether operators edited the entries; read every five seconds, though Celery asks at every tick."""
+        if time.monotonic() - self._looked_at < _EDITS_READ_EVERY_S:
             return False
         self._looked_at = time.monotonic()
         changed: bool = super().schedule_changed()

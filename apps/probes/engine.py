@@ -42,8 +42,11 @@ _STARTED_EARLY_MS = 15_000
 """A job whose slot is further in the future is dropped: one of the clocks is wrong."""
 _STOP_S = 12.0
 _UNSENT_S = 3.0
-_GRID_MS = 20
-"""In a full batch, starts are rounded up to multiples of this: waking for every run costs half as much CPU again."""
+_GRID_MS, _GRID_FROM = 20, 20
+"""In a batch of at least `_GRID_FROM` jobs, starts are rounded up to multiples of `_GRID_MS`.
+
+Waking for every run costs half as much CPU again.
+"""
 _REMEMBERED = 200_000
 """Checks whose last verdict is kept."""
 _TIMED = frozenset(
@@ -202,7 +205,7 @@ class Engine:
 
     def _accept(self, raws: list[dict[str, Any]]) -> None:
         """Parse the jobs of a batch and schedule each for its slot; drop those that are invalid, late or duplicates."""
-        now, grid_ms = self.clock.now_ms(), _GRID_MS if len(raws) >= wire.MAX_JOBS else 1
+        now, grid_ms = self.clock.now_ms(), _GRID_MS if len(raws) >= _GRID_FROM else 1
         for raw in raws:
             try:
                 job = wire.parse_job(raw, region_key=self.region_key, region=self.region)

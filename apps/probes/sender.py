@@ -68,9 +68,9 @@ class Sender:
     def _send_forever(self) -> None:
         is_last = False
         while not is_last:
-            self._news.wait(FLUSH_S)
+            is_news = self._news.wait(FLUSH_S)
             is_last = self._ending
-            if not is_last:
+            if is_news and not is_last:
                 time.sleep(NEWS_S)
             self._news.clear()
             try:

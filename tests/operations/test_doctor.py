@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from celery import current_app
 from celery.beat import ScheduleEntry, Service
+from celery.schedules import schedule
 from django.test import Client, override_settings
 
 from apps.monitors.models import BeatLease, DispatchCursor, Region
@@ -170,8 +171,8 @@ def test_an_entry_that_was_sent_is_due_again_only_after_its_interval(
     long_ago = datetime.now(tz=UTC) - timedelta(days=1)
     entries.clear()
     entries |= {
-        name: ScheduleEntry(name=name, task="pipeline.tick", schedule=seconds, last_run_at=long_ago, app=app)
-        for name, seconds in (("each second", 1), ("each half minute", 30))
+        name: ScheduleEntry(name=name, task="pipeline.tick", schedule=schedule(seconds), last_run_at=long_ago, app=app)
+        for name, seconds in (("each second", timedelta(seconds=1)), ("each half minute", timedelta(seconds=30)))
     }
     beat = scheduler()
     for _ in range(3):

@@ -58,6 +58,8 @@ def take_unqueued_deliveries(*, now: datetime, limit: int = 500) -> Sequence[uui
 
     The sweep uses it to find deliveries whose task was lost.
     """
+    if not Delivery.objects.filter(status__in=_UNFINISHED).exists():  # usually: a fifth of the cost of the query below
+        return []
     untold = Q(woken_at=None) | Q(woken_at__lte=now - _WAKE_AGAIN)
     found = list(_sendable().filter(claimable(now), untold).order_by("next_attempt_at").values_list("id", flat=True)[:limit])
     Delivery.objects.filter(pk__in=found).update(woken_at=now)
@@ -223,6 +225,9 @@ def _finish(claimed: Claim, status: Delivery.Status, error: str, now: datetime) 
 
 def _wake_next(delivery: Delivery, now: datetime) -> None:
     """Queue the channel's oldest claimable delivery, of whatever check: one of its senders is free again."""
+    pending = Delivery.objects.filter(channel_id=delivery.channel_id, status=Delivery.Status.PENDING)
+    if not pending.exists():  # usually, and far cheaper to ask
+        return
     waiting = _sendable().filter(claimable(now), channel_id=delivery.channel_id, status=Delivery.Status.PENDING)
     following = waiting.order_by("created_at", "seq").values_list("id", flat=True).first()
     if following is not None:
