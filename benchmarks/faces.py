@@ -87,9 +87,10 @@ def _seed_checks(count: int, start: datetime, now: datetime) -> None:
     from apps.incidents.machine import State, next_slot
     from apps.incidents.models import CheckState
     from apps.incidents.rows import policy_of, write_state
+    from apps.monitors.check_spec import CheckSpec, validate_spec
+    from apps.monitors.dispatch_cursor import next_revision_start
     from apps.monitors.models import Check, Resource
     from apps.monitors.schedule import phase_of
-    from apps.monitors.services import CheckSpec, next_revision_start, validate_spec
     from apps.orgs.models import Project
 
     project = Project.objects.get()

@@ -20,9 +20,11 @@ def seed(project_id: str, url: str, count: int, interval_s: int) -> None:
     from apps.incidents.machine import State, next_slot
     from apps.incidents.models import CheckState
     from apps.incidents.rows import policy_of, write_state
+    from apps.monitors.check_spec import CheckSpec, validate_spec
+    from apps.monitors.dispatch_cursor import next_revision_start
     from apps.monitors.models import Check
+    from apps.monitors.resources import ensure_resource
     from apps.monitors.schedule import phase_of
-    from apps.monitors.services import CheckSpec, ensure_resource, next_revision_start, validate_spec
     from apps.orgs.models import Project
 
     project = Project.objects.get(pk=project_id)

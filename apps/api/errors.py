@@ -34,7 +34,11 @@ _CODES = {
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     """Turn an exception into an error response (DRF's EXCEPTION_HANDLER). None makes Django log it and answer 500."""
-    if isinstance(error, (FieldError, ConfigError)):
+    if isinstance(error, FieldError):
+        return _answer(
+            400, "invalid", "Some fields cannot be used.", {known.field: [_sentence(known.message)] for known in error.all}
+        )
+    if isinstance(error, ConfigError):
         return _answer(400, "invalid", "Some fields cannot be used.", {error.field: [_sentence(error.message)]})
     if isinstance(error, UnknownKindError):
         return _answer(400, "invalid", "Some fields cannot be used.", {"kind": [_sentence(str(error))]})

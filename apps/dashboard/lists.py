@@ -86,6 +86,11 @@ def url_with(request: HttpRequest, **changes: str) -> str:
     return f"{request.path}?{query}" if query else request.path
 
 
+def query_of(request: HttpRequest) -> str:
+    """Return the query string of this list with its question mark, or an empty string."""
+    return url_with(request).removeprefix(request.path)
+
+
 @dataclass(frozen=True)
 class Column:
     """A column heading that sorts the list."""
@@ -95,6 +100,13 @@ class Column:
     link: str
     sorted: str
     """The value of `aria-sort`: `ascending`, `descending` or empty."""
+
+
+def of_list(rows: Sequence[Any]) -> Rows:
+    def part(*, start: int, stop: int) -> Sequence[Any]:
+        return rows[start:stop]
+
+    return part
 
 
 def ordered(request: HttpRequest, fields: Mapping[str, tuple[str, Any]], default: str) -> tuple[str, dict[str, Column]]:

@@ -18,11 +18,13 @@ from apps.incidents.machine import State, next_slot
 from apps.incidents.models import CheckState
 from apps.incidents.rows import NEVER_MS, policy_of, write_state
 from apps.incidents.services import check_commands
+from apps.monitors.check_spec import CheckSpec, validate_spec
+from apps.monitors.dispatch_cursor import next_revision_start
 from apps.monitors.models import Check, Region
 from apps.monitors.regions import ensure_region
+from apps.monitors.resources import ensure_resource
 from apps.monitors.schedule import phase_of
 from apps.monitors.selectors import ping_url
-from apps.monitors.services import CheckSpec, ensure_resource, next_revision_start, validate_spec
 from apps.net.errors import NetError
 from apps.net.icmp import open_icmp_socket
 from apps.notifications.models import Channel

@@ -26,6 +26,7 @@ from apps.results import latency
 from apps.results.bars import Bar, bar_of
 from apps.results.failing_regions import failing_regions
 from apps.results.latency import Percentiles
+from apps.results.rollups import HOUR_MS
 from apps.results.selectors import SeenRun, recent_runs
 from apps.results.uptime import WORST_FIRST, Span, Uptime, add_up, worst_of
 
@@ -137,6 +138,8 @@ class CheckLine:
     bar: Bar
     uptime: Uptime
     latency: Percentiles | None
+    medians: Sequence[float | None] = ()
+    """The median latency (ms) of each of the last 24 hours, oldest first; None for hours without any."""
     fails_from: Sequence[str] = ()
     """Slugs of the regions from which it fails now, if it does not fail from all of them."""
 
@@ -162,18 +165,46 @@ def check_lines(*, check_ids: Sequence[uuid.UUID], now: datetime) -> list[CheckL
     runs = recent_runs(wanted=recent_runs_queries(spread), count=2 * widest, now_ms=to_ms(now)) if spread else {}
     slugs = dict(Region.objects.values_list("id", "slug")) if spread else {}
     spans = histories(checks=checks, start=now - DAY, end=now)
-    points = latency.summary(check_ids=ids, start=to_ms(now - DAY), end=to_ms(now))
+    points = latency.by_hour(check_ids=ids, start=to_ms(now - DAY), end=to_ms(now))
+    this_hour = to_ms(now) // HOUR_MS * HOUR_MS
+    hours = [this_hour - ago * HOUR_MS for ago in reversed(range(24))]
     return [
         CheckLine(
             check=check,
             state=shown_state(check=check, row=check.state, pause=pauses.get(check.id), now=now),
             bar=day_bar(spans[check.id], now=now),
             uptime=uptime_of(spans[check.id], check=check, start=now - DAY, end=now),
-            latency=points.get(check.id),
+            latency=points[check.id].whole if check.id in points else None,
+            medians=[points[check.id].medians.get(hour) for hour in hours] if check.id in points else (),
             fails_from=regions_that_fail(runs.get(check.id, ()), check, slugs),
         )
         for check in checks
     ]
+
+
+MOST_MEASURED = 1_000
+"""Checks that a list sorts by what was measured of them, all of which is read for it."""
+
+
+def by_latency(*, checks: QuerySet[Check], is_descending: bool, now: datetime) -> list[uuid.UUID]:
+    """Return the ids of at most `MOST_MEASURED` checks by p95 of the last 24 hours, those without any last."""
+    ids = list(checks.order_by("name", "pk").values_list("pk", flat=True)[:MOST_MEASURED])
+    points = latency.summary(check_ids=ids, start=to_ms(now - DAY), end=to_ms(now))
+    return _by_figure({pk: points[pk].p95 if pk in points else None for pk in ids}, is_descending)
+
+
+def by_uptime(*, checks: QuerySet[Check], is_descending: bool, now: datetime) -> list[uuid.UUID]:
+    """Return the ids of at most `MOST_MEASURED` checks by uptime of the last 24 hours, those without any last."""
+    rows = list(checks.select_related("state").order_by("name", "pk")[:MOST_MEASURED])
+    spans = histories(checks=rows, start=now - DAY, end=now)
+    figures = {check.pk: uptime_of(spans[check.pk], check=check, start=now - DAY, end=now).ratio for check in rows}
+    return _by_figure(figures, is_descending)
+
+
+def _by_figure(figures: Mapping[uuid.UUID, float | None], is_descending: bool) -> list[uuid.UUID]:
+    known = {pk: figure for pk, figure in figures.items() if figure is not None}
+    ranked = sorted(known, key=known.__getitem__, reverse=is_descending)
+    return [*ranked, *(pk for pk in figures if pk not in known)]
 
 
 # --- resources of a list

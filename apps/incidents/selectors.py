@@ -16,8 +16,8 @@ from apps.incidents.machine import SLACK_MS, Level, unknown_from
 from apps.incidents.models import CheckState, Incident
 from apps.incidents.rows import policy_of, state_of
 from apps.incidents.words import RANKS
+from apps.monitors.check_spec import CheckFields
 from apps.monitors.models import Check, Pause
-from apps.monitors.services import CheckFields
 from apps.orgs.models import Organization, Project
 from apps.probes.reasons import MEANINGS, Reason
 from apps.probes.registry import KINDS

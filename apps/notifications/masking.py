@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from apps.monitors.services import MASK
+from apps.core.masks import MASK
 from apps.notifications.contract import ChannelKind
 
 

@@ -16,6 +16,9 @@ from django.db.models.functions import Lower
 
 from apps.orgs.emails import normalized_email
 
+NAME_LENGTH = 100
+"""Of a person's name, in characters."""
+
 
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
@@ -34,7 +37,9 @@ class UserManager(BaseUserManager["User"]):
 class User(AbstractBaseUser, PermissionsMixin):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     email = models.EmailField(max_length=254, unique=True)
-    name = models.CharField(max_length=100, blank=True)
+    name = models.CharField(max_length=NAME_LENGTH, blank=True)
+    time_zone = models.CharField(max_length=64, blank=True)
+    """The IANA zone in which pages show times; empty: the browser's."""
     is_active = models.BooleanField(default=True)
     is_staff = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -149,13 +149,14 @@ def bootstrap(*, email: str, password: str, organization: str, project: str, now
 
 
 @transaction.atomic
-def change_name(*, actor: Actor, project: Project, user: User, name: str, now: datetime) -> None:
-    """Change a person's name; recorded in the audit log of the project that they are in."""
-    differs = changes_of({"name": user.name}, {"name": name})
-    user.name = name
-    user.save(update_fields=["name"])
+def change_profile(*, actor: Actor, project: Project, user: User, name: str, time_zone: str, now: datetime) -> None:
+    """Change a person's name and time zone; recorded in the audit log of the project that they are in."""
+    differs = changes_of({"name": user.name, "time_zone": user.time_zone}, {"name": name, "time_zone": time_zone})
+    user.name, user.time_zone = name, time_zone
+    user.save(update_fields=["name", "time_zone"])
     if differs[1]:
-        record_audit_entry(actor=actor, action="user.renamed", subject=project, now=now, before=differs[0], after=differs[1])
+        before, after = differs
+        record_audit_entry(actor=actor, action="user.profile_changed", subject=project, now=now, before=before, after=after)
 
 
 @transaction.atomic

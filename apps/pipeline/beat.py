@@ -16,7 +16,7 @@ from celery.beat import Service
 from django.db import DatabaseError, InterfaceError, connection
 from django_celery_beat.schedulers import DatabaseScheduler
 
-from apps.monitors.services import acquire_beat_lease
+from apps.monitors.beat_lease import acquire_beat_lease
 from apps.telemetry.health import LOOPS, serve_if_configured
 
 log = logging.getLogger(__name__)

@@ -16,9 +16,9 @@ from django.utils import timezone
 from kombu import Queue
 
 from apps.core.clock import to_ms
+from apps.monitors.dispatch_cursor import advance_cursor
 from apps.monitors.models import Region
 from apps.monitors.selectors import DueCheck, due_checks, regions_heard_recently, tenant_of
-from apps.monitors.services import advance_cursor
 from apps.probes import wire
 from apps.probes.registry import KINDS
 from apps.results.baselines import baselines

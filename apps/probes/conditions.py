@@ -152,7 +152,8 @@ def read(fields: RawOptions, known: Sequence[str]) -> tuple[str, ...]:
 
 def option_field(known: Sequence[str], example: str) -> OptionField:
     """Return the form field of the option `assertions`."""
-    return OptionField(_OPTION, "Assertions", "lines", f"One to a line, like {example}. Facts: {', '.join(known)}.")
+    words = f"One to a line, like {example}. Facts: {', '.join(known)}."
+    return OptionField(_OPTION, "Assertions", "lines", words, facts=tuple(known))
 
 
 def parse_lines(lines: Iterable[str]) -> list[Condition]:

@@ -114,6 +114,8 @@ class OptionField:
     """(name of a choice option, values…): the form shows this field only while that option has one of the values."""
     group: str = ""
     """The section of the form; fields without one come first."""
+    facts: tuple[str, ...] = ()
+    """Of assertions: the facts that they may name, from which the form composes lines. One that ends in a dot is a prefix."""
 
 
 def grouped(group: str, *fields: OptionField) -> tuple[OptionField, ...]:
@@ -123,7 +125,8 @@ def grouped(group: str, *fields: OptionField) -> tuple[OptionField, ...]:
 
 def notice_change(what: str) -> OptionField:
     """Return the field of the option `notice_change`, for kinds that report a fact `baseline` and compare it."""
-    return OptionField("notice_change", f"Tell when {what}", "flag", "Once, as degraded; the new is what is compared with then.")
+    words = "Reported once, as degraded; later runs are compared with the new value."
+    return OptionField("notice_change", f"Tell when {what}", "flag", words)
 
 
 IP_VERSION = OptionField(

@@ -10,9 +10,9 @@ from django.db import transaction
 
 from apps.core.throttle import Limit
 from apps.core.wake import wake
+from apps.monitors.check_spec import CheckFields
 from apps.monitors.errors import FieldError
 from apps.monitors.models import Region
-from apps.monitors.services import CheckFields
 from apps.orgs.actors import Actor
 from apps.orgs.audit import record_audit_entry
 from apps.orgs.models import Project

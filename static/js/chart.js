@@ -1,6 +1,6 @@
 // The latency chart: p50 as a line, p50–p95 as a band, p99 dashed; outages as bands behind, unknown as gaps.
 import uPlot from "uplot";
-import { exactTime } from "./times.js";
+import { exactTime, timeZone } from "./times.js";
 import { say } from "./words.js";
 
 const REFRESH_MS = 15_000;
@@ -63,8 +63,8 @@ function tooltip(data) {
   };
 }
 
-const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
-const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", timeZone });
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone });
 
 // Whole minutes at least: the labels have no seconds.
 const STEPS_S = [60, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 432_000, 864_000, 1_728_000];
@@ -73,8 +73,8 @@ const STEPS_S = [60, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86
 function moments(chart, ticks) {
   const isLong = chart.scales.x.max - chart.scales.x.min > 3 * 86_400;
   return ticks.map((tick) => {
-    const at = new Date(tick * 1000);
-    return isLong || (at.getHours() === 0 && at.getMinutes() === 0) ? day.format(at) : clock.format(at);
+    const at = tick * 1000;
+    return isLong || clock.format(at) === "00:00" ? day.format(at) : clock.format(at);
   });
 }
 
@@ -90,6 +90,7 @@ function options(box, data) {
   return {
     width: box.clientWidth,
     height: 220,
+    ...(timeZone && { tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), timeZone) }),
     padding: [8, 20, 0, 0],
     cursor: { y: false, drag: { x: true, y: false, setScale: false }, points: { size: 6, fill: ink, stroke: ink } },
     scales: { x: { range: () => box.zoom ?? ends(data), time: true }, y: { range: (_, __, high) => [0, Math.max(10, high * 1.1)] } },

@@ -18,9 +18,21 @@ export function exactSpan(seconds) {
   return parts.slice(first, first + 2).filter(([count]) => count).map(([count, unit]) => `${count} ${say(unit)}`).join(" ");
 }
 
-const exact = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" });
-const short = new Intl.DateTimeFormat(language, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const clock = new Intl.DateTimeFormat(language, { timeStyle: "medium" });
+// The zone of the reader's profile, else the browser's own.
+export const timeZone = known(document.documentElement.dataset.zone);
+
+function known(zone) {
+  try {
+    new Intl.DateTimeFormat("en", { timeZone: zone });
+    return zone;
+  } catch {
+    return undefined; // a zone that this browser does not know yet
+  }
+}
+
+const exact = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium", timeZone });
+const short = new Intl.DateTimeFormat(language, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", timeZone });
+const clock = new Intl.DateTimeFormat(language, { timeStyle: "medium", timeZone });
 const day = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeZone: "UTC" });
 
 export const exactTime = (milliseconds) => exact.format(milliseconds);

@@ -9,9 +9,9 @@ from django.test import Client
 
 from apps.api.docs import sections
 from apps.core.clock import from_ms
+from apps.core.masks import MASK
 from apps.incidents.models import CheckState
 from apps.monitors.models import Check, Resource
-from apps.monitors.services import MASK
 from apps.net.guard import AddressPolicy
 from apps.orgs.actors import SYSTEM
 from apps.orgs.models import ApiKey, Role

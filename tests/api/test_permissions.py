@@ -11,7 +11,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from apps.incidents.models import Incident
 from apps.incidents.services.check_commands import create_check
-from apps.monitors.services import CheckSpec, validate_spec
+from apps.monitors.check_spec import CheckSpec, validate_spec
 from apps.notifications.services.channels import create_channel, send_test
 from apps.orgs.actors import SYSTEM
 from apps.orgs.models import Role

@@ -11,10 +11,11 @@ from django.core.cache import cache
 from django.test import Client
 
 from apps.core.logs import OneLineOutage
+from apps.core.masks import MASK
 from apps.incidents.models import Incident
 from apps.incidents.services.check_commands import create_check
+from apps.monitors.check_spec import CheckSpec
 from apps.monitors.models import Check
-from apps.monitors.services import MASK, CheckSpec
 from apps.notifications.models import Channel
 from apps.orgs.actors import SYSTEM
 from apps.orgs.models import Role

@@ -16,10 +16,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.core.clock import to_ms
+from apps.core.masks import MASK
 from apps.incidents.models import Incident, IncidentUpdate
 from apps.monitors.models import Check, Region
 from apps.monitors.regions import WorkerReport, record_region_message
-from apps.monitors.services import MASK
 from apps.notifications.models import Channel, Delivery
 from apps.orgs.models import ApiKey, User
 from apps.probes import wire
@@ -110,6 +110,22 @@ def test_a_wrong_value_is_refused_at_its_field_and_what_was_typed_stays(
     assert f'name="{field}"' in page
     assert 'value="ok"' in page or "options.keyword" in wrong
     assert not Check.objects.exists()
+
+
+def test_malformed_and_refused_values_are_shown_in_one_round(cast: Cast, alice: Client) -> None:
+    wrong = {"name": "", "interval_s": "soon", "target": "ftp://x", "quorum": "7", "options.method": "BREW"}
+    page = alice.post(f"/projects/{cast.project.pk}/checks/new/", {**HTTP, **wrong}).content.decode()
+    for words in ("This field is required", "Write a length of time", "begins with http", "number of regions"):
+        assert words in page
+    assert page.count('class="error"') >= 4
+
+
+def test_a_time_zone_of_the_profile_is_that_of_the_pages(cast: Cast, alice: Client) -> None:
+    url = f"/projects/{cast.project.pk}/profile/"
+    assert alice.post(url, {"form": "profile", "name": "Alice", "time_zone": "Mars/Olympus"}).status_code == 422
+    assert alice.post(url, {"form": "profile", "name": "a" * 101, "time_zone": ""}).status_code == 422
+    assert alice.post(url, {"form": "profile", "name": "Alice", "time_zone": "Europe/Berlin"}).status_code == 302
+    assert 'data-zone="Europe/Berlin"' in alice.get(url).content.decode()
 
 
 def test_a_test_shows_its_answer_without_script(cast: Cast, alice: Client) -> None:

@@ -10,8 +10,8 @@ from apps.core.clock import from_ms, to_ms
 from apps.incidents import selectors
 from apps.incidents.models import Incident
 from apps.incidents.services import check_commands, incident_commands
+from apps.monitors.dispatch_cursor import advance_cursor
 from apps.monitors.models import Check, DispatchCursor
-from apps.monitors.services import advance_cursor
 from apps.orgs.actors import SYSTEM
 from tests.conftest import NOW, NOW_MS, Cast
 from tests.incidents.test_evaluate import status, uptime

@@ -15,10 +15,10 @@ from apps.incidents.services import check_commands, pings
 from apps.incidents.services.deadlines import settle_deadlines
 from apps.incidents.services.heartbeat_transition import Ping
 from apps.incidents.services.pings import receive_ping
+from apps.monitors.check_spec import CheckSpec
 from apps.monitors.errors import FieldError
 from apps.monitors.models import Check, Region
 from apps.monitors.regions import ensure_core_region, ensure_region, record_core_liveness
-from apps.monitors.services import CheckSpec
 from apps.orgs.actors import SYSTEM
 from apps.results.models import CheckRun, DeadLetter
 from apps.results.models import Ping as KeptPing

@@ -9,9 +9,9 @@ from apps.core.clock import from_ms
 from apps.incidents.models import CheckState, Incident, IncidentEvent
 from apps.incidents.services import check_commands
 from apps.incidents.services.evaluate import evaluate_checks
+from apps.monitors.check_spec import CheckSpec
 from apps.monitors.models import Check
 from apps.monitors.schedule import phase_of
-from apps.monitors.services import CheckSpec
 from apps.orgs.actors import SYSTEM
 from apps.probes.reasons import Reason, Verdict
 from apps.probes.wire import Run

@@ -12,8 +12,8 @@ from pytest_django.live_server_helper import LiveServer
 
 from apps.incidents.models import CheckState
 from apps.incidents.services.check_commands import create_check
+from apps.monitors.check_spec import CheckSpec
 from apps.monitors.models import Check
-from apps.monitors.services import CheckSpec
 from apps.orgs.actors import SYSTEM
 from apps.orgs.models import Organization, Project
 from apps.results.models import Ping

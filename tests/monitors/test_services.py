@@ -9,19 +9,13 @@ import pytest
 
 from apps.core.clock import to_ms
 from apps.incidents.services import check_commands
+from apps.monitors.check_spec import CheckSpec, masked_options, validate_spec
 from apps.monitors.errors import FieldError
 from apps.monitors.models import CORE, Check, Region, Resource
 from apps.monitors.regions import change_region, create_region, ensure_region
+from apps.monitors.resources import create_resource, ensure_resource, rename_resource
 from apps.monitors.selectors import watched_resources
-from apps.monitors.services import (
-    CheckSpec,
-    create_resource,
-    ensure_resource,
-    masked_options,
-    rename_resource,
-    rotate_ping_secret,
-    validate_spec,
-)
+from apps.monitors.services import rotate_ping_secret
 from apps.monitors.worker_environment import worker_environment
 from apps.orgs.actors import SYSTEM
 from apps.orgs.models import AuditEntry
@@ -54,6 +48,15 @@ def test_a_spec_that_cannot_be_used_names_its_field(cast: Cast, changes: dict[st
     with pytest.raises(FieldError) as refused:
         validate_spec(CheckSpec(**{**GOOD, **changes}))
     assert refused.value.field == field
+
+
+def test_all_errors_of_a_spec_are_named_at_once(cast: Cast) -> None:
+    wrong = {"interval_s": 2, "target": "no url", "fail_after": 0, "quorum": 9, "options": {"method": "BREW", "teapot": True}}
+    with pytest.raises(FieldError) as refused:
+        validate_spec(CheckSpec(**{**GOOD, **wrong}))
+    fields = {error.field for error in refused.value.all}
+    assert fields == {"interval_s", "target", "fail_after", "quorum", "options.method", "options.teapot"}
+    assert len(refused.value.all) == len(fields)
 
 
 def test_a_check_brings_its_resource_and_its_default_regions(cast: Cast) -> None:

@@ -15,9 +15,9 @@ from celery.beat import ScheduleEntry, Service
 from celery.schedules import schedule
 from django.test import Client, override_settings
 
+from apps.monitors.beat_lease import BEAT_LEASE, acquire_beat_lease
 from apps.monitors.models import BeatLease, DispatchCursor, Region
 from apps.monitors.regions import WorkerReport, record_region_message
-from apps.monitors.services import BEAT_LEASE, acquire_beat_lease
 from apps.operations.doctor import findings
 from apps.operations.figures import QUEUES, Figures, RegionFigures, figures
 from apps.orgs.models import User

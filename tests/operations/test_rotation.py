@@ -12,8 +12,8 @@ from django.db import connection
 
 from apps.core.rotation import encrypted_fields
 from apps.incidents.services import check_commands
+from apps.monitors.check_spec import CheckSpec
 from apps.monitors.models import Check, Region
-from apps.monitors.services import CheckSpec
 from apps.orgs.actors import SYSTEM
 from tests.conftest import NOW, Cast
 

@@ -14,9 +14,9 @@ from django.db import connections
 from apps.core.clock import from_ms
 from apps.incidents.models import CheckState, Incident
 from apps.incidents.services import check_commands
+from apps.monitors.check_spec import CheckSpec
 from apps.monitors.models import Check, Region
 from apps.monitors.selectors import liveness_of
-from apps.monitors.services import CheckSpec
 from apps.orgs.actors import SYSTEM
 from apps.pipeline.ingest import Memory, ingest
 from apps.probes import wire

@@ -12,7 +12,7 @@ import pytest
 from django.test import Client
 
 from apps.incidents.services.check_commands import create_check
-from apps.monitors.services import CheckSpec
+from apps.monitors.check_spec import CheckSpec
 from apps.net.guard import AddressPolicy
 from apps.net.network import Network
 from apps.orgs.actors import SYSTEM

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from apps.core.clock import to_ms
-from apps.monitors.services import CheckSpec, validate_spec
+from apps.monitors.check_spec import CheckSpec, validate_spec
 from apps.orgs.actors import SYSTEM
 from apps.orgs.models import Role
 from apps.orgs.services import create_api_key

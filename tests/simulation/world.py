@@ -22,9 +22,9 @@ from apps.incidents.rows import policy_of, state_of
 from apps.incidents.services import check_commands
 from apps.incidents.services.evaluate import evaluate_with_bisection, unevaluated_checks
 from apps.monitors import selectors
+from apps.monitors.check_spec import CheckSpec
 from apps.monitors.models import Check, Region
 from apps.monitors.selectors import due_now, region_liveness
-from apps.monitors.services import CheckSpec
 from apps.notifications.contract import Message, SendError
 from apps.notifications.models import Delivery
 from apps.notifications.registry import CHANNEL_KINDS

@@ -27,9 +27,10 @@ from apps.incidents.models import CheckState
 from apps.incidents.payloads import timestamp
 from apps.incidents.selectors import open_pauses, shown_state
 from apps.incidents.services import check_commands
+from apps.monitors.check_spec import CheckSpec, masked_options, validate_spec
 from apps.monitors.models import Check, Region, Resource
 from apps.monitors.selectors import checks_of, ping_url
-from apps.monitors.services import CheckSpec, masked_options, rotate_ping_secret, validate_spec
+from apps.monitors.services import rotate_ping_secret
 from apps.orgs.models import Project, Role
 from apps.results.models import Trial
 from apps.results.selectors import last_runs, recent_runs

@@ -20,8 +20,8 @@ from apps.core.clock import from_ms
 from apps.incidents.heartbeat_machine import Preview
 from apps.incidents.payloads import timestamp
 from apps.incidents.selectors import due_times, due_times_of
+from apps.monitors.check_spec import CheckSpec, validate_spec
 from apps.monitors.models import Check
-from apps.monitors.services import CheckSpec, validate_spec
 from apps.probes.registry import PASSIVE
 from apps.results.models import Ping
 from apps.results.pings import KEPT, newest_pings

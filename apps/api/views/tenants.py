@@ -23,7 +23,7 @@ from apps.api.scope import get_or_404, in_callers_tenant, resolve_project
 from apps.api.strict import StrictCharField, StrictIntegerField, StrictModelSerializer, StrictSerializer
 from apps.core.throttle import WINDOW_S
 from apps.monitors.models import Resource
-from apps.monitors.services import create_resource, rename_resource
+from apps.monitors.resources import create_resource, rename_resource
 from apps.orgs.models import MAX_RETENTION, MIN_RETENTION, ApiKey, Project, Role
 from apps.orgs.services import change_project, create_api_key, create_project, revoke_api_key
 from apps.orgs.sign_in import TooManyTriesError, check_password

@@ -59,7 +59,8 @@ def _length(seconds: float) -> str:
 SCRIPT_WORDS = (
     "Up", "Degraded", "Down", "Unknown", "Paused", "Maintenance", "Nothing known", "up", "degraded", "down", "unknown", "paused",
     "maintenance", "ago", "runs", "d", "h", "min", "s", "chosen", "No runs in this range.", "The data could not be loaded.",
-    "No connection to the server. This page shows the state of",     "Drag to zoom, double-click to reset.",
+    "No connection to the server. This page shows the state of", "Drag to zoom, double-click to reset.",
+    "Fact", "Operator", "Name", "Value", "Add assertion",
 )  # fmt: skip
 """What scripts say. A test holds the list together with the scripts."""
 

@@ -1,15 +1,22 @@
-"""Forms of first setup, sign-in, project settings, API keys and incidents."""
+"""Forms of first setup, sign-in, profile and password."""
 
 from __future__ import annotations
 
 from typing import Any
+from zoneinfo import available_timezones
 
 from django import forms
 from django.contrib.auth import password_validation
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from apps.orgs.models import User
+from apps.orgs.models import NAME_LENGTH, User
+
+
+def time_zones() -> list[tuple[str, Any]]:
+    """Return the IANA zones, after the choice of the browser's own."""
+    names = sorted(name for name in available_timezones() if "/" in name and not name.startswith(("Etc/", "posix/", "right/")))
+    return [("", _("As the browser says")), ("UTC", "UTC"), *((name, name.replace("_", " ")) for name in names)]
 
 
 class WelcomeForm(forms.Form):
@@ -45,7 +52,10 @@ class SignInForm(forms.Form):
 
 
 class ProfileForm(forms.Form):
-    name = forms.CharField(max_length=150, required=False, help_text=_("How others see you, for example in an incident."))
+    name = forms.CharField(max_length=NAME_LENGTH, required=False, help_text=_("How others see you, for example in an incident."))
+    time_zone = forms.ChoiceField(
+        label=_("Time zone"), required=False, help_text=_("In which pages show times to you."), choices=time_zones
+    )
 
 
 class PasswordForm(forms.Form):

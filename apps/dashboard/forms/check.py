@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,9 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from apps.dashboard.forms.durations import DurationField
+from apps.monitors.check_spec import CheckSpec, masked_options, validate_spec
 from apps.monitors.errors import FieldError
 from apps.monitors.models import Check, Region
-from apps.monitors.services import CheckSpec, masked_options
 from apps.probes.contract import Kind, OptionField
 from apps.probes.registry import KINDS
 
@@ -140,10 +140,29 @@ class CheckForm(forms.Form):
         is_same = spec["regions"] is None or set(spec["regions"]) == set(kept_regions)
         return {name: value for name, value in spec.items() if name != "regions" or not is_same}
 
-    def note(self, error: FieldError) -> None:
-        """Add a service's error to the field that it names."""
-        field = error.field if error.field in self.fields else _parent(error.field, self.fields)
-        self.add_error(field, error.sentence if field else f"{error.field}: {error.sentence}")
+    def clean(self) -> dict[str, Any]:
+        """Where fields are malformed, add what a service would refuse of the others, so that all errors show at once."""
+        values = super().clean() or self.cleaned_data
+        if self.errors:
+            malformed = set(self.errors)
+            self.cleaned_data |= {name: self._valid_value(name) for name in malformed}
+            try:
+                validate_spec(self.spec())
+            except FieldError as error:
+                self.note(error, besides=malformed)
+        return values
+
+    def _valid_value(self, name: str) -> Any:
+        if name.startswith("options."):
+            return _option_values(self.probe, default_options(self.probe))[name]
+        return {"target": self.probe.example[0], "interval_s": 60, "regions": []}.get(name, self.fields[name].initial)
+
+    def note(self, error: FieldError, *, besides: Container[str] = ()) -> None:
+        """Add a service's errors to the fields that they name, except to those in `besides`."""
+        for known in error.all:
+            field = known.field if known.field in self.fields else _parent(known.field, self.fields)
+            if field not in besides:
+                self.add_error(field, known.sentence if field else f"{known.field}: {known.sentence}")
 
     def _options(self) -> dict[str, Any]:
         defaults = default_options(self.probe)
@@ -173,7 +192,7 @@ def _field(described: OptionField) -> forms.Field:
         case "choice":
             return forms.ChoiceField(choices=described.choices, **common)
         case "long" | "lines" | "headers":
-            rows = {"rows": 3, "spellcheck": "false"}
+            rows = {"rows": 3, "spellcheck": "false"} | ({"data-facts": " ".join(described.facts)} if described.facts else {})
             return _Lines(described, **common, widget=forms.Textarea(attrs=rows), strip=False)
         case _:
             return forms.CharField(**common, strip=False)

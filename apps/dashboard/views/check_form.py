@@ -24,9 +24,10 @@ from apps.dashboard.shell import render_page
 from apps.incidents.selectors import due_times
 from apps.incidents.services import check_commands
 from apps.incidents.words import span_words
+from apps.monitors.check_spec import CheckSpec, changed_spec, validate_spec
 from apps.monitors.errors import FieldError
 from apps.monitors.models import Check, Region, Resource
-from apps.monitors.services import CheckSpec, changed_spec, ensure_resource, validate_spec
+from apps.monitors.resources import ensure_resource
 from apps.orgs.models import Role
 from apps.probes.contract import Kind
 from apps.probes.registry import KINDS

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Container
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from apps.dashboard.access import ProjectContext, enter_project, page
-from apps.dashboard.lists import filter_links, is_uuid, of_query, ordered, paged, search_of
+from apps.dashboard.lists import Rows, filter_links, is_uuid, of_list, of_query, ordered, paged, query_of, search_of
 from apps.dashboard.shell import is_poll_unchanged, no_content, render_page
-from apps.incidents.list_views import check_lines
+from apps.dashboard.spreadsheets import csv_answer
+from apps.incidents.list_views import MOST_MEASURED, by_latency, by_uptime, check_lines
 from apps.incidents.project_summary import summarize_project
 from apps.incidents.selectors import count_by_status, ranked_checks
 from apps.incidents.services import check_commands
 from apps.incidents.words import RANKS, STATUSES
-from apps.monitors.models import Check, Region
+from apps.monitors.models import Check, Region, Resource
 from apps.probes.registry import KINDS
 
 _COLUMNS = {
@@ -32,7 +33,11 @@ _COLUMNS = {
     "name": ("name", gettext_lazy("Name")),
     "kind": ("kind", gettext_lazy("Kind")),
     "interval": ("interval_s", gettext_lazy("Interval")),
+    "p95": ("p95", gettext_lazy("p95")),
+    "uptime": ("uptime", gettext_lazy("Uptime")),
 }
+_MEASURED = {"p95": by_latency, "uptime": by_uptime}
+"""Columns that are sorted by what was measured: possible for lists of up to `MOST_MEASURED` checks."""
 _MOST_AT_ONCE = 1_000
 """Checks that one bulk action changes: each is locked and written by itself."""
 
@@ -50,14 +55,17 @@ def checks(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     rows = filters.narrow(ranked_checks(project=access.project, now=now))
     counts = count_by_status(rows) if filters.are_narrow else known.counts
     rows = filters.of_status(rows)
+    total = rows.count() if filters.are_set else known.total
     order, columns = ordered(request, _COLUMNS, "status")
     if order.endswith("rank") and (filters.status or len(known.counts) == 1):
         order = "name"  # all have the same rank, and an index has them in this order
-    ids = rows.order_by(order, "name", "pk").values_list("pk", flat=True)
-    pages = paged(request, of_query(ids), rows.count() if filters.are_set else known.total)
+    if total > MOST_MEASURED:
+        columns |= {name: replace(columns[name], link="", sorted="") for name in _MEASURED}
+    pages = paged(request, _in_order(rows, order, total, now), total)
     present = {status: word for status, word in STATUSES.items() if counts.get(status) or filters.status == status}
     context = {
         "pages": pages,
+        "query": query_of(request),
         "lines": check_lines(check_ids=pages.rows, now=now),
         "columns": columns,
         "status_chips": filter_links(request, "status", present, counts),
@@ -73,6 +81,41 @@ def checks(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
         request, access, "dashboard/checks.html", context,
         title=_("Checks"), section="checks", now=now, known=known, version=known.version,
     )  # fmt: skip
+
+
+def _in_order(rows: QuerySet[Check], order: str, total: int, now: datetime) -> Rows:
+    measure = _MEASURED.get(order.removeprefix("-"))
+    if measure and total <= MOST_MEASURED:
+        return of_list(measure(checks=rows, is_descending=order.startswith("-"), now=now))
+    return of_query(rows.order_by("name" if measure else order, "name", "pk").values_list("pk", flat=True))
+
+
+_CSV_HEAD = (
+    "id", "name", "resource", "kind", "target", "status", "since", "reason", "interval_s", "p95_ms_24h", "uptime_24h"
+)  # fmt: skip
+_CSV_CHUNK = 200
+
+
+@page()
+def checks_csv(request: HttpRequest, project: uuid.UUID) -> StreamingHttpResponse:
+    """All checks that match the filters of the list."""
+    access, now = enter_project(request, project), timezone.now()
+    filters = _Filters.read(request)
+    rows = filters.of_status(filters.narrow(ranked_checks(project=access.project, now=now)))
+    ids = list(rows.order_by("name", "pk").values_list("pk", flat=True))
+    return csv_answer(f"{access.project.name} checks", _CSV_HEAD, _csv_rows(ids, now))
+
+
+def _csv_rows(ids: Sequence[uuid.UUID], now: datetime) -> Iterator[Sequence[Any]]:
+    names = dict(Resource.objects.filter(checks__in=ids).values_list("pk", "name")) if ids else {}
+    for start in range(0, len(ids), _CSV_CHUNK):
+        for line in check_lines(check_ids=ids[start : start + _CSV_CHUNK], now=now):
+            check, state = line.check, line.state
+            reason = state.reason[1] if state.reason else ""
+            yield (
+                check.pk, check.name, names.get(check.resource_id, ""), check.kind, check.target, state.status, state.since,
+                reason, check.interval_s, line.latency.p95 if line.latency else None, line.uptime.ratio,
+            )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -158,8 +201,7 @@ def _chosen(request: HttpRequest, access: ProjectContext, now: datetime) -> list
         rows = rows.filter(pk__in=(request.session.pop("undo", None) or {"ids": []})["ids"])
     else:
         rows = rows.filter(pk__in=[text for text in request.POST.getlist("id") if is_uuid(text)])
-    order, _columns = ordered(request, _COLUMNS, "status")
-    return list(rows.order_by(order, "name", "pk")[:_MOST_AT_ONCE])
+    return list(rows.order_by("name", "pk")[:_MOST_AT_ONCE])
 
 
 def _bulk_delete(request: HttpRequest, access: ProjectContext, chosen: list[Check], now: datetime) -> HttpResponse | None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
 
 from django.contrib import messages
-from django.db.models import F
-from django.http import HttpRequest, HttpResponse
+from django.db.models import F, QuerySet
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
@@ -15,8 +18,9 @@ from django.utils.translation import gettext_lazy
 
 from apps.dashboard.access import enter_incident, enter_project, page, posted, safe_next
 from apps.dashboard.forms.incident import IncidentForm, UpdateForm
-from apps.dashboard.lists import filter_links, of_query, paged, search_of
+from apps.dashboard.lists import filter_links, of_query, paged, query_of, search_of
 from apps.dashboard.shell import is_poll_unchanged, no_content, render_page
+from apps.dashboard.spreadsheets import csv_answer
 from apps.incidents.models import Incident, Severity
 from apps.incidents.project_summary import summarize_project
 from apps.incidents.selectors import downtime_ms
@@ -24,7 +28,7 @@ from apps.incidents.services.check_commands import StateForbidsError
 from apps.incidents.services.incident_commands import acknowledge_incident, add_update, open_incident, resolve_incident
 from apps.incidents.timeline import moments
 from apps.notifications.selectors import deliveries_of_incident
-from apps.orgs.models import Role
+from apps.orgs.models import Project, Role
 from apps.results.runs import runs_around
 
 _STATUS = {"open": gettext_lazy("Open"), "acknowledged": gettext_lazy("Acknowledged"), "resolved": gettext_lazy("Resolved")}
@@ -36,24 +40,54 @@ def incidents(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     known = summarize_project(project=access.project, now=now)
     if is_poll_unchanged(request, known.version):
         return no_content()
-    rows = Incident.objects.filter(project=access.project).select_related("check_row", "acknowledged_by")
-    status, search = request.GET.get("status", ""), search_of(request)
-    if status in _STATUS:
-        rows = rows.filter(status=status)
-    if search:
-        rows = rows.filter(title__icontains=search)
+    rows = _filtered(request, access.project)
     ordered = rows.order_by(F("resolved_at").desc(nulls_first=True), "-started_at", "pk")
     pages = paged(request, of_query(ordered), rows.count())
     context = {
         "pages": pages,
+        "query": query_of(request),
         "chips": filter_links(request, "status", _STATUS),
-        "search": search,
-        "is_filtered": bool(search or status),
+        "search": search_of(request),
+        "is_filtered": bool(search_of(request) or request.GET.get("status") in _STATUS),
     }
     return render_page(
         request, access, "dashboard/incidents.html", context,
         title=_("Incidents"), section="incidents", now=now, known=known, version=known.version,
     )  # fmt: skip
+
+
+def _filtered(request: HttpRequest, project: Project) -> QuerySet[Incident]:
+    """Apply the filters of the address; values that do not exist are ignored."""
+    rows = Incident.objects.filter(project=project).select_related("check_row", "acknowledged_by")
+    status, search = request.GET.get("status", ""), search_of(request)
+    if status in _STATUS:
+        rows = rows.filter(status=status)
+    return rows.filter(title__icontains=search) if search else rows
+
+
+_CSV_HEAD = (
+    "id", "title", "check", "severity", "status", "started_at", "resolved_at", "downtime_s", "reason", "message",
+    "acknowledged_at", "acknowledged_by",
+)  # fmt: skip
+
+
+@page()
+def incidents_csv(request: HttpRequest, project: uuid.UUID) -> StreamingHttpResponse:
+    """All incidents that match the filters of the list, the newest first."""
+    access, now = enter_project(request, project), timezone.now()
+    rows = _filtered(request, access.project).order_by("-started_at", "pk")
+    return csv_answer(f"{access.project.name} incidents", _CSV_HEAD, _csv_rows(rows, now))
+
+
+def _csv_rows(rows: QuerySet[Incident], now: datetime) -> Iterator[Sequence[Any]]:
+    for found in rows.iterator(chunk_size=500):
+        down_s = (found.downtime_ms if found.resolved_at else downtime_ms(incident=found, now=now)) / 1000
+        who = found.acknowledged_by
+        yield (
+            found.pk, found.title, found.check_row.name if found.check_row else "", found.severity, found.status,
+            found.started_at, found.resolved_at, down_s, found.reason, found.message, found.acknowledged_at,
+            who.email if who else "",
+        )  # fmt: skip
 
 
 @page("GET", "POST")

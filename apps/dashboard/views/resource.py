@@ -20,7 +20,7 @@ from apps.incidents.project_summary import summarize_project
 from apps.incidents.services.check_commands import delete_check
 from apps.monitors.errors import FieldError
 from apps.monitors.models import Check
-from apps.monitors.services import rename_resource
+from apps.monitors.resources import rename_resource
 from apps.orgs.models import Role
 
 _SHOWN = 100

@@ -18,7 +18,10 @@ from apps.incidents.models import CheckState, IncidentEvent
 from apps.incidents.rows import NEVER_MS, policy_of, state_of, write_state
 from apps.incidents.services.apply_events import add_event, new_intervals, resolve_open, write_events
 from apps.monitors import services as monitors
+from apps.monitors.check_spec import REVISION_FIELDS, STREAK_RESET_FIELDS, CheckSpec, audited_fields, changed_spec, validate_spec
+from apps.monitors.dispatch_cursor import next_revision_start
 from apps.monitors.models import Check, Resource
+from apps.monitors.resources import ensure_resource
 from apps.orgs.actors import Actor
 from apps.orgs.audit import changes_of, record_audit_entry
 from apps.orgs.models import Project
@@ -43,14 +46,14 @@ class StateForbidsError(Exception):
 
 
 @transaction.atomic
-def create_check(*, actor: Actor, project: Project, spec: monitors.CheckSpec, resource: Resource | None, now: datetime) -> Check:
+def create_check(*, actor: Actor, project: Project, spec: CheckSpec, resource: Resource | None, now: datetime) -> Check:
     """Create a check, its state row and its first extra slot. Raises FieldError.
 
     A passive check gets no extra slot; it waits for its first signal.
     """
-    fields = monitors.validate_spec(spec)
-    home = resource or monitors.ensure_resource(project=project, name=spec.name)
-    since = monitors.next_revision_start(now=now)
+    fields = validate_spec(spec)
+    home = resource or ensure_resource(project=project, name=spec.name)
+    since = next_revision_start(now=now)
     check = monitors.create_check(project=project, resource=home, fields=fields, since_ms=since, now=now)
     slot = to_ms(now)
     row = CheckState(check_row=check, since=slot)
@@ -63,7 +66,7 @@ def create_check(*, actor: Actor, project: Project, spec: monitors.CheckSpec, re
         row.extras = [slot]
         row.save(force_insert=True)
         _send_extra(check, slot)
-    record_audit_entry(actor=actor, action="check.created", subject=check, now=now, after=monitors.audited_fields(check))
+    record_audit_entry(actor=actor, action="check.created", subject=check, now=now, after=audited_fields(check))
     return check
 
 
@@ -76,21 +79,21 @@ def edit_check(
     A new name or resource is only stored; a change of anything that the probe or the machine reads begins a revision.
     """
     row, check = _locked(check_id)
-    before = monitors.audited_fields(check)
-    spec = monitors.changed_spec(check, changes)
+    before = audited_fields(check)
+    spec = changed_spec(check, changes)
     is_alike = (spec.kind in PASSIVE) == (check.kind in PASSIVE)
-    fields = monitors.validate_spec(spec, kept_region_ids=check.region_ids if is_alike else None)
+    fields = validate_spec(spec, kept_region_ids=check.region_ids if is_alike else None)
     changed = monitors.change_check(check=check, fields=fields)
     if resource is not None and resource.pk != check.resource_id:
         check.resource = resource
         check.save(update_fields=["resource"])
         changed = (*changed, "resource")
-    read = set(monitors.REVISION_FIELDS) - ({"target"} if check.kind in PASSIVE and is_alike else set())  # read by no code
+    read = set(REVISION_FIELDS) - ({"target"} if check.kind in PASSIVE and is_alike else set())  # read by no code
     if set(changed) & read:
-        is_new_target = bool(set(changed) & set(monitors.STREAK_RESET_FIELDS))
+        is_new_target = bool(set(changed) & set(STREAK_RESET_FIELDS))
         _begin(row, check, now, with_extra=not check.is_paused, is_new_target=is_new_target)
     if changed:
-        differs = changes_of(before, monitors.audited_fields(check))
+        differs = changes_of(before, audited_fields(check))
         if "secrets" in changed:
             differs[1]["secrets"] = "changed"  # masked on both sides, so the comparison would not show it
         record_audit_entry(actor=actor, action="check.edited", subject=check, now=now, before=differs[0], after=differs[1])
@@ -135,7 +138,7 @@ def delete_check(*, actor: Actor, check_id: uuid.UUID, now: datetime) -> None:
         add_event(row=row, check=check, incident=row.last_notified_incident, kind=IncidentEvent.Kind.RESOLVED, now=now)
     row.level, row.opened, row.last_notified, row.last_notified_incident = int(Level.GOOD), None, int(Level.GOOD), None
     row.save()
-    record_audit_entry(actor=actor, action="check.deleted", subject=check, now=now, before=monitors.audited_fields(check))
+    record_audit_entry(actor=actor, action="check.deleted", subject=check, now=now, before=audited_fields(check))
 
 
 @transaction.atomic
@@ -190,7 +193,7 @@ def _begin(
     row: CheckState, check: Check, now: datetime, *, with_extra: bool, is_new_target: bool = False, is_resumed: bool = False
 ) -> None:
     """Begin a revision: truncate the state, then set the first slot or, for a passive check, the deadline."""
-    since = monitors.next_revision_start(now=now)
+    since = next_revision_start(now=now)
     monitors.begin_revision(check=check, since_ms=since)
     # Two for passive checks: a ping that read the state without a lock must find another `slot`, whatever `now` is.
     at = max(to_ms(now), row.slot + (2 if check.kind in PASSIVE else 1))

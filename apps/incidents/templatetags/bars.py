@@ -58,6 +58,30 @@ def runs_bar(bar: RunBar, slugs: Mapping[int, str], label: str) -> SafeString:
     return _bar(_PILLS, bar.bar, {**_facts_of(bar.bar), "runs": beats}, label)
 
 
+_SPARK_WIDTH, _SPARK_HEIGHT = 72, 18
+
+
+@register.simple_tag
+def sparkline(values: Sequence[float | None]) -> SafeString:
+    """Render a small line of equally spaced values that starts at 0; hours without a value are gaps."""
+    highest = max((value for value in values if value is not None), default=0) or 1
+    step = _SPARK_WIDTH / max(1, len(values) - 1)
+    path, is_drawing = [], False
+    for index, value in enumerate(values):
+        if value is not None:
+            y = _SPARK_HEIGHT - 1 - value / highest * (_SPARK_HEIGHT - 2)
+            path.append(f"{'L' if is_drawing else 'M'}{index * step:.1f} {y:.1f}{'' if is_drawing else 'h.1'}")
+        is_drawing = value is not None
+    if not path:
+        return SafeString("")
+    return format_html(
+        '<svg class="spark" width="{0}" height="{1}" viewBox="0 0 {0} {1}" aria-hidden="true"><path d="{2}"/></svg>',
+        _SPARK_WIDTH,
+        _SPARK_HEIGHT,
+        "".join(path),
+    )
+
+
 def _facts_of(bar: Bar) -> dict[str, Any]:
     return {"from": bar.start, "width": bar.width, "cells": [_facts(cell) for cell in bar.cells]}
 

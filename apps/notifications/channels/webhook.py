@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from apps.monitors.services import MASK
+from apps.core.masks import MASK
 from apps.net.errors import BadHostError, NetError
 from apps.net.guard import canonical_host, literal
 from apps.net.outbound import post
