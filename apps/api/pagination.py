@@ -47,7 +47,7 @@ class RunCursor(CreatedCursor):
     _links: tuple[str | None, str | None] = (None, None)
 
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any] | None:
-        """Return one page of runs; `queryset` is an `RunQuery`. Raises ValidationError for an invalid cursor."""
+        """Return one page of runs; `queryset` is a `RunQuery`. Raises ValidationError for an invalid cursor."""
         asked, limit = queryset, self.get_page_size(request) or self.page_size
         way, slot, region = self._place(request)
         is_back = way == "newer"

@@ -91,7 +91,7 @@ class UptimeFigure:
 
     @property
     def is_partial(self) -> bool:
-        """Return whether over 1 % of the span has no data, so that the page names the part it covers."""
+        """Return whether more than 5 % of the span has no data, so that the page names the part it covers."""
         return self.uptime is not None and self.uptime.seen < _WHOLE * self.days * DAY_MS
 
 

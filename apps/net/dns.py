@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -19,7 +20,7 @@ import dns.name
 import dns.rcode
 
 from apps.net.errors import NetError
-from apps.net.guard import REFUSED, AddressPolicy
+from apps.net.guard import AddressPolicy, host_port
 from apps.net.resolver import Family, Resolver
 from apps.net.stream import Stream, Trust
 from apps.net.tcp import TcpDialer
@@ -29,8 +30,12 @@ EDNS_PAYLOAD = 1_232
 """Largest UDP answer in bytes that we accept by EDNS; avoids IP fragmentation (https://dnsflagday.net/2020/)."""
 _RESEND_S = 1.0
 _BIGGEST = 65_535
-_SHORTEST = 12
-_GRACE_S, _MOST_LINKS = 0.05, 16
+_HEADER_BYTES = 12
+_GRACE_S = 0.05
+MAX_CNAMES = 16
+"""The longest chain of aliases that is followed; resolvers follow about as many."""
+_NO_EDNS = frozenset({dns.rcode.FORMERR, dns.rcode.NOTIMP, dns.rcode.BADVERS})
+"""What servers answer that do not support EDNS (RFC 6891)."""
 _AS_DNS = {
     "connect_refused": "dns_refused", "connect_timeout": "dns_timeout", "read_timeout": "dns_timeout",
     "network_unreachable": "dns_timeout", "connection_reset": "dns_malformed", "connection_closed": "dns_malformed",
@@ -63,6 +68,23 @@ class Reply:
     """
     took_ms: float
     """Duration of the exchange with the server that answered, including the connection."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A decoded answer to our query."""
+
+    message: dns.message.QueryMessage
+    took_ms: float
+
+    def chain(self) -> dns.message.ChainingResult:
+        """Return the aliases in the answer and the records at their end. Raises NetError if they cannot be followed."""
+        try:
+            return self.message.resolve_chaining()
+        except dns.exception.DNSException as error:
+            code = "dns_loop" if isinstance(error, dns.message.ChainTooLong) else "dns_malformed"
+            name = self.message.question[0].name
+            raise NetError(code, f"the answer for {name} cannot be followed: {error}") from error
 
 
 class DnsClient:
@@ -126,54 +148,76 @@ class DnsClient:
         raise failure or NetError("dns_empty", f"the name {host} has no address at {server.host}")
 
     async def _records(self, host: str, kind: str, server: Server, until: float) -> list[str]:
-        """Return the records of a name. Follows CNAMEs, also if the server returns one link of the chain per answer."""
-        name, seen = dns.name.from_text(host), set[dns.name.Name]()
-        while name not in seen and len(seen) < _MOST_LINKS:
-            seen.add(name)
-            answer = await self._answer(name, kind, server, until)
-            code = dns.rcode.to_text(answer.rcode())
-            if code != "NOERROR":
-                raise NetError(_CODES.get(code, "dns_wrong_answer"), f"{server.host} answers {code} for {host}")
-            try:
-                chain = answer.resolve_chaining()
-            except dns.exception.DNSException as error:
-                raise NetError("dns_loop", f"the answer of {server.host} for {host} cannot be followed: {error}") from error
-            if chain.answer is not None or not chain.cnames:
-                return [row.to_text() for row in chain.answer or ()]
-            name = chain.canonical_name
-        raise NetError("dns_loop", f"the aliases of {host} lead back to {name}")
+        """Return the records of a name. Errors of connections become `dns_*`: they concern the name server, not the target."""
+        rows: list[str] = []
+        try:
+            async with aclosing(self.follow_cnames(dns.name.from_text(host), kind, server, until)) as answers:
+                async for answer in answers:
+                    code = dns.rcode.to_text(answer.message.rcode())
+                    if code != "NOERROR":
+                        raise NetError(_CODES.get(code, "dns_wrong_answer"), f"{server.host} answers {code} for {host}")
+                    rows = [row.to_text() for row in answer.chain().answer or ()]
+        except NetError as error:
+            if error.code in _AS_DNS:
+                raise NetError(_AS_DNS[error.code], f"the name server: {error.message}") from error
+            raise
+        return rows
 
-    async def _answer(self, name: dns.name.Name, kind: str, server: Server, until: float) -> dns.message.QueryMessage:
-        """Query one record type; repeat over TCP if the answer was truncated.
+    async def follow_cnames(
+        self, name: dns.name.Name, kind: str, server: Server, until: float, *, want_dnssec: bool = False
+    ) -> AsyncGenerator[Answer, None]:
+        """Yield the answer for a name, and while it holds only aliases, the answer for the last of them.
 
-        Connection failures are raised as NetError with `dns_*` codes, because they concern the name server and not the
-        target.
+        Ends after an answer with records, without aliases or with an error code. Raises NetError, `dns_loop` if the
+        aliases lead back.
         """
-        query = dns.message.make_query(name, kind, use_edns=0, payload=EDNS_PAYLOAD)
-        try:
-            answer = read_answer(query, await self.ask(query.to_wire(), server, until))
-        except NetError as error:
-            raise NetError(_AS_DNS.get(error.code, error.code), f"the name server: {error.message}") from error
-        if not answer.flags & dns.flags.TC or server.transport != "udp":
-            return answer
-        try:
-            return read_answer(query, await self.ask(query.to_wire(), replace(server, transport="tcp"), until))
-        except NetError as error:
-            raise NetError("dns_truncated", f"the answer was cut short, and over TCP: {error.message}") from error
+        question, seen = name, {name}
+        while True:
+            answer = await self.query(question, kind, server, until, want_dnssec=want_dnssec)
+            yield answer
+            if answer.message.rcode() != dns.rcode.NOERROR:
+                return
+            chain = answer.chain()
+            if chain.answer is not None or not chain.cnames:
+                return
+            question = chain.canonical_name
+            if question in seen or len(seen) > MAX_CNAMES:
+                raise NetError("dns_loop", f"the aliases of {name} lead back to {question}")
+            seen.add(question)
+
+    async def query(
+        self, question: dns.name.Name, kind: str, server: Server, until: float, *, want_dnssec: bool = False
+    ) -> Answer:
+        """Query one record type; repeat over TCP if the answer was truncated, and without EDNS if that is refused.
+
+        Raises NetError.
+        """
+        query = dns.message.make_query(question, kind, use_edns=0, payload=EDNS_PAYLOAD, want_dnssec=want_dnssec)
+        reply = await self.ask(query.to_wire(), server, until)
+        message = read_answer(query, reply)
+        if message.rcode() in _NO_EDNS and not want_dnssec:
+            query.use_edns(False)
+            reply = await self.ask(query.to_wire(), server, until)
+            message = read_answer(query, reply)
+        if message.flags & dns.flags.TC and server.transport == "udp":
+            try:
+                reply = await self.ask(query.to_wire(), replace(server, transport="tcp"), until)
+                message = read_answer(query, reply)
+            except NetError as error:
+                raise NetError("dns_truncated", f"the answer was cut short, and over TCP: {error.message}") from error
+        return Answer(message, reply.took_ms)
 
     async def _addresses(self, server: Server, until: float) -> Sequence[str]:
         """Return the server's addresses to try, in order. Raises NetError `blocked_address`."""
         if not server.host:
             return self._resolver.resolv_conf.current().nameservers
         addresses = await self._resolver.resolve(server.host, "auto", until - asyncio.get_running_loop().time())
-        for address in addresses:
-            if not self._policy.permits(address):
-                raise NetError("blocked_address", f"{server.host} leads to {REFUSED}")
+        self._policy.ensure_permits(server.host, addresses)
         return addresses[:1]
 
     async def _by_stream(self, wire: bytes, address: str, server: Server, until: float, shown: str) -> bytes:
         connection = await self._dialer.dial(address, server.port, "auto", until, is_judged=not server.host)
-        stream = Stream(connection.sock, shown if shown == _OWN_SERVER else f"{shown}:{server.port}")
+        stream = Stream(connection.sock, shown if shown == _OWN_SERVER else host_port(shown, server.port))
         try:
             if server.transport == "tls":
                 await stream.secure(server.host or address, Trust(self._roots), until)  # unverified: RFC 7858, 4.1
@@ -208,13 +252,13 @@ def read_answer(query: dns.message.Message, reply: Reply) -> dns.message.QueryMe
 
 def _rcode_of(wire: bytes) -> int:
     """Return the response code from an encoded message without decoding the rest; 0 if it is too short."""
-    return wire[3] & 0xF if len(wire) >= _SHORTEST else 0
+    return wire[3] & 0xF if len(wire) >= _HEADER_BYTES else 0
 
 
 async def _by_udp(wire: bytes, address: str, port: int, until: float, shown: str) -> bytes:
     """Exchange one query over UDP. The query is resent every second; answers with another message id are ignored."""
     loop = asyncio.get_running_loop()
-    where = shown if shown == _OWN_SERVER else f"[{shown}]:{port}" if ":" in shown else f"{shown}:{port}"
+    where = shown if shown == _OWN_SERVER else host_port(shown, port)
     strangers = 0
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setblocking(False)
@@ -227,7 +271,7 @@ async def _by_udp(wire: bytes, address: str, port: int, until: float, shown: str
                     async with asyncio.timeout_at(again):
                         while True:
                             answer = await loop.sock_recv(sock, _BIGGEST)
-                            if len(answer) < _SHORTEST or answer[:2] == wire[:2]:
+                            if len(answer) < _HEADER_BYTES or answer[:2] == wire[:2]:
                                 return answer
                             strangers += 1
                 except TimeoutError:

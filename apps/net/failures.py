@@ -11,6 +11,7 @@ from cryptography import x509
 
 from apps.net import chains
 from apps.net.errors import NetError
+from apps.net.tls_alerts import handshake_error
 
 NEXT_ADDRESS = frozenset({"connect_refused", "connect_timeout", "network_unreachable", "internal"})
 """Codes after which the next address of the host is tried."""
@@ -28,6 +29,7 @@ class Transfer:
 
     where: str
     """Address and port that was connected to."""
+    is_ipv6: bool
     is_tls: bool
     certificates: list[str]
     roots: str
@@ -46,7 +48,7 @@ def error_from_curl(curl: pycurl.Curl, failure: tuple[int, str], seen: Transfer)
     if code == pycurl.E_OPERATION_TIMEDOUT:
         return _timed_out(curl, seen)
     if code == pycurl.E_COULDNT_CONNECT:
-        return connect_failure(curl.getinfo(pycurl.OS_ERRNO), where)
+        return connect_failure(curl.getinfo(pycurl.OS_ERRNO), where, is_ipv6=seen.is_ipv6)
     if code == pycurl.E_PEER_FAILED_VERIFICATION:
         # The host name is checked by libcurl after OpenSSL has verified the chain: not in SSL_VERIFYRESULT.
         verified = 62 if "subject name" in text else curl.getinfo(pycurl.SSL_VERIFYRESULT)
@@ -81,7 +83,8 @@ def of_proxy(curl: pycurl.Curl, failure: tuple[int, str], seen: Transfer, *, is_
     """
     code, text = failure
     if code == pycurl.E_COULDNT_CONNECT and curl.getinfo(pycurl.OS_ERRNO):
-        return NetError("proxy_failed", connect_failure(curl.getinfo(pycurl.OS_ERRNO), f"the proxy {seen.where}").message)
+        refused = connect_failure(curl.getinfo(pycurl.OS_ERRNO), f"the proxy {seen.where}", is_ipv6=seen.is_ipv6)
+        return NetError("proxy_failed", refused.message)
     has_begun = curl.getinfo(pycurl.PRETRANSFER_TIME) or (seen.is_tls and curl.getinfo(pycurl.CONNECT_TIME))
     if code == pycurl.E_OPERATION_TIMEDOUT and not has_begun:
         return NetError("proxy_failed", f"the proxy {seen.where} did not connect us within {seen.connect_s * 1000:.0f} ms")
@@ -118,9 +121,9 @@ def more_informative(before: NetError | None, now: NetError) -> NetError:
 _SAYS_LITTLE = frozenset({"internal", "network_unreachable"})
 
 
-def connect_failure(number: int, where: str) -> NetError:
+def connect_failure(number: int, where: str, *, is_ipv6: bool) -> NetError:
     """Return the error for an errno of connect(2)."""
-    if number in (errno.ENETUNREACH, errno.EADDRNOTAVAIL) and where.startswith("["):
+    if number in (errno.ENETUNREACH, errno.EADDRNOTAVAIL) and is_ipv6:
         return NetError("internal", f"this probe worker has no IPv6 route, and {where} is an IPv6 address")
     if number == errno.ECONNREFUSED:
         return NetError("connect_refused", f"{where} refused the connection")
@@ -134,11 +137,6 @@ def connect_failure(number: int, where: str) -> NetError:
 
 
 def _tls_failure(number: int, text: str) -> NetError:
-    said = text.lower()
-    if number == errno.ECONNRESET or "reset by peer" in said:
+    if number == errno.ECONNRESET or "reset by peer" in text.lower():
         return NetError("connection_reset", "the connection was reset during the TLS handshake")
-    if "certificate required" in said or "bad certificate" in said or ("handshake failure" in said and "client" in said):
-        return NetError("tls_client_cert", "the server asks for a client certificate")
-    if "unsupported protocol" in said or "protocol version" in said:
-        return NetError("tls_old_protocol", "the server offers no TLS version that is still safe")
-    return NetError("tls_handshake", f"the TLS handshake failed: {text}")
+    return handshake_error(text, "the server")

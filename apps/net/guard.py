@@ -8,13 +8,14 @@ from __future__ import annotations
 import ipaddress
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
 import idna
 
-from apps.net.errors import BadHostError
+from apps.net.errors import BadHostError, NetError
 from apps.net.special_addresses import Address, Network, Reach, embedded_ipv4, reach_of
 
 REFUSED = "an address that this deployment does not probe"
@@ -52,6 +53,14 @@ class AddressPolicy:
             known = self._memo[literal] = self._judge(ipaddress.ip_address(literal.partition("%")[0]))
         return known
 
+    def ensure_permits(self, host: str, addresses: Iterable[str]) -> None:
+        """Raise NetError `blocked_address` if any address of `host` is refused.
+
+        One is enough: the next DNS answer might contain only the refused address.
+        """
+        if not all(map(self.permits, addresses)):
+            raise NetError("blocked_address", f"{host} leads to {REFUSED}")
+
     def _judge(self, given: Address) -> bool:
         address = embedded_ipv4(given)
         if _inside(address, self.deny) or _inside(given, self.deny):
@@ -86,13 +95,22 @@ def sendable(url: str) -> str:
 def _sendable(url: str) -> str:
     parts = urlsplit(url)
     host = canonical_host(parts.hostname or "")
-    authority = f"[{host}]" if ":" in host else host
     port = f":{parts.port}" if parts.port is not None else ""
     query = f"?{quote(parts.query, safe=_SAFE)}" if parts.query else ""
-    return f"{parts.scheme}://{authority}{port}{quote(parts.path, safe=_SAFE) or '/'}{query}"
+    return f"{parts.scheme}://{bracketed(host)}{port}{quote(parts.path, safe=_SAFE) or '/'}{query}"
 
 
 _kept_sendable = lru_cache(maxsize=20_000)(_sendable)
+
+
+def bracketed(host: str) -> str:
+    """Return a host as URLs write it (RFC 3986): an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
+def host_port(host: str, port: int) -> str:
+    """Return `host:port` as URLs write it (RFC 3986)."""
+    return f"{bracketed(host)}:{port}"
 
 
 @lru_cache(maxsize=20_000)

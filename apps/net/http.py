@@ -21,7 +21,7 @@ from apps.net.dns import DnsClient, Server
 from apps.net.errors import NetError
 from apps.net.failures import NEXT_ADDRESS, Transfer, error_from_curl, more_informative, of_proxy
 from apps.net.gate import socket_opener
-from apps.net.guard import REFUSED, AddressPolicy, canonical_host, literal
+from apps.net.guard import REFUSED, AddressPolicy, canonical_host, host_port, literal
 from apps.net.multi import Multi
 from apps.net.request import Proxy, Request, configure
 from apps.net.resolver import Family, Resolver
@@ -210,17 +210,15 @@ class HttpEngine:
             addresses: Sequence[str] = await self._resolver.resolve(host, family, until - asyncio.get_running_loop().time())
         else:
             addresses = await self._dns.addresses(host, family, server, until)
-        refused = [address for address in addresses if not self._policy.permits(address)]
-        if refused:  # one is enough: the next DNS answer might contain only the refused address
-            raise NetError("blocked_address", f"{host} leads to {REFUSED}")
+        self._policy.ensure_permits(host, addresses)
         return addresses
 
     def _seen(self, request: Request, url: SplitResult, response: Response, left_s: float, connect_s: float) -> Transfer:
         is_tls = url.scheme == "https"
         port = request.proxy.port if request.proxy else url.port or (443 if is_tls else 80)
-        where = f"{response.address}:{port}"
+        where, is_ipv6 = host_port(response.address, port), ":" in response.address
         roots = request.trust.roots or self._roots
-        return Transfer(where, is_tls, response.certificates, roots, response.size, left_s, connect_s)
+        return Transfer(where, is_ipv6, is_tls, response.certificates, roots, response.size, left_s, connect_s)
 
     async def _transfer(
         self, request: Request, url: SplitResult, response: Response, behind: str, left_s: float, connect_s: float

@@ -21,7 +21,7 @@ from icmplib.sockets import ICMPSocket
 
 from apps.net.errors import NetError
 from apps.net.failures import connect_failure
-from apps.net.guard import REFUSED, AddressPolicy
+from apps.net.guard import AddressPolicy
 from apps.net.resolver import Family, Resolver
 
 _TOKEN_BYTES = 8
@@ -84,9 +84,7 @@ class Pinger:
         loop = asyncio.get_running_loop()
         started = loop.time()
         addresses = await self._resolver.resolve(host, family, until - started)
-        for address in addresses:
-            if not self._policy.permits(address):
-                raise NetError("blocked_address", f"{host} leads to {REFUSED}")
+        self._policy.ensure_permits(host, addresses)
         dns_ms = (loop.time() - started) * 1000
         address, flight = addresses[0], _Flight()
         with contextlib.closing(open_icmp_socket(address)) as icmp:
@@ -124,7 +122,7 @@ def open_icmp_socket(address: str) -> ICMPSocket:
         except SocketPermissionError:
             continue
         except ICMPSocketError as error:
-            raise connect_failure(_number_of(error), address) from error
+            raise connect_failure(_number_of(error), address, is_ipv6=":" in address) from error
         icmp.sock.setblocking(False)
         if ":" in address:
             icmp.sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
@@ -201,4 +199,4 @@ def _refused(error: OSError, address: str) -> NetError:
         return NetError("icmp_unreachable", f"on the way to {address}: {error.strerror}")
     if error.errno in (errno.EPERM, errno.EACCES):
         return NetError("internal", f"this machine's own rules do not let ICMP out to {address}: {error.strerror}")
-    return connect_failure(error.errno or 0, address)
+    return connect_failure(error.errno or 0, address, is_ipv6=":" in address)

@@ -14,7 +14,7 @@ from urllib.parse import SplitResult
 import pycurl
 
 from apps.net.dns import Server
-from apps.net.guard import sendable
+from apps.net.guard import host_port, sendable
 from apps.net.resolver import Family
 from apps.net.stream import PUBLIC, Trust
 from apps.net.unpack import ACCEPTED
@@ -58,21 +58,17 @@ class Request:
     """Cookies set by previous hops, in libcurl's own format; libcurl applies RFC 6265."""
 
 
-def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
-
-
 def _configure_route(curl: pycurl.Curl, request: Request, url: SplitResult, address: str, behind: str) -> None:
     """Set the literal address to connect to and the proxy, ignoring the environment's proxy variables."""
     proxy, target = request.proxy, address if request.proxy is None else behind
     if target:
         port = url.port or (443 if url.scheme == "https" else 80)
-        curl.setopt(pycurl.CONNECT_TO, [f"::{_bracketed(target)}:{port}"])
+        curl.setopt(pycurl.CONNECT_TO, [f"::{host_port(target, port)}"])
     if proxy is None:
         curl.setopt(pycurl.PROXY, "")
         return
     scheme = "http" if proxy.scheme == "http" else "socks5" if behind else "socks5h"
-    curl.setopt(pycurl.PROXY, f"{scheme}://{_bracketed(address)}:{proxy.port}")
+    curl.setopt(pycurl.PROXY, f"{scheme}://{host_port(address, proxy.port)}")
     curl.setopt(pycurl.NOPROXY, "")
     if proxy.username:
         curl.setopt(pycurl.PROXYUSERNAME, proxy.username.encode())

@@ -21,6 +21,7 @@ from OpenSSL import SSL, crypto
 
 from apps.net.errors import NetError
 from apps.net.guard import literal
+from apps.net.tls_alerts import handshake_error
 
 T = TypeVar("T")
 
@@ -122,7 +123,7 @@ class Stream:
                 await self._flushed(tls, until)  # send our TLS alert
                 failure = refusal(error, self._where)
                 if seen.is_asked and failure.code == "tls_handshake":
-                    failure = _unasked(self._where, failure.message)
+                    failure = _client_certificate_required(self._where, failure.message)
                 raise failure from error
         await self._flushed(tls, until)
         self._tls = tls
@@ -146,7 +147,7 @@ class Stream:
                 raise NetError("tls_handshake", f"the TLS handshake with {self._where} was not finished in time") from error
             raise
         if not taken and seen.is_asked:
-            raise _unasked(self._where, "it closed the connection")
+            raise _client_certificate_required(self._where, "it closed the connection")
         if not taken:
             raise NetError("tls_handshake", f"{self._where} closed the connection during the TLS handshake")
         return taken
@@ -250,21 +251,10 @@ def _said(error: SSL.Error) -> str:
     return ", ".join(str(reason[-1]) for reason in reasons) or "no reason given"
 
 
-def _unasked(where: str, said: str) -> NetError:
+def _client_certificate_required(where: str, said: str) -> NetError:
     return NetError("tls_client_cert", f"{where} asks for a client certificate ({said})")
-
-
-_ALERTS = (
-    ("tls_client_cert", "asks for a client certificate", ("certificate required", "alert bad certificate", "alert unknown ca")),
-    ("tls_old_protocol", "offers no TLS version that is spoken", ("unsupported protocol", "protocol version", "version too low")),
-    ("tls_handshake", "answers, but not with TLS", ("wrong version number", "packet length too long", "record layer failure")),
-)
 
 
 def refusal(error: SSL.Error, where: str) -> NetError:
     """Return the NetError for an OpenSSL error during or right after a handshake."""
-    said = _said(error)
-    for code, meaning, words in _ALERTS:
-        if any(word in said for word in words):
-            return NetError(code, f"{where} {meaning} ({said})")
-    return NetError("tls_handshake", f"the TLS handshake with {where} failed: {said}")
+    return handshake_error(_said(error), where)

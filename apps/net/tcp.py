@@ -10,7 +10,7 @@ from typing import Any
 
 from apps.net.errors import NetError
 from apps.net.failures import connect_failure, more_informative
-from apps.net.guard import REFUSED, AddressPolicy
+from apps.net.guard import AddressPolicy, host_port
 from apps.net.resolver import Family, Resolver
 
 
@@ -43,9 +43,8 @@ class TcpDialer:
         loop = asyncio.get_running_loop()
         started = loop.time()
         addresses: Sequence[str] = await self._resolver.resolve(host, family, until - started)
-        for address in addresses:
-            if not (is_judged or self._policy.permits(address)):
-                raise NetError("blocked_address", f"{host} leads to {REFUSED}")
+        if not is_judged:
+            self._policy.ensure_permits(host, addresses)
         resolved = loop.time()
         failure: NetError | None = None
         for tried, address in enumerate(addresses):
@@ -58,15 +57,15 @@ class TcpDialer:
                 failure = more_informative(failure, error)
                 continue
             return Connection(sock, address, (resolved - started) * 1000, (loop.time() - resolved) * 1000)
-        raise failure or NetError("connect_timeout", f"the time was up before {host}:{port} could be tried")
+        raise failure or NetError("connect_timeout", f"the time was up before {host_port(host, port)} could be tried")
 
 
 async def _connect(address: str, port: int, timeout_s: float) -> socket.socket:
-    where = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    where, is_ipv6 = host_port(address, port), ":" in address
     try:
-        sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        sock = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET, socket.SOCK_STREAM)
     except OSError as error:
-        raise connect_failure(error.errno or 0, where) from error
+        raise connect_failure(error.errno or 0, where, is_ipv6=is_ipv6) from error
     sock.setblocking(False)
     try:
         async with asyncio.timeout(timeout_s):
@@ -76,7 +75,7 @@ async def _connect(address: str, port: int, timeout_s: float) -> socket.socket:
         raise NetError("connect_timeout", f"{where} did not accept a connection within {timeout_s * 1000:.0f} ms") from None
     except OSError as error:
         sock.close()
-        raise connect_failure(error.errno or 0, where) from error
+        raise connect_failure(error.errno or 0, where, is_ipv6=is_ipv6) from error
     except BaseException:
         sock.close()
         raise

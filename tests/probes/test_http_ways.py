@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import dns.message
+import dns.rcode
 import dns.rrset
 import pytest
 
@@ -171,7 +172,7 @@ def test_a_proxy_behind_the_guard_is_refused(proxy: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def name_server(*addresses: str, rcode: int = 0) -> AsyncIterator[int]:
+async def name_server(*addresses: str, rcode: int = 0, knows_edns: bool = True) -> AsyncIterator[int]:
     class Server(asyncio.DatagramProtocol):
         def connection_made(self, transport: Any) -> None:
             self.transport = transport
@@ -179,6 +180,11 @@ async def name_server(*addresses: str, rcode: int = 0) -> AsyncIterator[int]:
         def datagram_received(self, data: bytes, peer: Any) -> None:
             query = dns.message.from_wire(data)
             answer = dns.message.make_response(query)
+            if query.edns >= 0 and not knows_edns:
+                answer.use_edns(False)
+                answer.set_rcode(dns.rcode.FORMERR)
+                self.transport.sendto(answer.to_wire(), peer)
+                return
             answer.set_rcode(rcode)  # type: ignore[arg-type]  # a number will do
             if addresses and query.question[0].rdtype == dns.rdatatype.A:
                 answer.answer = [dns.rrset.from_text(query.question[0].name, 60, "IN", "A", *addresses)]
@@ -191,10 +197,10 @@ async def name_server(*addresses: str, rcode: int = 0) -> AsyncIterator[int]:
         transport.close()
 
 
-def resolved(*addresses: str, policy: AddressPolicy = LOCAL, rcode: int = 0, host: str = "e.test") -> Any:
+def resolved(*addresses: str, policy: AddressPolicy = LOCAL, host: str = "e.test", **server: Any) -> Any:
     async def main() -> Any:
-        async with served(says(http())) as port, name_server(*addresses, rcode=rcode) as server:
-            return (await probe(f"http://{host}:{port}/", policy, nameserver=f"127.0.0.1:{server}")).outcome
+        async with served(says(http())) as port, name_server(*addresses, **server) as server_port:
+            return (await probe(f"http://{host}:{port}/", policy, nameserver=f"127.0.0.1:{server_port}")).outcome
 
     return asyncio.run(main())
 
@@ -208,6 +214,10 @@ def test_a_name_is_looked_up_where_the_check_says() -> None:
         "dns_nxdomain",
         "dns_servfail",
     )
+
+
+def test_a_name_server_that_knows_no_edns_is_asked_without() -> None:
+    assert resolved("127.0.0.1", knows_edns=False).verdict == "up"
 
 
 def test_a_name_server_is_no_way_around_the_guard() -> None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import uuid
 from typing import Any
 
 import pytest
 
-from apps.net.guard import AddressPolicy
+from apps.net.failures import connect_failure
+from apps.net.guard import AddressPolicy, host_port
 from apps.net.network import Network
 from apps.probes import runner
 from apps.probes.contract import OptionError
@@ -48,6 +50,12 @@ def test_a_bad_target_is_refused(target: str) -> None:
     with pytest.raises(OptionError) as caught:
         parse(target, {})
     assert caught.value.field == "target"
+
+
+@pytest.mark.parametrize(("address", "code"), [("2001:db8::1", "internal"), ("192.0.2.1", "network_unreachable")])
+def test_a_worker_without_ipv6_says_nothing_of_the_target(address: str, code: str) -> None:
+    where = host_port(address, 80)
+    assert connect_failure(errno.ENETUNREACH, where, is_ipv6=":" in address).code == code
 
 
 def test_an_ipv6_address_stands_in_brackets() -> None:

@@ -1,7 +1,7 @@
 """The process behind `manage.py up`: starts all programs, restarts those that end, and stops them in order.
 
 One thread and one `select` loop handle the children's output, their ends and our signals. A child that ends is
-restarted after a pause that grows with every early end. On Linux our own programs are forks of this process (`copies`),
+restarted after a pause that grows with every early end. On Linux our own programs are forks of this process (`forks`),
 and the kernel ends all children when it is killed.
 """
 

@@ -1,4 +1,4 @@
-"""Django's PostgreSQL backend with every statement timed for Prometheus and every wait limited (`patience`).
+"""Django's PostgreSQL backend with every statement timed for Prometheus and every wait limited (`client_timeout`).
 
 Django loads this module because the ENGINE setting names its package.
 """

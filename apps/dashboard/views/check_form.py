@@ -210,7 +210,7 @@ def _test(request: HttpRequest, access: ProjectContext, form: CheckForm, check: 
 
 
 def _preview(request: HttpRequest, access: ProjectContext, form: CheckForm, check: Check | None, now: datetime) -> HttpResponse:
-    """Show when a heartbeat would be due, in access of a trial."""
+    """Show when a heartbeat would be due, instead of a trial."""
     context: dict[str, Any] = {}
     if form.is_valid():
         try:

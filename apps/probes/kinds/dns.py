@@ -12,7 +12,7 @@ import contextlib
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import dns.exception
@@ -25,7 +25,7 @@ import dns.rdatatype
 import dns.reversename
 import dns.rrset
 
-from apps.net.dns import EDNS_PAYLOAD, Server, Transport, read_answer
+from apps.net.dns import Answer, Server, Transport
 from apps.net.errors import BadHostError, NetError
 from apps.net.guard import canonical_host, literal
 from apps.probes import conditions, judge, patterns
@@ -52,11 +52,9 @@ MATCHES = {
     "exact": "They and no others",
     "regex": "Patterns (RE2)",
 }
-_MAX_ALIASES = 16
 _SHOWN = 50
 _OTHER_NAME = re.compile(r"\.|(?=.*[/*=+_])[!-~]{1,253}", re.ASCII)
 """Names that are not valid host names but can exist in the DNS."""
-_NO_EDNS = frozenset({dns.rcode.FORMERR, dns.rcode.NOTIMP, dns.rcode.BADVERS})
 _REASONS = {"NXDOMAIN": Reason.DNS_NXDOMAIN, "SERVFAIL": Reason.DNS_SERVFAIL, "REFUSED": Reason.DNS_REFUSED}
 
 
@@ -143,29 +141,23 @@ async def run(options: Options, deadline: float, context: ProbeContext) -> Outco
     started = asyncio.get_running_loop().time()
     question = dns.reversename.from_address(options.name) if literal(options.name) else dns.name.from_text(options.name)
     facts: Facts = {}
-    seen = {question}
     ttls: list[int] = []
-    while True:
-        try:
-            answer = await _asked(question, options, deadline, context, facts)
-        except NetError as error:
-            return Outcome.failed(error, facts)
-        refused = _wrong_rcode(answer, options, facts)
-        if refused is not None or options.rcode != "NOERROR":
-            break
-        try:
-            chain = answer.resolve_chaining()
-        except (dns.message.ChainTooLong, dns.exception.DNSException) as error:
-            reason = Reason.DNS_LOOP if isinstance(error, dns.message.ChainTooLong) else Reason.DNS_MALFORMED
-            return Outcome.because(reason, f"the answer for {options.name} cannot be followed: {error}", facts)
-        ttls += [cname.ttl for cname in chain.cnames]
-        if chain.answer is not None or not chain.cnames:
-            facts |= _records(chain.answer, ttls)
-            break
-        question = chain.canonical_name  # the answer has only one link of the chain: query the next
-        if question in seen or len(seen) > _MAX_ALIASES:
-            return Outcome.because(Reason.DNS_LOOP, f"the aliases of {options.name} lead back to {question}", facts)
-        seen.add(question)
+    refused: Outcome | None = None
+    following = context.network.dns.follow_cnames(
+        question, options.record_type, options.server, deadline, want_dnssec=options.dnssec
+    )
+    try:
+        async with contextlib.aclosing(following) as answers:
+            async for answer in answers:
+                facts |= _answer_facts(answer)
+                refused = _wrong_rcode(answer.message, options, facts)
+                if refused is not None or options.rcode != "NOERROR":
+                    break
+                chain = answer.chain()
+                ttls += [cname.ttl for cname in chain.cnames]
+                facts |= _records(chain.answer, ttls)
+    except NetError as error:
+        return Outcome.failed(error, facts)
     latency_ms = (asyncio.get_running_loop().time() - started) * 1000
     slow = judge.slow(latency_ms, options.degraded_ms, facts)
     outcome = judge.first(
@@ -182,30 +174,12 @@ async def run(options: Options, deadline: float, context: ProbeContext) -> Outco
     return outcome
 
 
-async def _asked(
-    question: dns.name.Name, options: Options, deadline: float, context: ProbeContext, facts: Facts
-) -> dns.message.QueryMessage:
-    """Query once; repeat over TCP if the answer was truncated, and without EDNS if refused. Raises NetError."""
-    query = dns.message.make_query(question, options.record_type, use_edns=0, payload=EDNS_PAYLOAD, want_dnssec=options.dnssec)
-    server = options.server
-    reply = await context.network.dns.ask(query.to_wire(), server, deadline)
-    answer = read_answer(query, reply)
-    if answer.rcode() in _NO_EDNS and not options.dnssec:  # the server does not support EDNS (RFC 6891)
-        query.use_edns(False)
-        reply = await context.network.dns.ask(query.to_wire(), server, deadline)
-        answer = read_answer(query, reply)
-    if answer.flags & dns.flags.TC and server.transport == "udp":
-        try:
-            reply = await context.network.dns.ask(query.to_wire(), replace(server, transport="tcp"), deadline)
-        except NetError as error:
-            raise NetError("dns_truncated", f"the answer was cut short, and over TCP: {error.message}") from error
-        answer = read_answer(query, reply)
-    facts |= {
-        "phases_ms": {"dns": round(reply.took_ms, 2)},
-        "rcode": dns.rcode.to_text(answer.rcode()),
-        "flags": dns.flags.to_text(answer.flags),
+def _answer_facts(answer: Answer) -> Facts:
+    return {
+        "phases_ms": {"dns": round(answer.took_ms, 2)},
+        "rcode": dns.rcode.to_text(answer.message.rcode()),
+        "flags": dns.flags.to_text(answer.message.flags),
     }
-    return answer
 
 
 def _wrong_rcode(answer: dns.message.Message, options: Options, facts: Facts) -> Outcome | None:

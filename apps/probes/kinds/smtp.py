@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apps.net.errors import NetError
+from apps.net.guard import host_port
 from apps.net.resolver import Family
 from apps.net.stream import Stream
 from apps.probes import conditions, judge, patterns
@@ -100,7 +101,7 @@ async def run(options: Options, deadline: float, context: ProbeContext) -> Outco
     except NetError as error:
         return Outcome.failed(error)
     facts: Facts = connection.facts()
-    stream = Stream(connection.sock, f"{connection.address}:{options.port}")
+    stream = Stream(connection.sock, host_port(connection.address, options.port))
     try:
         ends = await _talk(options, stream, deadline, context, facts)
         latency_ms = (asyncio.get_running_loop().time() - started) * 1000
@@ -180,8 +181,7 @@ def propose(typed: str) -> str | None:
         return None
     if not scheme and port not in (465, 587, 2525) and not host.startswith(("mail.", "smtp.", "mx")):
         return None
-    shown = f"[{host}]" if ":" in host else host
-    return f"{shown}:{port}"
+    return host_port(host, port)
 
 
 FIELDS = (

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apps.net.errors import NetError
+from apps.net.guard import bracketed, host_port
 from apps.net.resolver import Family
 from apps.net.stream import Stream
 from apps.probes import conditions, judge, patterns
@@ -92,7 +93,7 @@ async def run(options: Options, deadline: float, context: ProbeContext) -> Outco
     except NetError as error:
         return Outcome.failed(error)
     facts: Facts = connection.facts()
-    stream = Stream(connection.sock, f"{connection.address}:{options.port}")
+    stream = Stream(connection.sock, host_port(connection.address, options.port))
     ends: Outcome | None = None
     try:
         if options.use_tls:
@@ -174,7 +175,7 @@ def propose(typed: str) -> str | None:
         if known is None or authority.count(":") > 1:
             return None
         host, port = authority, known
-    target = f"{host}:{port}"
+    target = f"{bracketed(host)}:{port}"
     try:
         endpoint(target)
     except OptionError:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apps.net.errors import NetError
+from apps.net.guard import host_port
 from apps.net.resolver import Family
 from apps.net.stream import Stream
 from apps.probes import conditions, judge
@@ -89,7 +90,7 @@ async def run(options: Options, deadline: float, context: ProbeContext) -> Outco
     except NetError as error:
         return Outcome.failed(error)
     facts |= connection.facts()
-    stream = Stream(connection.sock, f"{connection.address}:{options.port}")
+    stream = Stream(connection.sock, host_port(connection.address, options.port))
     name = options.server_name or options.host
     try:
         if options.starttls:
@@ -133,8 +134,9 @@ def propose(typed: str) -> str | None:
         host, port = endpoint(authority, 443)
     except OptionError:
         return None
-    shown = f"[{host}]" if ":" in host else host
-    return host if port == 443 else f"{shown}:{port}" if scheme == "https" or port in (8443, 465, 636, 993, 995, 853) else None
+    return (
+        host if port == 443 else host_port(host, port) if scheme == "https" or port in (8443, 465, 636, 993, 995, 853) else None
+    )
 
 
 _STARTTLS_NAMES = {
@@ -149,7 +151,7 @@ FIELDS = (
     OptionField("min_protocol", "Oldest protocol allowed", "choice", choices=tuple((name, name) for name in PROTOCOLS)),
     OptionField("issuer", "Issuer must contain", "text", "A part of the issuer's name, like Let's Encrypt."),
     notice_change("the certificate changes"),
-    OptionField("server_name", "Server name", "text", "RunQuery for and compared instead of the target."),
+    OptionField("server_name", "Server name", "text", "Sent as SNI and compared with the certificate, instead of the target."),
     IP_VERSION,
 )  # fmt: skip
 
