@@ -81,16 +81,16 @@ _FAILURES = (
     (0.5, 503, "http_status", "answered 503, expected 200–299"),
     (0.2, 500, "http_status", "answered 500, expected 200–299"),
     (0.2, 0, "connect_refused", "127.0.0.1 refused the connection"),
-    (0.1, 0, "read_timeout", "no full answer within 10000 ms"),
+    (0.1, 0, "read_timeout", "no full answer within 10 s"),
 )
 
 
 _OF_OTHERS = {
     "tcp": ("connect_refused", "127.0.0.1 refused the connection"),
-    "icmp": ("packet_loss", "[loss] (100 %) < 100 %, 0 of 3 packets came back"),
+    "icmp": ("packet_loss", "100 % of the packets were lost (0 of 3 came back), the limit is 100 %"),
     "dns": ("dns_timeout", "127.0.0.1 did not answer in time"),
     "smtp": ("smtp_greeting", "the server greets with 421 Try again later"),
-    "tls": ("connect_timeout", "127.0.0.1 did not accept a connection within 5000 ms"),
+    "tls": ("connect_timeout", "127.0.0.1 did not accept a connection within 5 s"),
     "heartbeat": ("heartbeat_failed", "exit code 1: dump: no space left on device"),
 }
 

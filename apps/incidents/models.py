@@ -121,6 +121,10 @@ class Incident(models.Model):
         return f"{self.title} ({self.status})"
 
     @property
+    def reason_pair(self) -> tuple[str, str]:
+        return self.reason, self.message
+
+    @property
     def length_s(self) -> float | None:
         """Return the duration in seconds; None while the incident is open."""
         return (self.resolved_at - self.started_at).total_seconds() if self.resolved_at else None

@@ -1,6 +1,14 @@
-"""Exceptions of this package. Their codes are those of the closed list in `apps.probes.reasons`."""
+"""Exceptions of this package, and how their messages write lengths of time.
+
+Their codes are those of the closed list in `apps.probes.reasons`.
+"""
 
 from __future__ import annotations
+
+
+def length_words(seconds: float) -> str:
+    """Return a length of time for messages: whole milliseconds below a second, else seconds with at most one decimal."""
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{round(seconds, 1):g} s"
 
 
 class NetError(Exception):

@@ -10,7 +10,7 @@ import pycurl
 from cryptography import x509
 
 from apps.net import chains
-from apps.net.errors import NetError
+from apps.net.errors import NetError, length_words
 from apps.net.tls_alerts import handshake_error
 
 NEXT_ADDRESS = frozenset({"connect_refused", "connect_timeout", "network_unreachable", "internal"})
@@ -87,7 +87,7 @@ def of_proxy(curl: pycurl.Curl, failure: tuple[int, str], seen: Transfer, *, is_
         return NetError("proxy_failed", refused.message)
     has_begun = curl.getinfo(pycurl.PRETRANSFER_TIME) or (seen.is_tls and curl.getinfo(pycurl.CONNECT_TIME))
     if code == pycurl.E_OPERATION_TIMEDOUT and not has_begun:
-        return NetError("proxy_failed", f"the proxy {seen.where} did not connect us within {seen.connect_s * 1000:.0f} ms")
+        return NetError("proxy_failed", f"the proxy {seen.where} did not connect us within {length_words(seen.connect_s)}")
     has_no_tunnel = is_tunnelled and curl.getinfo(pycurl.HTTP_CONNECTCODE) != _OK
     if has_no_tunnel or code in _PROXYS or "SOCKS" in text or "proxy" in text.lower():
         return NetError("proxy_failed", f"the proxy {seen.where}: {text}")
@@ -104,10 +104,10 @@ def _loaded(pems: list[str]) -> list[x509.Certificate]:
 def _timed_out(curl: pycurl.Curl, seen: Transfer) -> NetError:
     where, connect_s = seen.where, seen.connect_s
     if not curl.getinfo(pycurl.CONNECT_TIME):
-        return NetError("connect_timeout", f"{where} did not accept a connection within {connect_s * 1000:.0f} ms")
+        return NetError("connect_timeout", f"{where} did not accept a connection within {length_words(connect_s)}")
     if seen.is_tls and not curl.getinfo(pycurl.APPCONNECT_TIME):
-        return NetError("tls_handshake", f"the TLS handshake with {where} was not finished within {connect_s * 1000:.0f} ms")
-    return NetError("read_timeout", f"{where} had not answered in full after {seen.left_s * 1000:.0f} ms")
+        return NetError("tls_handshake", f"the TLS handshake with {where} was not finished within {length_words(connect_s)}")
+    return NetError("read_timeout", f"{where} had not answered in full after {length_words(seen.left_s)}")
 
 
 def more_informative(before: NetError | None, now: NetError) -> NetError:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import aiodns
 from pycares import errno as ares
 
-from apps.net.errors import NetError
+from apps.net.errors import NetError, length_words
 from apps.net.guard import literal
 from apps.net.resolv_conf import ResolvConfFile
 
@@ -110,7 +110,7 @@ class Resolver:
             async with asyncio.timeout(timeout_s):
                 return await self._search(host, wanted)
         except TimeoutError:
-            raise NetError("dns_timeout", f"no answer for {host} within {timeout_s * 1000:.0f} ms") from None
+            raise NetError("dns_timeout", f"no answer for {host} within {length_words(timeout_s)}") from None
 
     async def _search(self, host: str, records: Sequence[Literal["A", "AAAA"]]) -> list[str]:
         """Try the names of the search list until one has an address.

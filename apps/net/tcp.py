@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from apps.net.errors import NetError
+from apps.net.errors import NetError, length_words
 from apps.net.failures import connect_failure, more_informative
 from apps.net.guard import AddressPolicy, host_port
 from apps.net.resolver import Family, Resolver
@@ -72,7 +72,7 @@ async def _connect(address: str, port: int, timeout_s: float) -> socket.socket:
             await asyncio.get_running_loop().sock_connect(sock, (address, port))
     except TimeoutError:
         sock.close()
-        raise NetError("connect_timeout", f"{where} did not accept a connection within {timeout_s * 1000:.0f} ms") from None
+        raise NetError("connect_timeout", f"{where} did not accept a connection within {length_words(timeout_s)}") from None
     except OSError as error:
         sock.close()
         raise connect_failure(error.errno or 0, where, is_ipv6=is_ipv6) from error

@@ -53,7 +53,8 @@ class User(AbstractBaseUser, PermissionsMixin):
         constraints = [models.UniqueConstraint(Lower("email"), name="user_email_unique")]
 
     def __str__(self) -> str:
-        return self.email
+        """Return what others call this person: the name, without one the e-mail address."""
+        return self.name or self.email
 
     def clean(self) -> None:
         """Normalize the e-mail address; called by model forms."""

@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 import uvloop
 
+from apps.net.errors import length_words
 from apps.net.network import Network
 from apps.probes import runner, wire
 from apps.probes.canary import Canaries
@@ -355,5 +356,5 @@ def _unreachable(outcome: Outcome) -> Outcome:
 def _too_busy(outcome: Outcome, stood_still_s: float) -> Outcome:
     """Return the outcome `unknown`: times measured by a blocked loop say nothing about the target."""
     facts = {**outcome.facts, "seen_too_late": {"reason": outcome.reason, "message": outcome.message}}
-    words = f"this probe worker was too busy to tell: its loop stood still for {stood_still_s * 1000:.0f} ms"
+    words = f"this probe worker was too busy to tell: its loop stood still for {length_words(stood_still_s)}"
     return Outcome.because(Reason.INTERNAL, words, facts)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from apps.net.errors import length_words
 from apps.net.network import Network
 from apps.probes.contract import Facts, OptionError, Outcome, ProbeContext
 from apps.probes.reasons import TRANSIENT, Reason, Verdict
@@ -140,7 +141,7 @@ async def _attempt(job: Job, network: Network, now_ms: int, deadline: float) -> 
         async with asyncio.timeout(deadline - loop.time() + _BACKSTOP_S):
             return await kind.run(options, deadline, ProbeContext(network, now_ms, job.baseline or {}))
     except TimeoutError:
-        return Outcome.because(Reason.READ_TIMEOUT, f"no outcome after {job.timeout_ms} ms")
+        return Outcome.because(Reason.READ_TIMEOUT, f"no outcome after {length_words(job.timeout_ms / 1000)}")
     except OptionError as error:
         return Outcome.because(Reason.INTERNAL, f"this worker cannot read the check: {error}")
     except KeyError:

@@ -1,4 +1,5 @@
-// Keys: `/` search, `n` new, in lists ↑ ↓ (or k j) between rows, x to choose, Enter to open; ? shows them.
+// Keys: `/` search, `n` new, in lists ↑ ↓ (or k j) between rows, x to choose, b to what is done
+// to the chosen, Enter to open; in an open menu ↑ ↓; ? shows them.
 export function startKeys() {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
@@ -28,12 +29,13 @@ const ACTS = {
   ArrowUp: (event) => move(event, -1),
   k: (event) => move(event, -1),
   x: () => choose(),
+  b: () => focus(".bulk button"),
 };
 
 function focus(selector) {
   const found = document.querySelector(selector);
   found?.focus();
-  found?.select();
+  found?.select?.();
   return Boolean(found);
 }
 
@@ -45,11 +47,12 @@ function click(selector) {
 
 function move(event, step) {
   if (event.target.closest(".beats, [role=tablist]")) return false;
-  const rows = [...document.querySelectorAll("tr[data-row]")];
+  const menu = document.querySelector("details.menu[open]");
+  const rows = [...(menu ?? document).querySelectorAll(menu ? ".sheet a, .sheet button" : "tr[data-row]")];
   if (!rows.length) return false;
-  const here = rows.indexOf(document.activeElement.closest("tr[data-row]"));
+  const here = rows.findIndex((row) => row.contains(document.activeElement));
   const next = rows[here < 0 ? (step > 0 ? 0 : rows.length - 1) : Math.min(rows.length - 1, Math.max(0, here + step))];
-  next.querySelector("a[data-open]").focus();
+  (menu ? next : next.querySelector("a[data-open]")).focus();
   return true;
 }
 

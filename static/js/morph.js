@@ -18,6 +18,11 @@ htmx.defineExtension("morph", {
           if (before.matches?.("textarea, input:not([type=checkbox], [type=hidden])") && (before === document.activeElement || before.value !== before.defaultValue)) return false;
           if (before.nodeName === "INPUT" && before.type === "checkbox") after.checked = before.checked;
           if (before.nodeName === "DETAILS" && before.open) after.open = true;
+          // What Alpine shows or hides is not the server's to say.
+          if (before.matches?.("[x-show]") && !before.hasAttribute("x-cloak")) {
+            after.removeAttribute("x-cloak");
+            after.style.display = before.style.display;
+          }
           if (before.nodeName === "TR" && before.ariaSelected) after.ariaSelected = before.ariaSelected;
           if (before.dataset?.bar !== after.dataset?.bar) slid.add(before);
           return true;

@@ -11,8 +11,9 @@ async function refresh() {
     try {
       const answer = await fetch(location.href);
       if (answer.ok) takeOver(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      document.getElementById("stale").hidden = answer.ok;
     } catch {
-      // The page says of when it is; the next turn tries again.
+      document.getElementById("stale").hidden = false; // the next turn tries again
     }
   }
   setTimeout(refresh, EVERY_MS);

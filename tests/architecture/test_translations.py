@@ -23,7 +23,7 @@ _TAGS = re.compile(
 _READ_ATTRIBUTES = re.compile(r'\s(?:aria-label|title|placeholder|alt|content)="([^"]*)"')
 _SAME_IN_EVERY_LANGUAGE = {
     "GoUpTime", "UTC", "HTTP", "OpenAPI", "p50", "p95", "p99", "JSON", "Enter", "ms", "width=device-width", "initial-scale=1", "noindex",
-    "https", "example", "org", "health", "n", "x",
+    "https", "example", "org", "health", "b", "n", "x",
 }  # fmt: skip
 
 

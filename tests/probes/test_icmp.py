@@ -99,7 +99,7 @@ def test_what_a_loss_says_and_what_the_figures_are() -> None:
     facts = facts_of(Echoes("192.0.2.1", 0.4, [10.0, None, 16.0, 12.0]))
     assert (facts["rtt_min"], facts["rtt_avg"], facts["rtt_max"], facts["jitter"], facts["loss"]) == (10, 12.667, 16, 5, 25)
     outcome = judged(parse("e.test", {"down_loss_percent": 20}), facts, NOW_MS)
-    assert outcome.message == "[loss] (25 %) < 20 %, 3 of 4 packets came back"
+    assert outcome.message == "25 % of the packets were lost (3 of 4 came back), the limit is 20 %"
 
 
 def test_packets_are_told_apart() -> None:

@@ -27,7 +27,7 @@ from apps.incidents.selectors import downtime_ms
 from apps.incidents.services.check_commands import StateForbidsError
 from apps.incidents.services.incident_commands import acknowledge_incident, add_update, open_incident, resolve_incident
 from apps.incidents.timeline import moments
-from apps.notifications.selectors import deliveries_of_incident
+from apps.notifications.selectors import channels_of, deliveries_of_incident
 from apps.orgs.models import Project, Role
 from apps.results.runs import runs_around
 
@@ -99,6 +99,7 @@ def incident(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         text, is_public = form.cleaned_data["text"], form.cleaned_data["is_public"]
         add_update(actor=access.actor, incident=found, author=access.user, text=text, is_public=is_public, now=now)
+        messages.success(request, _("Published on the status page.") if is_public else _("Your comment is saved."))
         return redirect("incident-page", pk)
     deliveries = deliveries_of_incident(incident=found)
     happened = moments(incident=found)
@@ -119,6 +120,7 @@ def incident(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "incident": found,
         "moments": happened,
         "deliveries": deliveries,
+        "has_channels": bool(deliveries) or bool(channels_of(project=access.project)),
         "evidence": evidence,
         "down_s": downtime_ms(incident=found, now=now) / 1000,
         "length_s": ((found.resolved_at or now) - found.started_at).total_seconds(),
@@ -155,6 +157,7 @@ def acknowledge(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     access, found = enter_incident(request, pk, Role.MEMBER)
     try:
         acknowledge_incident(actor=access.actor, incident=found, user=access.user, now=timezone.now())
+        messages.success(request, _("Acknowledged."))
     except StateForbidsError as error:
         messages.error(request, str(error))
     return redirect(safe_next(request) or reverse("incident-page", args=[pk]))
@@ -165,6 +168,7 @@ def resolve(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     access, found = enter_incident(request, pk, Role.MEMBER)
     try:
         resolve_incident(actor=access.actor, incident=found, now=timezone.now())
+        messages.success(request, _("Resolved."))
     except StateForbidsError as error:
         messages.error(request, str(error))
     return redirect("incident-page", pk)

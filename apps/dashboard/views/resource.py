@@ -62,6 +62,7 @@ def rename(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         except FieldError as error:
             form.add_error("name", error.sentence)
         else:
+            messages.success(request, _("Saved."))
             return redirect("resource-page", pk)
     context = {"form": form, "back": "resources-page", "submit": _("Save")}
     return render_page(

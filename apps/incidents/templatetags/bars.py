@@ -40,9 +40,9 @@ _PILLS, _DAYS = _Look(8, 28), _Look(4, 34)
 
 
 @register.simple_tag
-def time_bar(bar: Bar, label: str) -> SafeString:
-    """Render a bar of separate cells, with the data for its tooltips."""
-    return _bar(_PILLS, bar, _facts_of(bar), label)
+def time_bar(bar: Bar, label: str, is_in_list: bool = False) -> SafeString:
+    """Render a bar of separate cells, with the data for its tooltips. In a list it is no stop of the Tab key."""
+    return _bar(_PILLS, bar, _facts_of(bar), label, tab_index=-1 if is_in_list else 0)
 
 
 @register.simple_tag
@@ -103,13 +103,14 @@ def _run_facts(beat: Beat, slugs: Mapping[int, str]) -> list[Any]:
     return facts
 
 
-def _bar(look: _Look, bar: Bar, facts: Any, label: str) -> SafeString:
+def _bar(look: _Look, bar: Bar, facts: Any, label: str, tab_index: int = 0) -> SafeString:
     width = len(bar.cells) * look.step
     stretches = SafeString(' preserveAspectRatio="none"' if look is _DAYS else "")
     return format_html(
-        '<div class="beats{}" role="img" tabindex="0" aria-label="{}" data-bar="{}"><svg width="{}" height="{}" '
+        '<div class="beats{}" role="img" tabindex="{}" aria-label="{}" data-bar="{}"><svg width="{}" height="{}" '
         'viewBox="0 0 {} {}"{} aria-hidden="true">{}</svg></div>',
         " days" if look is _DAYS else "",
+        tab_index,
         f"{label}: {_sum_up(bar.cells)}",
         json.dumps(facts, separators=(",", ":")),
         width,

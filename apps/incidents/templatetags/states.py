@@ -11,6 +11,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from apps.core.clock import from_ms
 from apps.core.templatetags.look import percent
@@ -19,6 +20,7 @@ from apps.incidents.selectors import ShownState
 from apps.incidents.words import STATES, STATUSES, span_words
 from apps.monitors.models import Check
 from apps.probes.reasons import MEANINGS
+from apps.probes.registry import KINDS
 from apps.results.uptime import Uptime
 
 register = template.Library()
@@ -112,7 +114,32 @@ def fact(value: Any) -> str:
         return ", ".join(map(fact, value))
     if isinstance(value, dict):
         return ", ".join(f"{fact_name(name)} {fact(inner)}" for name, inner in value.items() if inner not in (None, ""))
-    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    text = str(value)
+    certificates = text.count("-----BEGIN CERTIFICATE-----")
+    if certificates:
+        return ngettext("%(count)d certificate", "%(count)d certificates", certificates) % {"count": certificates}
+    return text
+
+
+@register.filter
+def run_summary(facts: Mapping[str, Any]) -> str:
+    """Return what a run that is up saw, in a few words: for kinds without a status code."""
+    certificate = facts.get("certificate") or {}
+    parts = [
+        str(facts.get("protocol") or ""),
+        str(certificate.get("subject") or ""),
+        ", ".join(map(str, (facts.get("answers") or [])[:3])),
+        str(facts.get("banner") or ""),
+        str(facts.get("address") or ""),
+    ]
+    return next((part for part in (" · ".join(filter(None, parts[:2])), *parts[2:]) if part), "")[:160]
+
+
+@register.filter
+def kind_title(kind: str) -> str:
+    return KINDS[kind].title
 
 
 @register.filter

@@ -120,7 +120,8 @@ def _lost(facts: Facts, options: Options, verdict: str) -> Outcome | None:
     limit = options.down_loss_percent if verdict == "down" else options.degraded_loss_percent
     if facts["loss"] < limit:
         return None
-    message = f"[loss] ({facts['loss']:g} %) < {limit} %, {facts['received']} of {facts['sent']} packets came back"
+    came_back = f"{facts['received']} of {facts['sent']} came back"
+    message = f"{facts['loss']:g} % of the packets were lost ({came_back}), the limit is {limit} %"
     return Outcome.because(Reason.PACKET_LOSS, message, facts).judged(verdict)
 
 
