@@ -1,7 +1,7 @@
 // Where the focus is on a page that replaced this one: on the first invalid field, on the first field of a form, on what was
 // pressed or took its place, else on the main part. The last two only for those who use the keyboard.
 const KEY = "focus", FRESH_MS = 10_000;
-const PLACES = ".page-head, .pager, .chips, .bulk, .card > header, tr, li, form";
+const PLACES = ".page-head, .pager, .chips, .bulk, .card > header, tr, li";
 const STOPS = "a[href], button, summary, input:not([type=hidden]), select, textarea";
 
 export function startFocus() {
@@ -37,12 +37,16 @@ function taken() {
 
 const firstField = (main) => main?.querySelector("form[data-autofocus]")?.querySelector("input:not([type=hidden], [type=checkbox]), select, textarea");
 
+const visible = (part) => [...(part?.querySelectorAll(STOPS) ?? [])].filter((stop) => stop.checkVisibility());
+
 // What was pressed, by its name or words; else what stands in its place now.
 function successor(main, { path, name, text, place, index }) {
-  const stops = [...main.querySelectorAll(STOPS)];
+  if (path !== location.pathname) return undefined;
+  const stops = visible(main);
   const same = stops.find((stop) => (text ? stop.textContent.trim() === text && (stop.name ?? "") === name : name && stop.name === name));
-  if (same || path !== location.pathname || place < 0) return same;
-  const there = main.querySelectorAll(PLACES)[place];
-  const near = there ? [...there.querySelectorAll(STOPS)] : [];
-  return near[Math.min(index, near.length - 1)];
+  if (same || place < 0) return same;
+  const near = visible(main.querySelectorAll(PLACES)[place]);
+  const acts = near.filter((stop) => stop.matches("form button"));
+  const distance = (stop) => Math.abs(near.indexOf(stop) - index);
+  return (acts.length ? acts : near).sort((one, other) => distance(one) - distance(other))[0];
 }
