@@ -41,7 +41,7 @@ class HeartbeatPanel:
 
 def heartbeat_panel(check: Check, now: datetime, *, may_ping: bool) -> HeartbeatPanel:
     state = check.state
-    begun = HeartbeatState.read(state.wait).begun if state.wait else ()
+    begun = HeartbeatState.read(state.wait).begun
     pings = newest_pings(check_id=check.pk, count=_PINGS_SHOWN)
     return HeartbeatPanel(
         url=(ping_url(check) or "") if may_ping else "",

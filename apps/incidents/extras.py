@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from apps.incidents.machine import SLACK_MS, Policy, State, is_of_sequence
+from apps.incidents.machine import Policy, State, is_of_sequence, overdue_after
 
 KEPT = 10
 _SAME_PRESS_MS = 5_000
@@ -26,7 +26,7 @@ def reusable_extra(state: State, policy: Policy, extras: Sequence[int], now: int
     newest = max(extras, default=None)
     if newest is None:
         return None
-    is_open = newest > state.slot and now - newest < policy.timeout + SLACK_MS
+    is_open = newest > state.slot and now < overdue_after(newest, policy)
     return newest if is_open or now - newest < _SAME_PRESS_MS else None
 
 

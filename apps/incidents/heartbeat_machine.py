@@ -45,7 +45,10 @@ class HeartbeatState:
         return {"anchor": self.anchor, "begun": [[run.rid, run.first, run.last] for run in self.begun]}
 
     @classmethod
-    def read(cls, stored: dict[str, Any]) -> HeartbeatState:
+    def read(cls, stored: dict[str, Any] | None) -> HeartbeatState:
+        """Return the state that `stored` gave; a new one for None."""
+        if stored is None:
+            return cls()
         return cls(stored["anchor"], tuple(OpenRun(*run) for run in stored["begun"]))
 
 

@@ -20,7 +20,7 @@ from apps.results.uptime import Span, Uptime, add_up, overlay, summed
 
 _RARE_MS = 90 * DAY_MS
 _FIGURES_DAYS = (1, 7, 30, 90)
-_WHOLE = 0.95
+_WHOLE_SHARE = 0.95
 _GAPS = 8
 """With more gaps than this between summed days, reading all intervals at once takes less time."""
 
@@ -92,7 +92,7 @@ class UptimeFigure:
     @property
     def is_partial(self) -> bool:
         """Return whether more than 5 % of the span has no data, so that the page names the part it covers."""
-        return self.uptime is not None and self.uptime.seen < _WHOLE * self.days * DAY_MS
+        return self.uptime is not None and self.uptime.seen < _WHOLE_SHARE * self.days * DAY_MS
 
 
 def uptime_figures(spans: Sequence[Span], *, check: Check, now: datetime) -> list[UptimeFigure]:

@@ -13,7 +13,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from apps.core.clock import to_ms
 from apps.incidents.history import histories, recent_runs_queries, uptime_of
-from apps.incidents.machine import SLACK_MS, verdict
+from apps.incidents.machine import overdue_after, verdict
 from apps.incidents.project_summary import ProjectSummary, problem_checks, problem_resources
 from apps.incidents.rows import policy_of
 from apps.incidents.selectors import ShownState, open_pauses, shown_state, status_now
@@ -73,7 +73,7 @@ def beats_of(runs: Sequence[SeenRun], check: Check, *, count: int, now: datetime
     beats = []
     for slot, votes in list(rounds.items())[-count:]:
         sides = {vote.region_id: vote.verdict for vote in votes}
-        is_over = now_ms > slot + policy.timeout + SLACK_MS
+        is_over = now_ms > overdue_after(slot, policy)
         if len(check.region_ids) == 1:
             found: str | None = votes[0].verdict
         else:

@@ -236,7 +236,7 @@ def step(state: State, rnd: Round, policy: Policy) -> tuple[State, list[Event]]:
     elif level == Level.WARN and clean.count >= policy.recover_after and clean.first is not None and opened is not None:
         events.append(Resolved(opened, clean.first))
         opened, by, level, streaks = None, 0, Level.GOOD, NO_STREAKS
-    last_notified, notices = _told(state.last_notified, level, rnd)
+    last_notified, notices = _notices(state.last_notified, level, rnd)
     status = shown_status(rnd.verdict, level)
     return State(rnd.until, rnd.slot, level, streaks, counted, opened, by, last_notified, status), events + notices
 
@@ -266,7 +266,7 @@ def goes_on(streaks: Sequence[int | None], counted: int | None, slot: int, inter
     return not down and not bad and bool(ok and clean) and counted is not None and slot - counted <= GAP * interval
 
 
-def _told(last_notified: Level, level: Level, rnd: Round) -> tuple[Level, list[Event]]:
+def _notices(last_notified: Level, level: Level, rnd: Round) -> tuple[Level, list[Event]]:
     """Compare the level with the last notification; return the level notified now, and the notices.
 
     A failure is notified only with a round that is itself down or degraded.
@@ -332,6 +332,16 @@ def derive(
         events += more
 
 
+def overdue_after(slot: int, policy: Policy) -> int:
+    """Return the moment after which a round of this slot is overdue."""
+    return slot + policy.timeout + SLACK_MS
+
+
+def is_stale_news(slot: int, now: int) -> bool:
+    """Return whether a round is settled so late that nobody is notified of it any more."""
+    return now - slot > STALE_NEWS_MS
+
+
 def unknown_from(state: State, policy: Policy, now: int) -> int | None:
     """Return the moment from which readers show `unknown` because no round is settled there, or None."""
-    return state.due if now > state.due + policy.timeout + SLACK_MS else None
+    return state.due if now > overdue_after(state.due, policy) else None

@@ -98,7 +98,7 @@ def due_times_of(*, check: Check, row: CheckState, now: datetime, count: int) ->
     if check.is_paused:
         return []
     options = KINDS[check.kind].parse(check.target, check.options)
-    wait = HeartbeatState.read(row.wait) if row.wait else HeartbeatState()
+    wait = HeartbeatState.read(row.wait)
     # While a run is open or a signal is overdue, the last signal does not tell the next one: count from now.
     after = to_ms(now) if wait.anchor is None or wait.begun or (row.deadline or 0) < to_ms(now) else wait.anchor
     return preview(options, check.interval_ms, after=after, count=count)

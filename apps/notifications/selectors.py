@@ -5,9 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 
-from apps.incidents.models import Incident
+from apps.incidents.models import Incident, IncidentEvent
 from apps.notifications.models import Channel, ChannelAddress, Delivery
 from apps.notifications.registry import CHANNEL_KINDS
 from apps.orgs.emails import normalized_email
@@ -22,6 +22,14 @@ def deliveries_of_incident(*, incident: Incident) -> list[Delivery]:
     """Return the incident's first hundred deliveries, in order of creation."""
     found = Delivery.objects.filter(event__incident=incident).select_related("channel")
     return list(found.order_by("created_at", "seq", "pk")[:100])
+
+
+def opening_deliveries(*, incident_id: uuid.UUID | OuterRef, statuses: Sequence[str]) -> QuerySet[Delivery]:
+    """Return the deliveries that told of an incident's opening and have one of these statuses.
+
+    A channel that was not told of it is not told of its end.
+    """
+    return Delivery.objects.filter(event__incident_id=incident_id, status__in=statuses).exclude(kind=IncidentEvent.Kind.RESOLVED)
 
 
 def last_deliveries(*, channels: Sequence[Channel]) -> dict[uuid.UUID, Delivery]:

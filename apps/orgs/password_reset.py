@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.conf import settings
 from django.contrib.auth.tokens import default_token_generator
 from django.core.mail import send_mail
+from django.db import transaction
 from django.template.loader import render_to_string
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from apps.core.throttle import Limit, allow_attempt
 from apps.core.wake import wake
+from apps.orgs.actors import Actor
+from apps.orgs.audit import record_audit_entry
 from apps.orgs.emails import normalized_email
-from apps.orgs.models import User
+from apps.orgs.models import Project, User
 
 RESET_TASK = "pipeline.send_password_reset"
 _PER_ACCOUNT = Limit("reset", 3)
@@ -37,3 +42,13 @@ def send_password_reset(*, email: str) -> bool:
     subject = render_to_string("account/reset_subject.txt").strip()
     send_mail(subject, render_to_string("account/reset_mail.txt", context), None, [user.email])
     return True
+
+
+@transaction.atomic
+def reset_password(*, actor: Actor, user: User, password: str, now: datetime) -> None:
+    """Set a password that was validated; recorded in one project of each organization of the user. Sessions end."""
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    projects = Project.objects.filter(organization__memberships__user=user).order_by("organization_id", "created_at", "pk")
+    for project in projects.distinct("organization_id"):
+        record_audit_entry(actor=actor, action="user.password_reset", subject=project, now=now, after={"email": user.email})

@@ -136,14 +136,18 @@ def bootstrap(*, email: str, password: str, organization: str, project: str, now
     """
     org, _ = Organization.objects.select_for_update().get_or_create(name=organization)
     is_first = not is_set_up()
-    user = User.objects.filter(email=normalized_email(email)).first() or User.objects.create_user(email, None)
+    known = User.objects.filter(email=normalized_email(email)).first()
+    user = known or User.objects.create_user(email, None)
     user.set_password(password)
     if is_first:
         user.is_staff = user.is_superuser = True
     user.save(update_fields=["password", "is_staff", "is_superuser"])
     Membership.objects.update_or_create(organization=org, user=user, defaults={"role": Role.OWNER})
     home, _ = Project.objects.get_or_create(organization=org, name=project)
-    ApiKey.objects.filter(project=home, is_script=True, revoked_at=None).update(revoked_at=now)
+    action = "user.created" if known is None else "user.password_changed"
+    record_audit_entry(actor=SYSTEM, action=action, subject=home, now=now, after={"email": user.email, "role": Role.OWNER})
+    for old in ApiKey.objects.filter(project=home, is_script=True, revoked_at=None):
+        revoke_api_key(actor=SYSTEM, key=old, now=now)
     _, key = create_api_key(actor=SYSTEM, project=home, name="script", role=Role.ADMIN, now=now, is_script=True)
     return user, home, key
 

@@ -105,11 +105,11 @@ def _write(file: gzip.GzipFile, row: PackedRuns, slugs: dict[int, str]) -> None:
     seen = {run.certificate_id for run in runs if run.certificate_id}
     prints = dict(Certificate.objects.filter(pk__in=seen).values_list("pk", "fingerprint"))
     for run in runs:
-        line = {"check": str(row.check_id), "region": slugs.get(row.region_id, str(row.region_id)), **_told(run, prints)}
+        line = {"check": str(row.check_id), "region": slugs.get(row.region_id, str(row.region_id)), **_export_row(run, prints)}
         file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
 
 
-def _told(run: StoredRun, prints: dict[int, str]) -> dict[str, Any]:
+def _export_row(run: StoredRun, prints: dict[int, str]) -> dict[str, Any]:
     """Return the run's data by the field names of the API."""
     phases = {name.removesuffix("_ms"): getattr(run, name) for name in ("dns_ms", "connect_ms", "tls_ms", "first_byte_ms")}
     return {

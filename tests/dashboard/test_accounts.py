@@ -10,7 +10,7 @@ from django.core import mail
 from django.core.cache import cache
 from django.test import Client
 
-from apps.orgs.models import Membership, Organization, Project, User
+from apps.orgs.models import AuditEntry, Membership, Organization, Project, User
 from apps.orgs.password_reset import send_password_reset
 from apps.orgs.services import set_up
 from tests.conftest import NOW, Cast
@@ -75,6 +75,8 @@ def test_a_forgotten_password_is_chosen_anew_by_mail(
     assert client.post(there, {"new_password1": "another long one", "new_password2": "another long one"}).status_code == 302
     assert Client().post("/sign-in/", {"email": "alice@example.org", "password": "another long one"}).status_code == 302
     assert b"already used" in Client().get(link[1], follow=True).content
+    reset = AuditEntry.objects.get(action="user.password_reset")
+    assert (reset.actor_id, reset.project_id) == (cast.alice.pk, cast.project.pk)
 
 
 @pytest.mark.parametrize("typed", ["mıssis@example.org", "miſſis@example.org", "MISSIS@example.org ", "ｍissis@example.org"])

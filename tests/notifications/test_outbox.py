@@ -94,7 +94,7 @@ def test_who_never_got_the_opening_hears_no_resolve(cast: Cast, line: Wire) -> N
     assert deliver(delivery_id=resolved.id, now=world.moment) == Delivery.Status.DEAD
     opened.refresh_from_db()
     resolved.refresh_from_db()
-    assert (opened.error, resolved.error) == ("gone", "the opening never arrived: a resolve would mean nothing")
+    assert (opened.error, resolved.error) == ("gone", "not sent: this channel never received the opening")
     assert line.got == []
 
 

@@ -20,7 +20,8 @@ from django.views.decorators.cache import never_cache
 from apps.core.throttle import allow_attempt, client_address
 from apps.dashboard.access import open_page, page, posted, safe_next
 from apps.dashboard.forms.account import SignInForm, WelcomeForm
-from apps.orgs.password_reset import request_password_reset
+from apps.orgs.actors import user_actor
+from apps.orgs.password_reset import request_password_reset, reset_password
 from apps.orgs.selectors import has_demo, is_set_up, projects_of
 from apps.orgs.services import NameTakenError, SetUpError, set_up
 from apps.orgs.sign_in import PER_ADDRESS, TooManyTriesError, check_password
@@ -128,3 +129,13 @@ class PasswordChoose(auth.PasswordResetConfirmView):
     http_method_names = ["get", "head", "post"]
     template_name = "account/choose.html"
     success_url = reverse_lazy("sign-in")
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        reset_password(
+            actor=user_actor(form.user, self.request.META),
+            user=form.user,
+            password=form.cleaned_data["new_password1"],
+            now=timezone.now(),
+        )
+        self.request.session.pop(auth.INTERNAL_RESET_SESSION_TOKEN, None)
+        return redirect(self.get_success_url())

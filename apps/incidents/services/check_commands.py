@@ -91,7 +91,7 @@ def edit_check(
     read = set(REVISION_FIELDS) - ({"target"} if check.kind in PASSIVE and is_alike else set())  # read by no code
     if set(changed) & read:
         is_new_target = bool(set(changed) & set(STREAK_RESET_FIELDS))
-        _begin(row, check, now, with_extra=not check.is_paused, is_new_target=is_new_target)
+        _begin_revision(row, check, now, with_extra=not check.is_paused, is_new_target=is_new_target)
     if changed:
         differs = changes_of(before, audited_fields(check))
         if "secrets" in changed:
@@ -106,7 +106,7 @@ def pause_check(*, actor: Actor, check_id: uuid.UUID, now: datetime) -> Check:
     row, check = _locked(check_id)
     if not check.is_paused:
         monitors.begin_pause(check=check, now=now)
-        _begin(row, check, now, with_extra=False)
+        _begin_revision(row, check, now, with_extra=False)
         record_audit_entry(actor=actor, action="check.paused", subject=check, now=now)
     return check
 
@@ -116,7 +116,7 @@ def resume_check(*, actor: Actor, check_id: uuid.UUID, now: datetime) -> Check:
     row, check = _locked(check_id)
     if check.is_paused:
         monitors.end_pause(check=check, now=now)
-        _begin(row, check, now, with_extra=True, is_resumed=True)
+        _begin_revision(row, check, now, with_extra=True, is_resumed=True)
         record_audit_entry(actor=actor, action="check.resumed", subject=check, now=now)
     return check
 
@@ -131,11 +131,8 @@ def delete_check(*, actor: Actor, check_id: uuid.UUID, now: datetime) -> None:
     if check.is_paused:
         monitors.end_pause(check=check, now=now)
     check.deleted_at = now
-    _begin(row, check, now, with_extra=False)
-    resolve_open(check=check, at=now, resolution="check_deleted", settled_until=row.due)
-    if row.last_notified > Level.GOOD and row.last_notified_incident is not None:
-        row.last_notified_incident.refresh_from_db()
-        add_event(row=row, check=check, incident=row.last_notified_incident, kind=IncidentEvent.Kind.RESOLVED, now=now)
+    _begin_revision(row, check, now, with_extra=False)
+    _close_incident(row, check, now, resolution="check_deleted")
     row.level, row.opened, row.last_notified, row.last_notified_incident = int(Level.GOOD), None, int(Level.GOOD), None
     row.save()
     record_audit_entry(actor=actor, action="check.deleted", subject=check, now=now, before=audited_fields(check))
@@ -170,15 +167,20 @@ def resolve_while_paused(*, check_id: uuid.UUID, now: datetime) -> None:
     row, check = _locked(check_id)
     if not check.is_paused:
         raise StateForbidsError("still_failing", "The check still fails: acknowledge the incident, or pause the check first.")
-    last_notified = row.last_notified_incident
-    resolve_open(check=check, at=now, resolution="person", settled_until=row.due)
-    if row.last_notified > Level.GOOD and last_notified is not None:
-        last_notified.refresh_from_db()
-        add_event(row=row, check=check, incident=last_notified, kind=IncidentEvent.Kind.RESOLVED, now=now)
+    _close_incident(row, check, now, resolution="person")
     state = state_of(row)
     write_state(row, State(due=state.due, slot=state.slot, counted=state.counted, status=state.status))
     row.last_notified_incident = None
     row.save()
+
+
+def _close_incident(row: CheckState, check: Check, now: datetime, *, resolution: str) -> None:
+    """Resolve the check's open incident, and notify those who were notified of its opening."""
+    last_notified = row.last_notified_incident
+    resolve_open(check=check, at=now, resolution=resolution, settled_until=row.due)
+    if row.last_notified > Level.GOOD and last_notified is not None:
+        last_notified.refresh_from_db()
+        add_event(row=row, check=check, incident=last_notified, kind=IncidentEvent.Kind.RESOLVED, now=now)
 
 
 def _locked(check_id: uuid.UUID) -> tuple[CheckState, Check]:
@@ -189,7 +191,7 @@ def _locked(check_id: uuid.UUID) -> tuple[CheckState, Check]:
     return row, check
 
 
-def _begin(
+def _begin_revision(
     row: CheckState, check: Check, now: datetime, *, with_extra: bool, is_new_target: bool = False, is_resumed: bool = False
 ) -> None:
     """Begin a revision: truncate the state, then set the first slot or, for a passive check, the deadline."""
@@ -198,10 +200,10 @@ def _begin(
     # Two for passive checks: a ping that read the state without a lock must find another `slot`, whatever `now` is.
     at = max(to_ms(now), row.slot + (2 if check.kind in PASSIVE else 1))
     state, events = truncate(state_of(row), at, is_new_target=is_new_target)
-    _write_cut(row, check, state, events, now)
+    _write_truncation(row, check, state, events, now)
     row.deadline = None
     if check.kind in PASSIVE:
-        _wait_again(row, check, at, is_active=with_extra, is_resumed=is_resumed)
+        _restart_waiting(row, check, at, is_active=with_extra, is_resumed=is_resumed)
     elif with_extra:
         row.extras = kept(row.extras, at)
         _send_extra(check, at)
@@ -210,7 +212,7 @@ def _begin(
     row.save()
 
 
-def _wait_again(row: CheckState, check: Check, at: int, *, is_active: bool, is_resumed: bool) -> None:
+def _restart_waiting(row: CheckState, check: Check, at: int, *, is_active: bool, is_resumed: bool) -> None:
     """Set what a passive check waits for after a truncation, and until when.
 
     A failing one stays so until its next signal.
@@ -218,7 +220,7 @@ def _wait_again(row: CheckState, check: Check, at: int, *, is_active: bool, is_r
     options = KINDS[check.kind].parse(check.target, check.options)
     if row.wait is None:  # The check was active until now, and what was seen then no longer applies.
         put_intervals(new_intervals(row=row, events=[SetInterval(at, NEVER_MS, "unknown", "unknown")]))
-    before = HeartbeatState.read(row.wait) if row.wait else HeartbeatState()
+    before = HeartbeatState.read(row.wait)
     wait = resumed(before, at) if is_resumed else edited(before, options, check.interval_ms, at)
     due = deadline(wait, options, check.interval_ms) if is_active else None
     row.wait = wait.stored()
@@ -228,7 +230,7 @@ def _wait_again(row: CheckState, check: Check, at: int, *, is_active: bool, is_r
         row.status, row.since = "pending", at
 
 
-def _write_cut(row: CheckState, check: Check, state: State, events: Sequence[Event], now: datetime) -> None:
+def _write_truncation(row: CheckState, check: Check, state: State, events: Sequence[Event], now: datetime) -> None:
     write_events(row=row, check=check, events=events, why_at=lambda _slot: None, now=now)
     write_state(row, state)
 

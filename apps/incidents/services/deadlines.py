@@ -38,13 +38,13 @@ def settle_deadlines(*, now: datetime) -> int:
 @transaction.atomic
 def settle_deadline(*, check_id: uuid.UUID, now: datetime) -> bool:
     """Settle the missed deadlines of one check; return whether there were any."""
-    walk = lock_transition(check_id)
-    if walk is None or walk.plan.is_paused:
+    transition = lock_transition(check_id)
+    if transition is None or transition.plan.is_paused:
         return False
-    settle_missed_deadlines(walk, to_ms(now), to_ms(now), core_liveness(walk.plan.region_id))
-    if walk.events:
-        write_transition(walk, now)
-    return bool(walk.events)
+    settle_missed_deadlines(transition, to_ms(now), to_ms(now), core_liveness(transition.plan.region_id))
+    if transition.events:
+        write_transition(transition, now)
+    return bool(transition.events)
 
 
 def passed_deadlines(*, now: datetime) -> list[uuid.UUID]:

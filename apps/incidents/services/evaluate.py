@@ -16,7 +16,7 @@ from typing import Any
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 from apps.core.clock import to_ms
-from apps.incidents.machine import STALE_NEWS_MS, Event, State, derive, is_of_sequence
+from apps.incidents.machine import Event, State, derive, is_of_sequence, is_stale_news
 from apps.incidents.models import CheckState
 from apps.incidents.reasons import Why, explain
 from apps.incidents.rows import policy_of, state_of
@@ -120,7 +120,7 @@ def _derive(row: CheckState, plan: Plan, votes: list[Vote], liveness: Mapping[in
         live_at=_live_at(plan.region_ids, liveness),
         now=now_ms,
         extras=row.extras,
-        is_quiet=lambda slot: now_ms - slot > STALE_NEWS_MS,
+        is_quiet=lambda slot: is_stale_news(slot, now_ms),
     )
     return _Outcome(row, plan, before, after, events, votes)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from apps.core.clock import from_ms, to_ms
 from apps.incidents.heartbeat_machine import Deadline, HeartbeatState, Signal, deadline, on_ping, passed
-from apps.incidents.machine import STALE_NEWS_MS, Event, Policy, Round, State, step
+from apps.incidents.machine import Event, Policy, Round, State, is_stale_news, step
 from apps.incidents.models import CheckState
 from apps.incidents.reasons import Why
 from apps.incidents.rows import NEVER_MS, state_of
@@ -83,7 +83,7 @@ class HeartbeatTransition:
         """Apply a settled round. `wait` must be up to date, because the round lasts until its next deadline."""
         until = max(self._due_ms(), slot + 1)
         policy = Policy(_NO_GAP, 0, self.plan.fail_after, self.plan.recover_after)
-        rnd = Round(slot, until, verdict, is_quiet=now_ms - slot > STALE_NEWS_MS)
+        rnd = Round(slot, until, verdict, is_quiet=is_stale_news(slot, now_ms))
         self.state, events = step(replace(self.state, due=slot), rnd, policy)
         self.events += events
 
@@ -109,7 +109,7 @@ def lock_transition(check_id: uuid.UUID) -> HeartbeatTransition | None:
     plan = passive_plan(check_id) if row is not None else None  # read after the lock, to see edits committed meanwhile
     if row is None or plan is None:
         return None
-    return transition_of(row, plan, HeartbeatState() if row.wait is None else HeartbeatState.read(row.wait))
+    return transition_of(row, plan, HeartbeatState.read(row.wait))
 
 
 def transition_of(row: CheckState, plan: PassivePlan, wait: HeartbeatState) -> HeartbeatTransition:
@@ -122,31 +122,31 @@ def _options(kind: str, encoded: str) -> Any:
     return KINDS[kind].parse("", json.loads(encoded))
 
 
-def settle_missed_deadlines(walk: HeartbeatTransition, until: int, now_ms: int, core: Callable[[], Liveness]) -> None:
+def settle_missed_deadlines(transition: HeartbeatTransition, until: int, now_ms: int, core: Callable[[], Liveness]) -> None:
     """Settle the deadlines before `until` (epoch ms).
 
     A deadline at which pings could not reach the core is recorded as unknown; one for which that cannot be told yet is
     left for later.
     """
     steps = 0
-    while (due := walk.due()) is not None and due.at < until:
+    while (due := transition.due()) is not None and due.at < until:
         could_hear = core().covers(due.at, now_ms)
         if could_hear is None:
             return
         steps += 1
-        slot = max(due.at, walk.state.slot + 1)  # two runs may overrun at the same millisecond
-        walk.wait = passed(walk.wait, due)
+        slot = max(due.at, transition.state.slot + 1)  # two runs may overrun at the same millisecond
+        transition.wait = passed(transition.wait, due)
         if not could_hear:
-            _skip(walk, min(until, _silent_until(core(), due.at, until)))
+            _skip(transition, min(until, _silent_until(core(), due.at, until)))
             why = (Reason.NO_RESULT, "the deadline passed while we could not be reached")
-            walk.record(slot, Verdict.UNKNOWN, why, UNTIMED, {})
-            walk.step(slot, "unknown", now_ms)
+            transition.record(slot, Verdict.UNKNOWN, why, UNTIMED, {})
+            transition.step(slot, "unknown", now_ms)
             continue
         if steps > _STEPS:
-            _skip(walk, until)
+            _skip(transition, until)
         facts = {"expected_at": _timestamp(due.expected), "run": due.rid}
-        walk.record(slot, Verdict.DOWN, (due.reason, _said(due)), UNTIMED, facts)
-        walk.step(slot, "down", now_ms)
+        transition.record(slot, Verdict.DOWN, (due.reason, _said(due)), UNTIMED, facts)
+        transition.step(slot, "down", now_ms)
 
 
 def core_liveness(region_id: int, *, heard_at: int | None = None) -> Callable[[], Liveness]:
@@ -163,10 +163,10 @@ def core_liveness(region_id: int, *, heard_at: int | None = None) -> Callable[[]
     return read
 
 
-def _skip(walk: HeartbeatTransition, until: int) -> None:
+def _skip(transition: HeartbeatTransition, until: int) -> None:
     """Advance `wait` past all deadlines before `until` without settling them: a long silence is one round."""
-    while (due := walk.due()) is not None and due.at < until:
-        walk.wait = passed(walk.wait, due)
+    while (due := transition.due()) is not None and due.at < until:
+        transition.wait = passed(transition.wait, due)
 
 
 def _silent_until(core: Liveness, at: int, now_ms: int) -> int:
@@ -189,34 +189,34 @@ def _timestamp(moment_ms: int) -> str:
     return from_ms(moment_ms).isoformat().replace("+00:00", "Z")
 
 
-def apply_ping(walk: HeartbeatTransition, ping: Ping, slot: int, now_ms: int) -> StoredPing:
+def apply_ping(transition: HeartbeatTransition, ping: Ping, slot: int, now_ms: int) -> StoredPing:
     """Apply a ping and return the row to store for it.
 
     A success or failure becomes a round. A ping to a paused check is only counted and stored.
     """
-    said = on_ping(walk.wait, ping.signal, ping.rid, slot)
-    number = walk.row.pings = walk.row.pings + 1
+    said = on_ping(transition.wait, ping.signal, ping.rid, slot)
+    number = transition.row.pings = transition.row.pings + 1
     about = StoredPing(
         slot, ping.signal.value, ping.rid, ping.exit_code, said.runtime, said.others,
         ping.method, ping.agent, ping.address, ping.body,
     )  # fmt: skip
-    if walk.plan.is_paused:
+    if transition.plan.is_paused:
         return about
-    walk.wait = said.wait
+    transition.wait = said.wait
     if said.verdict is None:
-        walk.wait_on()
+        transition.wait_on()
         return about
-    verdict, why = _judged(ping, said.verdict, said.runtime, walk.options.degraded_ms)
+    verdict, why = _judged(ping, said.verdict, said.runtime, transition.options.degraded_ms)
     facts = {"ping": number, "run": ping.rid or None, "exit_code": ping.exit_code, "address": ping.address, "others": said.others}
     facts |= {"runtime_ms": said.runtime} | ({"body": ping.body[:_SHOWN]} if ping.body else {})
-    walk.record(
+    transition.record(
         slot,
         verdict,
         why,
         UNTIMED if said.runtime is None else min(said.runtime, 2**31 - 1),
         {name: value for name, value in facts.items() if value is not None},
     )
-    walk.step(slot, verdict.value, now_ms)
+    transition.step(slot, verdict.value, now_ms)
     return about
 
 
@@ -232,25 +232,25 @@ def _judged(
     return verdict, None
 
 
-def write_transition(walk: HeartbeatTransition, now: datetime) -> None:
+def write_transition(transition: HeartbeatTransition, now: datetime) -> None:
     """Write the runs, the state, and the intervals, incidents and notifications that follow."""
-    row = walk.row
-    for recorded in walk.runs:  # a deadline may lie in a day without a partition
+    row = transition.row
+    for recorded in transition.runs:  # a deadline may lie in a day without a partition
         if recorded.run.slot < to_ms(now) - _AT_HAND_MS:
             ensure_days(first=from_ms(recorded.run.slot), days=1)
-    record_runs(rows=walk.runs, now_ms=to_ms(now))
-    if has_interval_events_only(walk.events):
-        begun = new_intervals(row=row, events=walk.events)
+    record_runs(rows=transition.runs, now_ms=to_ms(now))
+    if has_interval_events_only(transition.events):
+        begun = new_intervals(row=row, events=transition.events)
         put_intervals(begun)
-        since = begun[-1].start if begun else walk.state.slot
+        since = begun[-1].start if begun else transition.state.slot
     else:
         check = Check.objects.select_related("organization", "project", "resource").get(pk=row.pk)
-        write_events(row=row, check=check, events=walk.events, why_at=walk.whys.get, now=now)
-        since = turned_at(walk.events, walk.state)
-    apply_state_to_row(row=row, after=walk.state, why=walk.whys.get(walk.state.slot), since=since)
-    row.wait = walk.wait.stored()
-    if not walk.plan.is_paused:
-        row.deadline = deadline_of(walk.state)
+        write_events(row=row, check=check, events=transition.events, why_at=transition.whys.get, now=now)
+        since = turned_at(transition.events, transition.state)
+    apply_state_to_row(row=row, after=transition.state, why=transition.whys.get(transition.state.slot), since=since)
+    row.wait = transition.wait.stored()
+    if not transition.plan.is_paused:
+        row.deadline = deadline_of(transition.state)
     row.save()
 
 

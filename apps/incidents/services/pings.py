@@ -29,11 +29,12 @@ from apps.incidents.services.heartbeat_transition import (
     transition_of,
     write_transition,
 )
+from apps.incidents.services.ping_batches import PingUpdate, keep_pings_with
 from apps.monitors.models import Check
 from apps.monitors.selectors import heartbeat_at, passive_plan_of
 from apps.probes.registry import PASSIVE
 from apps.results.partitions import ensure_partitions
-from apps.results.pings import PingUpdate, StoredPing, keep_ping, keep_pings_with
+from apps.results.pings import StoredPing, keep_ping
 
 log = logging.getLogger(__name__)
 
@@ -62,26 +63,26 @@ def receive_ping(*, address: uuid.UUID, ping: Ping, clock: Callable[[], datetime
 
 @transaction.atomic
 def _receive_locked(check_id: uuid.UUID, ping: Ping, clock: Callable[[], datetime]) -> None:
-    walk = lock_transition(check_id)
-    if walk is None:
+    transition = lock_transition(check_id)
+    if transition is None:
         raise Check.DoesNotExist
-    if walk.options.methods == "post" and ping.method != "POST":
+    if transition.options.methods == "post" and ping.method != "POST":
         raise MethodRefusedError
     now = clock()
-    slot = max(to_ms(now), walk.state.slot + 1)
-    if not walk.plan.is_paused:
-        settle_missed_deadlines(walk, slot, to_ms(now), core_liveness(walk.plan.region_id, heard_at=to_ms(now)))
-    about = apply_ping(walk, ping, slot, to_ms(now))
-    keep_ping(check_id=walk.plan.id, number=walk.row.pings, ping=about)
-    write_transition(walk, now)
+    slot = max(to_ms(now), transition.state.slot + 1)
+    if not transition.plan.is_paused:
+        settle_missed_deadlines(transition, slot, to_ms(now), core_liveness(transition.plan.region_id, heard_at=to_ms(now)))
+    stored = apply_ping(transition, ping, slot, to_ms(now))
+    keep_ping(check_id=transition.plan.id, number=transition.row.pings, ping=stored)
+    write_transition(transition, now)
 
 
 @dataclass(frozen=True)
-class _Move:
+class _PingCandidate:
     """A ping, and the check's state before (as read without a lock) and after it."""
 
     place: int
-    walk: HeartbeatTransition
+    transition: HeartbeatTransition
     before: tuple[int, int, int]
     """Slot, due and number of pings as they were read: every command and every ping changes one of them."""
     heard: StoredPing
@@ -95,34 +96,34 @@ def receive_pings_optimistically(*, pings: Sequence[tuple[uuid.UUID, Ping]], clo
     """
     heard = [False] * len(pings)
     rows = _read_unlocked([address for address, _ in pings])
-    moves: list[_Move] = []
+    moves: list[_PingCandidate] = []
     taken: set[uuid.UUID] = set()
     now_ms = to_ms(clock())
     for place, (address, ping) in enumerate(pings):
-        walk = _walk_of_row(rows[address]) if address in rows else None
-        if walk is None or walk.row.pk in taken:
+        transition = _transition_of_row(rows[address]) if address in rows else None
+        if transition is None or transition.row.pk in taken:
             continue
-        move = _optimistic_update(place, walk, ping, now_ms)
+        move = _optimistic_update(place, transition, ping, now_ms)
         if move is not None:
-            taken.add(walk.row.pk)
+            taken.add(transition.row.pk)
             moves.append(move)
     for place in _keep(moves, now_ms):
         heard[place] = True
     return heard
 
 
-def _optimistic_update(place: int, walk: HeartbeatTransition, ping: Ping, now_ms: int) -> _Move | None:
-    if walk.plan.is_paused or (walk.options.methods == "post" and ping.method != "POST"):
+def _optimistic_update(place: int, transition: HeartbeatTransition, ping: Ping, now_ms: int) -> _PingCandidate | None:
+    if transition.plan.is_paused or (transition.options.methods == "post" and ping.method != "POST"):
         return None
-    before, status = (walk.state.slot, walk.state.due, walk.row.pings), walk.state.status
-    slot, due = max(now_ms, walk.state.slot + 1), walk.due()
+    before, status = (transition.state.slot, transition.state.due, transition.row.pings), transition.state.status
+    slot, due = max(now_ms, transition.state.slot + 1), transition.due()
     if due is not None and due.at < slot:
         return None
-    about = apply_ping(walk, ping, slot, now_ms)
-    is_steady = walk.state.status == status and has_interval_events_only(walk.events)
-    if not is_steady or new_intervals(row=walk.row, events=walk.events) or walk.whys:
+    stored = apply_ping(transition, ping, slot, now_ms)
+    is_steady = transition.state.status == status and has_interval_events_only(transition.events)
+    if not is_steady or new_intervals(row=transition.row, events=transition.events) or transition.whys:
         return None
-    return _Move(place, walk, before, about)
+    return _PingCandidate(place, transition, before, stored)
 
 
 _READ = """
@@ -147,22 +148,22 @@ def _read_unlocked(addresses: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, Sequenc
         return {row[0]: row[1:] for row in cursor.fetchall()}
 
 
-def _walk_of_row(columns: Sequence[Any]) -> HeartbeatTransition:
+def _transition_of_row(columns: Sequence[Any]) -> HeartbeatTransition:
     check_id, *rest = columns
     wait, pings, *plan = rest[len(_STATE) :]
     row = CheckState(pk=check_id, pings=pings, **dict(zip(_STATE, rest, strict=False)))
-    waits = HeartbeatState() if wait is None else HeartbeatState.read(json.loads(wait))
+    waits = HeartbeatState.read(None if wait is None else json.loads(wait))
     return transition_of(row, passive_plan_of(check_id, plan), waits)
 
 
-def _keep(moves: Sequence[_Move], now_ms: int) -> list[int]:
+def _keep(moves: Sequence[_PingCandidate], now_ms: int) -> list[int]:
     """Write the moves; return the places of those whose state was still as it had been read."""
     if not moves:
         return []
-    ordered = sorted(moves, key=lambda move: move.walk.row.pk.int)  # rows are locked in id order, to avoid deadlocks
+    ordered = sorted(moves, key=lambda move: move.transition.row.pk.int)  # rows are locked in id order, to avoid deadlocks
     moved = []
     for move in ordered:
-        state, row = move.walk.state, move.walk.row
+        state, row = move.transition.state, move.transition.row
         write_state(row, state)
         after = (
             state.due,
@@ -170,9 +171,9 @@ def _keep(moves: Sequence[_Move], now_ms: int) -> list[int]:
             state.counted,
             array_of(row.streaks),
             deadline_of(state),
-            json.dumps(move.walk.wait.stored()),
+            json.dumps(move.transition.wait.stored()),
         )
-        run = move.walk.runs[0] if move.walk.runs else None
+        run = move.transition.runs[0] if move.transition.runs else None
         moved.append(PingUpdate(row.pk, move.before, after, row.pings, move.heard, run))
     try:
         with transaction.atomic():
@@ -182,4 +183,4 @@ def _keep(moves: Sequence[_Move], now_ms: int) -> list[int]:
         if not connection.is_usable():
             raise
         return []
-    return [move.place for move in ordered if move.walk.row.pk in kept]
+    return [move.place for move in ordered if move.transition.row.pk in kept]

@@ -22,7 +22,7 @@ from apps.incidents.payloads import timestamp
 from apps.notifications.contract import ChannelKind, Message, SendError
 from apps.notifications.models import Channel, Delivery
 from apps.notifications.registry import CHANNEL_KINDS
-from apps.notifications.selectors import unconfirmed_addresses
+from apps.notifications.selectors import opening_deliveries, unconfirmed_addresses
 from apps.orgs.actors import Actor
 from apps.orgs.audit import record_audit_entry
 
@@ -60,8 +60,8 @@ def take_unqueued_deliveries(*, now: datetime, limit: int = 500) -> Sequence[uui
     """
     if not Delivery.objects.filter(status__in=_UNFINISHED).exists():  # usually: a fifth of the cost of the query below
         return []
-    untold = Q(woken_at=None) | Q(woken_at__lte=now - _WAKE_AGAIN)
-    found = list(_sendable().filter(claimable(now), untold).order_by("next_attempt_at").values_list("id", flat=True)[:limit])
+    unqueued = Q(woken_at=None) | Q(woken_at__lte=now - _WAKE_AGAIN)
+    found = list(_sendable().filter(claimable(now), unqueued).order_by("next_attempt_at").values_list("id", flat=True)[:limit])
     Delivery.objects.filter(pk__in=found).update(woken_at=now)
     return found
 
@@ -136,11 +136,9 @@ def _obstacle(delivery: Delivery) -> str:
     if delivery.channel.deleted_at is not None or not delivery.channel.is_enabled:
         return "the channel was deleted or switched off"
     if delivery.event is not None and delivery.kind == IncidentEvent.Kind.RESOLVED:
-        heard = Delivery.objects.filter(
-            channel_id=delivery.channel_id, event__incident_id=delivery.event.incident_id, status=Delivery.Status.SENT
-        )
-        if not heard.exists():
-            return "the opening never arrived: a resolve would mean nothing"
+        sent = opening_deliveries(incident_id=delivery.event.incident_id, statuses=[Delivery.Status.SENT])
+        if not sent.filter(channel_id=delivery.channel_id).exists():
+            return "not sent: this channel never received the opening"
     return ""
 
 

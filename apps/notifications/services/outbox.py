@@ -12,9 +12,12 @@ from django.db.models import Exists, OuterRef
 from apps.core.wake import wake
 from apps.incidents.models import CheckState, IncidentEvent
 from apps.notifications.models import Channel, Delivery
+from apps.notifications.selectors import opening_deliveries
 from apps.notifications.services.deliveries import DELIVER_TASK
 
 log = logging.getLogger(__name__)
+
+_MAY_HAVE_ARRIVED = (Delivery.Status.PENDING, Delivery.Status.SENDING, Delivery.Status.SENT)
 
 
 def expand_waiting(*, now: datetime) -> int:
@@ -48,8 +51,8 @@ def _expand(event: IncidentEvent, now: datetime) -> None:
     channels = Channel.objects.live().filter(project_id=event.incident.project_id, is_enabled=True)
     if event.kind == IncidentEvent.Kind.RESOLVED:
         # A channel that was not notified of the opening is not notified of the resolve.
-        heard = Delivery.objects.filter(channel=OuterRef("pk"), event__incident_id=event.incident_id)
-        channels = channels.filter(Exists(heard))
+        may_hear = opening_deliveries(incident_id=event.incident_id, statuses=_MAY_HAVE_ARRIVED)
+        channels = channels.filter(Exists(may_hear.filter(channel=OuterRef("pk"))))
     deliveries = [
         Delivery(
             organization_id=event.organization_id,
