@@ -15,6 +15,7 @@ RATE ?= 100
 SECONDS ?= 60
 TLS ?= 0
 PROBES ?= 1
+STEADY ?=
 SEEDS ?= 10000
 
 .PHONY: help
@@ -116,10 +117,10 @@ screenshots: dev assets ## The pictures of the README, from the demo
 	$(BIN)/python -m tests.browser.screenshots
 
 .PHONY: bench
-bench: dev ## Measure the engine beside others, and the real processes: RATE=100 SECONDS=60 TLS=0 PROBES=1 [KUMA=folder]
+bench: dev ## Measure the engine beside others, and the real processes: RATE=100 SECONDS=60 TLS=0 PROBES=1 [STEADY=1 KUMA=folder]
 	@$(BIN)/python -m benchmarks.engines
-	@$(BIN)/python -m benchmarks.pipeline --rate $(RATE) --seconds $(SECONDS) --tls $(TLS) --probes $(PROBES)
-	@[ -z "$(KUMA)" ] || $(BIN)/python -m benchmarks.kuma --folder $(KUMA) --rate $(RATE) --seconds $(SECONDS)
+	@$(BIN)/python -m benchmarks.pipeline --rate $(RATE) --seconds $(SECONDS) --tls $(TLS) --probes $(PROBES) $(if $(STEADY),--steady)
+	@[ -z "$(KUMA)" ] || $(BIN)/python -m benchmarks.kuma --folder $(KUMA) --rate $(RATE) --seconds $(SECONDS) $(if $(STEADY),--steady)
 
 .PHONY: lock
 lock: dev ## Compile requirements/*.in anew
