@@ -13,7 +13,7 @@ from apps.pipeline.ingest import Memory, ingest
 from apps.probes import wire
 from apps.results.models import DeadLetter
 from apps.results.partitions import ensure_days
-from apps.results.services import RecordedRun, record_runs
+from apps.results.record_runs import RecordedRun, record_runs
 
 
 class _FailedAgainError(Exception):

@@ -21,8 +21,8 @@ from apps.pipeline.ingest import Memory, ingest
 from apps.probes.publisher import EXCHANGE
 from apps.probes.wire import INGEST_ROUTING_KEY
 from apps.probes.worker import transport_options
+from apps.results.dead_letters import add_dead_letter, add_unreadable, dead_letter_limit
 from apps.results.models import DeadLetter
-from apps.results.services import add_dead_letter, add_unreadable, dead_letter_limit
 from apps.telemetry import health
 
 log = logging.getLogger(__name__)

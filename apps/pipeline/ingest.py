@@ -21,9 +21,10 @@ from apps.monitors.selectors import regions_of_checks
 from apps.probes import wire
 from apps.probes.reasons import Verdict
 from apps.results.baselines import note_baselines
+from apps.results.dead_letters import add_dead_letter
 from apps.results.models import DeadLetter
 from apps.results.partitions import ensure_partitions
-from apps.results.services import RecordedRun, add_dead_letter, record_runs
+from apps.results.record_runs import RecordedRun, record_runs
 from apps.results.trials import note_answer
 from apps.telemetry import metrics
 

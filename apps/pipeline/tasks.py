@@ -18,10 +18,10 @@ from apps.notifications.services import addresses, deliveries, outbox
 from apps.orgs import password_reset
 from apps.pipeline import dispatch
 from apps.results import packer, retention, rollups
+from apps.results.dead_letters import prune_dead_letters
 from apps.results.models import Trial
 from apps.results.partitions import ensure_partitions, rebuild_closed_indexes
 from apps.results.rollups import prune_rollups
-from apps.results.services import prune_dead_letters
 from apps.results.trials import prune_trials
 from apps.telemetry.metrics import DELIVERIES
 

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import connection
 
 from apps.results.models import Baseline
-from apps.results.services import RecordedRun
+from apps.results.record_runs import RecordedRun
 
 FACT = "baseline"
 """Name of the fact in which a kind reports the baseline."""

@@ -16,7 +16,7 @@ from apps.incidents.templatetags.bars import sparkline
 from apps.monitors.models import Check
 from apps.probes.reasons import Reason, Verdict
 from apps.probes.wire import Run
-from apps.results.services import RecordedRun, record_runs
+from apps.results.record_runs import RecordedRun, record_runs
 from tests.conftest import Cast
 from tests.incidents.world import World
 

@@ -26,7 +26,7 @@ from apps.probes import wire
 from apps.probes.reasons import Verdict
 from apps.probes.wire import Run
 from apps.results.models import Trial
-from apps.results.services import RecordedRun, record_runs
+from apps.results.record_runs import RecordedRun, record_runs
 from tests.conftest import Cast
 from tests.incidents.world import World
 

@@ -29,9 +29,10 @@ from apps.probes import runner
 from apps.probes.reasons import Verdict
 from apps.probes.registry import KINDS
 from apps.probes.wire import Job, Run, encode_run
+from apps.results.dead_letters import add_dead_letter
 from apps.results.models import CheckRun, DayRollup, DeadLetter, HourRollup, StateInterval
 from apps.results.partitions import partition_names
-from apps.results.services import RecordedRun, add_dead_letter, record_runs
+from apps.results.record_runs import RecordedRun, record_runs
 from tests.conftest import NOW, NOW_MS, Cast, make_live
 from tests.incidents.world import World
 

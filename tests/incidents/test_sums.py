@@ -15,7 +15,7 @@ from apps.incidents.services.sums import sum_settled_days
 from apps.monitors.models import Check, Pause
 from apps.results.models import DaySum, RollupCursor, StateInterval
 from apps.results.runs import DAY_MS
-from apps.results.services import NewInterval, mark_intervals_down, put_intervals, restore_intervals
+from apps.results.state_intervals import NewInterval, mark_intervals_down, put_intervals, restore_intervals
 from tests.conftest import NOW, NOW_MS, Cast
 from tests.incidents.world import World
 

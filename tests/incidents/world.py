@@ -15,7 +15,7 @@ from apps.monitors.schedule import phase_of
 from apps.orgs.actors import SYSTEM
 from apps.probes.reasons import Reason, Verdict
 from apps.probes.wire import Run
-from apps.results.services import RecordedRun, record_runs
+from apps.results.record_runs import RecordedRun, record_runs
 from tests.conftest import NOW, NOW_MS, Cast, make_live
 
 REASONS = {

@@ -23,8 +23,8 @@ from apps.operations.figures import QUEUES, Figures, RegionFigures, figures
 from apps.orgs.models import User
 from apps.pipeline.beat import EmbeddedScheduler, PairScheduler
 from apps.probes import wire
+from apps.results.dead_letters import add_dead_letter
 from apps.results.models import DeadLetter
-from apps.results.services import add_dead_letter
 from goruptime.celery import app
 from tests.conftest import NOW, NOW_MS, Cast
 

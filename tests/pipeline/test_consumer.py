@@ -18,7 +18,6 @@ from apps.pipeline import consumer
 from apps.pipeline.consumer import QUEUE, IngestConsumer
 from apps.probes import wire
 from apps.probes.reasons import Verdict
-from apps.results import services
 from apps.results.models import DeadLetter
 from tests.conftest import Cast
 from tests.incidents.world import World
@@ -95,7 +94,7 @@ def test_a_message_that_met_a_fault_of_ours_is_kept_whole_and_can_be_put_back(
 def test_what_is_rubbish_or_comes_again_and_again_is_cut(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     body = b"y" * 30_000
     assert taken([(body, {})], monkeypatch) == 0
-    monkeypatch.setattr(services, "_WHOLE_MESSAGES", 0)
+    monkeypatch.setattr("apps.results.dead_letters._WHOLE_MESSAGES", 0)
     with monkeypatch.context() as patch:
         patch.setattr(consumer, "ingest", lambda *_, **__: 1 / 0)
         assert taken([(body, {}), (body, {})], monkeypatch) == 0
@@ -106,7 +105,7 @@ def test_items_of_valkeys_list_that_are_no_messages_are_dead_letters_and_hold_no
     db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = os.environ["REDIS_URL"].removeprefix("unix://").replace("?db=", "?virtual_host=")
-    monkeypatch.setattr("apps.results.services._UNREADABLE_AN_HOUR", 3)
+    monkeypatch.setattr("apps.results.dead_letters._UNREADABLE_AN_HOUR", 3)
     stop = threading.Event()
     items = [b"\xff\xfe", b"not json", b"[]", b"{}", b'{"body": 1, "properties": 2}', b"1"]
     with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:

@@ -25,9 +25,9 @@ from apps.results import latency, packer, retention, rollups
 from apps.results.models import CheckRun, DayRollup, HourRollup, PackCursor, PackedRuns
 from apps.results.packing import StoredRun, pack, unpack
 from apps.results.partitions import drop_empty_days, ensure_days, partition_names, rebuild_closed_indexes
+from apps.results.record_runs import RecordedRun, record_runs
 from apps.results.runs import DAY_MS, RunQuery, as_row, run_page, runs_within
 from apps.results.selectors import RecentRunsQuery, last_runs, recent_runs
-from apps.results.services import RecordedRun, record_runs
 from tests.conftest import NOW, Api, Cast
 from tests.incidents.world import World
 

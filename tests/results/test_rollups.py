@@ -17,8 +17,8 @@ from apps.results import latency, packer, rollups
 from apps.results.histogram import BUCKET_SQL, bucket_of, merged, middle_of, percentiles
 from apps.results.models import VERDICTS, DayRollup, HourRollup, LateHour, RollupCursor
 from apps.results.partitions import ensure_days
+from apps.results.record_runs import RecordedRun, record_runs
 from apps.results.runs import DAY_MS
-from apps.results.services import RecordedRun, record_runs
 from tests.conftest import NOW, Cast
 from tests.incidents.world import World
 

@@ -19,7 +19,7 @@ from apps.monitors.models import Check
 from apps.probes.reasons import MEANINGS, Reason
 from apps.results.models import HEALTHS
 from apps.results.selectors import down_ms
-from apps.results.services import NewInterval, mark_intervals_down, put_intervals, restore_intervals
+from apps.results.state_intervals import NewInterval, mark_intervals_down, put_intervals, restore_intervals
 
 _SEVERITY = {Level.WARN: Severity.WARN, Level.DOWN: Severity.DOWN}
 EXPAND_TASK = "pipeline.expand"

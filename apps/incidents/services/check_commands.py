@@ -26,7 +26,7 @@ from apps.orgs.actors import Actor
 from apps.orgs.audit import changes_of, record_audit_entry
 from apps.orgs.models import Project
 from apps.probes.registry import KINDS, PASSIVE
-from apps.results.services import put_intervals
+from apps.results.state_intervals import put_intervals
 
 DISPATCH_TASK = "pipeline.dispatch_extra"
 

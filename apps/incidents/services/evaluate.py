@@ -31,9 +31,10 @@ from apps.incidents.services.fast_path import FreshVote, advance_unchanged, lock
 from apps.monitors.liveness import Liveness
 from apps.monitors.models import Check
 from apps.monitors.selectors import Plan, plans, region_liveness
+from apps.results.dead_letters import add_dead_letter
 from apps.results.models import DeadLetter
 from apps.results.selectors import UnsettledSince, Vote, unsettled_votes
-from apps.results.services import NewInterval, add_dead_letter, put_intervals
+from apps.results.state_intervals import NewInterval, put_intervals
 
 log = logging.getLogger(__name__)
 

@@ -36,7 +36,8 @@ from apps.probes.registry import KINDS
 from apps.results.models import UNTIMED
 from apps.results.partitions import ensure_days
 from apps.results.pings import StoredPing
-from apps.results.services import RecordedRun, put_intervals, record_runs
+from apps.results.record_runs import RecordedRun, record_runs
+from apps.results.state_intervals import put_intervals
 
 _NO_GAP = 2**62
 """Interval for the machine: pings are irregular, so that no gap between two of them ends a streak."""

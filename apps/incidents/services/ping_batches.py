@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from django.db import connection
 
 from apps.results.pings import ARRAYS, PING_COLUMNS, PING_NAMES, REPLACE_PING, StoredPing, ping_values
-from apps.results.services import INSERT_MANY, RecordedRun, columns_of
+from apps.results.record_runs import INSERT_MANY, RecordedRun, columns_of
 
 
 @dataclass(frozen=True)
