@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 
 
 def to_ms(moment: datetime) -> int:

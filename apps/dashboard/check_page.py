@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from apps.core.clock import from_ms, to_ms
+from apps.core.clock import DAY_MS, from_ms, to_ms
 from apps.dashboard.heartbeats import heartbeat_panel, typical_gap_ms
 from apps.incidents.history import histories, recent_runs_queries, uptime_figures
 from apps.incidents.list_views import beats_of, regions_that_fail, run_bar
@@ -19,7 +19,7 @@ from apps.probes.registry import KINDS, PASSIVE
 from apps.results import latency
 from apps.results.bars import bar_of
 from apps.results.models import GOOD, VERDICTS, Certificate
-from apps.results.runs import DAY_MS, RunQuery, runs_within
+from apps.results.runs import RunQuery, runs_within
 from apps.results.selectors import SeenRun, last_facts, recent_runs, timed
 
 _RUNS_SHOWN = 20

@@ -11,8 +11,8 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from apps.core.clock import from_ms, to_ms
-from apps.demo.plan import DAY_MS, Outage
+from apps.core.clock import DAY_MS, HOUR_MS, from_ms, to_ms
+from apps.demo.plan import Outage
 from apps.incidents.models import CheckState, Incident, Severity
 from apps.monitors.models import Check
 from apps.orgs.models import User
@@ -145,7 +145,7 @@ def acknowledge_some(*, checks: Sequence[uuid.UUID], user: User, chance: random.
 
 def seed_rollups(*, checks: Sequence[uuid.UUID], start: datetime, until: datetime) -> None:
     """Compute the hour and day rollups of these checks, as the pipeline would have done."""
-    hours_until, days_until = (to_ms(until) // width * width for width in (rollups.HOUR_MS, DAY_MS))
+    hours_until, days_until = (to_ms(until) // width * width for width in (HOUR_MS, DAY_MS))
     for day in range(to_ms(start) // DAY_MS * DAY_MS, hours_until, DAY_MS):
         rollups.roll("hour", checks, day, min(day + DAY_MS, hours_until))
         if day + DAY_MS <= days_until:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+from apps.core.clock import HOUR_MS
 
 
 @dataclass(frozen=True)

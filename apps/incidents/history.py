@@ -8,12 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from apps.core.clock import from_ms, to_ms
+from apps.core.clock import DAY_MS, from_ms, to_ms
 from apps.incidents.machine import unknown_from
 from apps.incidents.rows import policy_of, state_of
 from apps.monitors.models import Check, Pause
 from apps.probes.registry import PASSIVE
-from apps.results.runs import DAY_MS
 from apps.results.selectors import RecentRunsQuery, shown_spans
 from apps.results.sums import day_sums
 from apps.results.uptime import Span, Uptime, add_up, overlay, summed

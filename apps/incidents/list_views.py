@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from django.db.models import Exists, OuterRef, QuerySet
 
-from apps.core.clock import to_ms
+from apps.core.clock import HOUR_MS, to_ms
 from apps.incidents.history import histories, recent_runs_queries, uptime_of
 from apps.incidents.machine import overdue_after, verdict
 from apps.incidents.project_summary import ProjectSummary, problem_checks, problem_resources
@@ -26,11 +26,10 @@ from apps.results import latency
 from apps.results.bars import Bar, bar_of
 from apps.results.failing_regions import failing_regions
 from apps.results.latency import Percentiles
-from apps.results.rollups import HOUR_MS
 from apps.results.selectors import SeenRun, recent_runs
 from apps.results.uptime import WORST_FIRST, Span, Uptime, add_up, worst_of
 
-HALF_HOUR_MS = 1_800_000
+HALF_HOUR_MS = HOUR_MS // 2
 _HALF_HOURS = 48
 _GOOD = ("up", "degraded")
 DAY = timedelta(days=1)

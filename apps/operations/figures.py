@@ -14,7 +14,7 @@ from django.db import connection
 from django.db.models import Count, Min
 from kombu import Connection
 
-from apps.core.clock import to_ms
+from apps.core.clock import DAY_MS, to_ms
 from apps.incidents.models import IncidentEvent
 from apps.monitors.models import DispatchCursor, Region
 from apps.monitors.selectors import liveness_of, living_workers
@@ -81,7 +81,7 @@ def figures(*, now: datetime) -> Figures:
     events = IncidentEvent.objects.filter(expanded_at=None).aggregate(count=Count("pk"), oldest=Min("created_at"))
     due = Delivery.objects.filter(claimable(now)).aggregate(count=Count("pk"), oldest=Min("next_attempt_at"))
     days = [day_of(name) for name in partition_names()]
-    today = now_ms // 86_400_000 * 86_400_000
+    today = now_ms // DAY_MS * DAY_MS
     rolled = done_until("hour")
     return Figures(
         dispatch_behind_s=None if cursor is None else (now_ms - cursor) / 1000,
@@ -95,7 +95,7 @@ def figures(*, now: datetime) -> Figures:
         oldest_delivery_s=_age(due["oldest"], now),
         database_ms=_round_trip_ms(),
         partition_days_ahead=sum(day > today for day in days),
-        oldest_partition_days=(today - min(days, default=today)) // 86_400_000,
+        oldest_partition_days=(today - min(days, default=today)) // DAY_MS,
         rolled_up_behind_s=(now_ms - rolled) / 1000 if rolled else None,
         failed_by_ourselves=Delivery.objects.filter(created_at__gt=now - timedelta(hours=1), error__startswith=OUR_FAULT).count(),
     )

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import msgspec
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError
 
-from apps.core.clock import to_ms
+from apps.core.clock import DAY_MS, HOUR_MS, to_ms
 from apps.incidents.services.evaluate import evaluate_with_bisection
 from apps.incidents.services.fast_path import FreshVote
 from apps.monitors.models import Region
@@ -30,12 +30,12 @@ from apps.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
-OLDEST_MS, NEWEST_MS = 86_400_000, 5_000
+OLDEST_MS, NEWEST_MS = DAY_MS, 5_000
 _REMEMBERED = 200_000
 _REFUSAL_PAUSE = timedelta(minutes=1)
 _REGION_KEPT = timedelta(seconds=2)
 _HEARD_STEP_MS = 1_000
-_FACTS_EVERY_MS = 3_600_000
+_FACTS_EVERY_MS = HOUR_MS
 
 
 @dataclass

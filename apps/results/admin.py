@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.utils import timezone
 
 from apps.core.admin import OperatorsSite, ReadOnlyAdmin
-from apps.core.clock import from_ms, to_ms
+from apps.core.clock import DAY_MS, from_ms, to_ms
 from apps.monitors.models import Check, Region
 from apps.results.models import VERDICTS, Certificate, Trial
 from apps.results.rollups import oldest_run_day
@@ -29,7 +29,7 @@ def runs(request: HttpRequest) -> HttpResponse:
     except ValueError:
         error = "That is not an id."
     if check is not None:
-        until = int(before) if before.isascii() and before.isdigit() and len(before) < 17 else to_ms(timezone.now()) + 86_400_000
+        until = int(before) if before.isascii() and before.isdigit() and len(before) < 17 else to_ms(timezone.now()) + DAY_MS
         seen = run_page(
             check_id=check.pk,
             before=until,

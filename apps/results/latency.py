@@ -11,11 +11,12 @@ from typing import Any
 
 from django.db import connection
 
+from apps.core.clock import DAY_MS, HOUR_MS
 from apps.results.histogram import BUCKET_SQL, merged, percentiles
 from apps.results.models import GOOD, VERDICTS, CheckRun, DayRollup, HourRollup
 from apps.results.packing import StoredRun
-from apps.results.rollups import FROM_RUNS, HOUR_MS, done_until
-from apps.results.runs import DAY_MS, RunQuery, packed_runs, runs_within
+from apps.results.rollups import FROM_RUNS, done_until
+from apps.results.runs import RunQuery, packed_runs, runs_within
 
 SHARES = (0.5, 0.95, 0.99)
 _ALL = 2**31

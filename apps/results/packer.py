@@ -15,12 +15,12 @@ from typing import Any
 
 from django.db import OperationalError, connection, transaction
 
-from apps.core.clock import to_ms
+from apps.core.clock import DAY_MS, HOUR_MS, to_ms
 from apps.results.models import PackCursor, PackedRuns
 from apps.results.packing import StoredRun, pack, unpack
 from apps.results.partitions import day_of, partition_names
-from apps.results.rollups import HOUR_MS, done_until, has_late_hours
-from apps.results.runs import DAY_MS, HOT_DAYS
+from apps.results.rollups import done_until, has_late_hours
+from apps.results.runs import HOT_DAYS
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.db import connection, transaction
 
-from apps.core.clock import to_ms
+from apps.core.clock import DAY_MS, to_ms
 
 AHEAD_DAYS = 3
 PAST_DAYS = 1  # a run may arrive a day late
@@ -63,7 +63,7 @@ def _rebuild_closed_indexes(now: datetime) -> list[str]:
     rebuilt = []
     for name in partition_names():
         index = f"{name}_pkey"
-        if day_of(name) + 86_400_000 > to_ms(now - _SETTLED):
+        if day_of(name) + DAY_MS > to_ms(now - _SETTLED):
             break
         with connection.cursor() as cursor:
             cursor.execute("SELECT obj_description(%s::regclass, 'pg_class')", [index])

@@ -15,13 +15,12 @@ from typing import Any
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Exists, OuterRef
 
-from apps.core.clock import from_ms, to_ms
+from apps.core.clock import DAY_MS, from_ms, to_ms
 from apps.monitors.models import Region
 from apps.orgs.models import Project
 from apps.results.models import VERDICTS, Certificate, PackedRuns
 from apps.results.packing import StoredRun, unpack
 from apps.results.partitions import day_of, partition_names
-from apps.results.runs import DAY_MS
 
 log = logging.getLogger(__name__)
 

@@ -15,14 +15,13 @@ from datetime import datetime, timedelta
 from django.db import connection, transaction
 from django.db.models import Min
 
-from apps.core.clock import to_ms
+from apps.core.clock import DAY_MS, HOUR_MS, to_ms
 from apps.monitors.models import Check
 from apps.results.histogram import BUCKET_SQL, bucket_of
 from apps.results.models import GOOD, VERDICTS, CheckRun, DayRollup, HourRollup, LateHour, PackedRuns, RollupCursor
 from apps.results.partitions import day_of, partition_names
-from apps.results.runs import DAY_MS, HOT_DAYS, RunQuery, runs_within
+from apps.results.runs import HOT_DAYS, RunQuery, runs_within
 
-HOUR_MS = 3_600_000
 _SETTLE_MS = 120_000
 _LATE_MS = 60_000
 """Less than `_SETTLE_MS`, so that a run recorded shortly before its hour is rolled up is committed or marked."""

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from apps.core.clock import to_ms
+from apps.core.clock import DAY_MS, to_ms
 from apps.results.models import VERDICTS, CheckRun, PackedRuns
 from apps.results.packing import StoredRun, unpack
 
-DAY_MS = 86_400_000
 _ROWS = 8
 """Number of packed rows read at a time."""
 HOT_DAYS = 2

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
+from apps.core.clock import DAY_MS
 from apps.results.models import HEALTHS, UNTIMED, VERDICTS, CheckRun
-from apps.results.runs import DAY_MS, HOT_DAYS, newest_packed
+from apps.results.runs import HOT_DAYS, newest_packed
 from apps.results.uptime import Span
 
 

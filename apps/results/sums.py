@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from django.db import connection
 
+from apps.core.clock import DAY_MS
 from apps.results.models import DaySum
-from apps.results.runs import DAY_MS
 
 _DAYS_AT_ONCE = 10
 _SUM = f"""

@@ -14,7 +14,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from apps.core.clock import to_ms
+from apps.core.clock import DAY_MS, to_ms
 from apps.incidents.history import histories
 from apps.incidents.models import Incident, IncidentUpdate
 from apps.incidents.selectors import status_now
@@ -22,7 +22,6 @@ from apps.incidents.words import worst
 from apps.monitors.models import Check
 from apps.orgs.models import Project
 from apps.results.bars import Bar, bar_of
-from apps.results.runs import DAY_MS
 from apps.results.uptime import Uptime, add_up, worst_of
 from apps.statuspages.models import Component, StatusPage
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from django.db import DataError
 
-from apps.core.clock import to_ms
+from apps.core.clock import DAY_MS, to_ms
 from apps.demo import project
-from apps.demo.plan import DAY_MS, PARTS, is_broken, outages, path_of
+from apps.demo.plan import PARTS, is_broken, outages, path_of
 from apps.demo.project import make_demo, point_demo_at, remove_demo
 from apps.demo.servers import Places, open_all
 from apps.demo.target import Target, serve

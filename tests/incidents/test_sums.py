@@ -7,14 +7,13 @@ from datetime import timedelta
 
 import pytest
 
-from apps.core.clock import from_ms, to_ms
+from apps.core.clock import DAY_MS, from_ms, to_ms
 from apps.incidents.history import histories, uptime, uptime_of
 from apps.incidents.models import CheckState
 from apps.incidents.rows import NEVER_MS
 from apps.incidents.services.sums import sum_settled_days
 from apps.monitors.models import Check, Pause
 from apps.results.models import DaySum, RollupCursor, StateInterval
-from apps.results.runs import DAY_MS
 from apps.results.state_intervals import NewInterval, mark_intervals_down, put_intervals, restore_intervals
 from tests.conftest import NOW, NOW_MS, Cast
 from tests.incidents.world import World

@@ -17,7 +17,7 @@ from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.core.clock import from_ms, to_ms
+from apps.core.clock import DAY_MS, from_ms, to_ms
 from apps.incidents.models import CheckState
 from apps.probes.reasons import Reason, Verdict
 from apps.probes.wire import Run
@@ -26,7 +26,7 @@ from apps.results.models import CheckRun, DayRollup, HourRollup, PackCursor, Pac
 from apps.results.packing import StoredRun, pack, unpack
 from apps.results.partitions import drop_empty_days, ensure_days, partition_names, rebuild_closed_indexes
 from apps.results.record_runs import RecordedRun, record_runs
-from apps.results.runs import DAY_MS, RunQuery, as_row, run_page, runs_within
+from apps.results.runs import RunQuery, as_row, run_page, runs_within
 from apps.results.selectors import RecentRunsQuery, last_runs, recent_runs
 from tests.conftest import NOW, Api, Cast
 from tests.incidents.world import World

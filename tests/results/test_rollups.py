@@ -10,7 +10,7 @@ from django.db import connections, transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.core.clock import from_ms, to_ms
+from apps.core.clock import DAY_MS, HOUR_MS, from_ms, to_ms
 from apps.probes.reasons import Reason, Verdict
 from apps.probes.wire import Run
 from apps.results import latency, packer, rollups
@@ -18,11 +18,10 @@ from apps.results.histogram import BUCKET_SQL, bucket_of, merged, middle_of, per
 from apps.results.models import VERDICTS, DayRollup, HourRollup, LateHour, RollupCursor
 from apps.results.partitions import ensure_days
 from apps.results.record_runs import RecordedRun, record_runs
-from apps.results.runs import DAY_MS
 from tests.conftest import NOW, Cast
 from tests.incidents.world import World
 
-HOUR, DAY = rollups.HOUR_MS, DAY_MS
+HOUR, DAY = HOUR_MS, DAY_MS
 START = to_ms(NOW) // DAY * DAY - DAY
 
 

@@ -11,7 +11,7 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from apps.core.clock import from_ms, to_ms
+from apps.core.clock import DAY_MS, HOUR_MS, from_ms, to_ms
 from apps.dashboard.access import enter_check, page
 from apps.dashboard.check_page import check_context, check_now, run_lines
 from apps.dashboard.lists import FilterLink, filter_links, int_parameter, url_with
@@ -25,9 +25,8 @@ from apps.orgs.models import Role
 from apps.probes.registry import PASSIVE
 from apps.results import latency
 from apps.results.models import VERDICTS
-from apps.results.runs import DAY_MS, run_page
+from apps.results.runs import run_page
 
-HOUR_MS = 3_600_000
 RANGES = {
     "1h": (HOUR_MS, 60_000),
     "24h": (DAY_MS, 900_000),

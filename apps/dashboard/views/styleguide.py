@@ -8,13 +8,12 @@ from django import forms
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
+from apps.core.clock import DAY_MS
 from apps.dashboard.access import open_page
 from apps.incidents.list_views import Beat, run_bar
 from apps.incidents.words import STATUSES
 from apps.results.bars import bar_of
 from apps.results.uptime import Span
-
-_DAY_MS = 86_400_000
 
 
 class _Form(forms.Form):
@@ -32,14 +31,14 @@ def styleguide(request: HttpRequest) -> HttpResponse:
         Beat(1_700_000_000_000 + n * 60_000, states[n % 12], 80 + n, "connection refused" if states[n % 12] == "down" else "")
         for n in range(60)
     ]
-    spans = [Span(day * _DAY_MS, (day + 1) * _DAY_MS, states[day % 12]) for day in range(20, 90)]
+    spans = [Span(day * DAY_MS, (day + 1) * DAY_MS, states[day % 12]) for day in range(20, 90)]
     form = _Form()
     wrong = _Form({"plain": "x", "wrong": "", "choice": "get", "long": "x", "flag": "on"})
     wrong.is_valid()
     context = {
         "statuses": STATUSES,
         "run_bar": run_bar(beats, [], width=60_000, count=150, phase=beats[0].slot),
-        "days": bar_of(spans, start=0, width=_DAY_MS, count=90),
+        "days": bar_of(spans, start=0, width=DAY_MS, count=90),
         "form": form,
         "wrong": wrong,
         "figures": {"dns": 4.0, "connect": 11.0, "tls": 31.0, "first_byte": 72.0},

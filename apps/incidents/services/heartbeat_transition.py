@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any
 
-from apps.core.clock import from_ms, to_ms
+from apps.core.clock import DAY_MS, from_ms, to_ms
 from apps.incidents.heartbeat_machine import Deadline, HeartbeatState, Signal, deadline, on_ping, passed
 from apps.incidents.machine import Event, Policy, Round, State, is_stale_news, step
 from apps.incidents.models import CheckState
@@ -43,7 +43,7 @@ _NO_GAP = 2**62
 """Interval for the machine: pings are irregular, so that no gap between two of them ends a streak."""
 _STEPS = 50
 """Missed deadlines settled one by one in a transaction; the rest of a longer backlog becomes one round."""
-_AT_HAND_MS = 86_400_000
+_AT_HAND_MS = DAY_MS
 """The partitions for runs up to this age exist in any case."""
 _WORDS = 200
 """Maximum number of characters of the job's last output line in a reason."""

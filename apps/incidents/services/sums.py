@@ -12,11 +12,9 @@ from datetime import datetime
 
 from django.db import connection, transaction
 
-from apps.core.clock import to_ms
+from apps.core.clock import DAY_MS, HOUR_MS, to_ms
 from apps.incidents.models import CheckState
 from apps.results.models import RollupCursor
-from apps.results.rollups import HOUR_MS
-from apps.results.runs import DAY_MS
 from apps.results.sums import sum_days
 
 _CHUNK = 100

@@ -8,10 +8,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from apps.core.clock import to_ms
+from apps.core.clock import DAY_MS, to_ms
 from apps.monitors.models import Check
 from apps.results.rollups import roll_again
-from apps.results.runs import DAY_MS
 
 _WIDE = 40
 
