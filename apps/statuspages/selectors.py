@@ -153,6 +153,7 @@ def view_of(*, page: StatusPage, now: datetime) -> PageView:
     incidents = _incidents(page, components, of, now)
     going_on = [incident for incident in incidents if incident.resolved_at is None]
     status, sentence = overall(lines, going_on)
+    named = [incident.started_at for incident in going_on if _is_about(sentence, incident)]
     groups: dict[str, list[ComponentLine]] = defaultdict(list)
     for line in lines:
         groups[line.group].append(line)
@@ -160,7 +161,7 @@ def view_of(*, page: StatusPage, now: datetime) -> PageView:
         page=page,
         status=status,
         sentence=sentence,
-        since=going_on[0].started_at if len(going_on) == 1 and _is_about(sentence, going_on[0]) else None,
+        since=min(named, default=None),
         groups=list(groups.items()),
         open_incidents=going_on,
         past_days=past_days([incident for incident in incidents if incident.resolved_at is not None]),

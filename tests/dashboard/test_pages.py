@@ -362,13 +362,13 @@ def test_what_another_deleted_meanwhile_is_not_there(cast: Cast, alice: Client, 
 
 def test_folded_options_tell_what_is_unusual(cast: Cast, alice: Client) -> None:
     page = alice.get(f"/projects/{cast.project.pk}/checks/new/?url=https://example.org/").content.decode()
-    assert '<span class="sub">defaults</span>' in page
+    assert 'HTTP options <span class="sub">method: GET, accepted statuses: 200-299</span>' in page
     options = {"method": "HEAD", "verify_tls": False, "assertions": ["[status] == 200"]}
     check = World(cast, options=options).check
     page = alice.get(f"/checks/{check.pk}/edit/").content.decode()
     assert 'HTTP options <span class="sub">method: HEAD, assertions</span>' in page
     assert 'TLS and certificate <span class="sub">verify the certificate: no</span>' in page
-    assert 'Authentication <span class="sub">defaults</span>' in page
+    assert 'Authentication <span class="sub">authentication: None</span>' in page
 
 
 def test_a_region_that_reaches_none_of_its_canaries_is_impaired(cast: Cast, alice: Client) -> None:

@@ -19,6 +19,7 @@ from apps.probes.registry import KINDS
 
 _EXAMPLE = "example.org"
 _JUDGEMENT = ("timeout_s", "degraded_ms", "retries", "fail_after", "recover_after", "quorum")
+_MOST_TOLD = 3
 _OF_PROBES = ("timeout_s", "retries", "quorum")
 """Fields without a meaning for a passive check, which no probe runs."""
 
@@ -28,7 +29,7 @@ class OptionGroup:
     title: str
     fields: list[forms.BoundField]
     in_short: str
-    """A line about the options that differ from the kind's defaults."""
+    """A line about the options that differ from the kind's defaults; without any, about the defaults."""
     has_errors: bool
 
 
@@ -99,11 +100,12 @@ class CheckForm(forms.Form):
             for one, field in zip(described, fields, strict=True)
             if str(field.value()) != str(field.field.prepare_value(usual[f"options.{one.name}"]))
         ]
-        shown = (_short(one, value) for one, value in differing)
+        told = differing or [(one, field.value()) for one, field in zip(described, fields, strict=True) if one.shape != "flag"]
+        shown = [text for one, value in told if (text := _short(one, value))]
         return OptionGroup(
             title=title or _("%(kind)s options") % {"kind": self.probe.title},
             fields=fields,
-            in_short=", ".join(value for value in shown if value) or str(_("defaults")),
+            in_short=", ".join(shown[:_MOST_TOLD]) or str(_("none")),
             has_errors=any(field.errors for field in fields),
         )
 
@@ -239,19 +241,26 @@ def _shown(described: OptionField, value: Any) -> Any:
             return value
 
 
+def _uncapitalized(label: str) -> str:
+    """Return a label as it stands within a line; abbreviations keep their capitals."""
+    return label if label[1:2].isupper() else f"{label[:1].lower()}{label[1:]}"
+
+
 def _short(described: OptionField, value: Any) -> str:
     if value in ("", None, [], {}):
         return ""
     match described.shape:
         case "flag":
-            return f"{described.label.lower()}: {_('yes') if value else _('no')}"
+            return f"{_uncapitalized(described.label)}: {_('yes') if value else _('no')}"
         case "headers":
             count = len(str(value).strip().splitlines())
             return ngettext("%(count)d header", "%(count)d headers", count) % {"count": count}
         case "long" | "lines":
-            return described.label.lower()
+            return _uncapitalized(described.label)
+        case "choice":
+            return f"{_uncapitalized(described.label)}: {dict(described.choices).get(value, value)}"
         case _:
-            return f"{described.label.lower()}: {value}"
+            return f"{_uncapitalized(described.label)}: {value}"
 
 
 def default_options(kind: Kind) -> dict[str, Any]:
