@@ -49,6 +49,15 @@ class StrictIntegerField(serializers.IntegerField):
         return int(super().to_internal_value(data))
 
 
+class StrictSlugField(serializers.SlugField):
+    """Takes a JSON string only; DRF would convert a number."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            raise ValidationError("Must be a text.")
+        return str(super().to_internal_value(data))
+
+
 class StrictSerializer(StrictFields, serializers.Serializer[Any]):
     pass
 
@@ -57,6 +66,7 @@ class StrictModelSerializer(StrictFields, serializers.ModelSerializer[Any]):
     serializer_field_mapping = {
         field: {
             serializers.CharField: StrictCharField,
+            serializers.SlugField: StrictSlugField,
             serializers.BooleanField: StrictBooleanField,
             serializers.IntegerField: StrictIntegerField,
         }.get(made, made)

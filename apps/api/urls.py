@@ -1,11 +1,11 @@
 from django.urls import path
-from drf_spectacular.views import SpectacularAPIView
 
 from apps.api.docs import docs
+from apps.api.schema_view import SchemaView
 from apps.api.views import channels, checks, deliveries, heartbeats, history, incidents, regions, statuspages, tenants
 
 urlpatterns = [
-    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("schema/", SchemaView.as_view(), name="schema"),
     path("docs/", docs, name="docs"),
     path("session/", tenants.Session.as_view(), name="session"),
     path("projects/", tenants.ProjectList.as_view(), name="projects"),

@@ -23,7 +23,7 @@ from typing import Any
 
 from apps.probes import json_paths, patterns
 from apps.probes.contract import OptionError, OptionField, RawOptions
-from apps.probes.json_paths import BudgetExceededError
+from apps.probes.json_paths import Budget, BudgetExceededError
 from apps.probes.reasons import Reason
 
 _OPTION, _MAX_LINES = "assertions", 20
@@ -32,6 +32,9 @@ _LINE = re.compile(rf"\[(?P<fact>.{{1,300}})\] (?P<any>any )?(?P<op>{_OPERATORS}
 _NUMBER = re.compile(r"(-?\d{1,400}(?:\.\d{1,400})?) ?(ms|s|min|h|days?|kB|MB)?", re.ASCII)
 _UNITS = {"s": 1_000, "min": 60_000, "h": 3_600_000, "kB": 1_000, "MB": 1_000_000}
 _MAX_SHOWN = 200
+_MOST_EXAMPLES = 5
+_NODES, _SECONDS = 5_000, 0.05
+"""Where a caller gives no budget: of facts that are short."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +70,20 @@ class Condition:
     def _operator(self) -> str:
         return f"any {self.op}" if self.is_any else self.op
 
-    def failure(self, actual: Actual) -> str | None:
+    def failure(self, actual: Actual, budget: Budget | None = None) -> str | None:
         """Return a sentence with the observed value if the condition fails, else None.
 
-        If nothing was seen, only `not …` and `!=` hold.
+        If nothing was seen, only `not …` and `!=` hold. Raises BudgetExceededError, if the budget is not final; with a
+        final one the condition fails.
         """
-        if self._holds(actual):
-            return None
+        budget = budget or Budget(_NODES, _SECONDS)
+        try:
+            if self._holds(actual, budget):
+                return None
+        except BudgetExceededError as error:
+            if not budget.is_final:
+                raise
+            actual = error
         return f"[{self.fact}] ({self._shown(actual)}) {self._operator} {self.value}".rstrip()
 
     @property
@@ -85,7 +95,7 @@ class Condition:
     def _is_negative(self) -> bool:
         return self.op.startswith("not ") or self.op == "!="
 
-    def _holds(self, actual: Actual) -> bool:
+    def _holds(self, actual: Actual, budget: Budget) -> bool:
         if isinstance(actual, BudgetExceededError):
             return False
         values = actual.values if isinstance(actual, Values) else () if actual is None else (actual,)
@@ -94,19 +104,25 @@ class Condition:
         if not values:
             return self._is_negative
         is_one_enough = self.is_any or (isinstance(actual, Values) and actual.is_one_enough and not self._is_negative)
-        return (any if is_one_enough else all)(map(self._holds_of, values))
+        return (any if is_one_enough else all)(self._holds_of(value, budget) for value in values)
 
-    def _holds_of(self, value: Any) -> bool:
+    def _holds_of(self, value: Any, budget: Budget) -> bool:
         op = self.op.removeprefix("not ").replace("!=", "==")
-        return self._compare(op, value) != self._is_negative
+        budget.charge(1)
+        holds = self._compare(op, value, budget) != self._is_negative
+        if isinstance(value, (list, dict)):
+            budget.check_time()
+        return holds
 
-    def _compare(self, op: str, actual: Any) -> bool:
+    def _compare(self, op: str, actual: Any, budget: Budget) -> bool:
         if op == "contains":
             if isinstance(actual, list):
                 return any(self._equals(item) for item in actual)
             return isinstance(actual, str) and self.value in actual
         if op == "matches":
-            return bool(patterns.compiled(self.value).search(_as_text(actual).encode("utf-8", "replace").decode()))
+            pattern, text = patterns.compiled(self.value), _as_text(actual).encode("utf-8", "replace").decode()
+            budget.charge_pattern(len(text), pattern.programsize)
+            return bool(pattern.search(text))
         if op == "==":
             return self._equals(actual)
         number, wanted = _as_number(actual), _as_number(self.value)
@@ -135,8 +151,20 @@ class Condition:
             return _shown(self.fact, actual)
         if not actual.values:
             return "nothing"
-        failing = [value for value in actual.values if self.op.endswith("exists") or not self._holds_of(value)]
-        return _shortened(", ".join(_shown(self.fact, value) for value in failing[:5]))
+        return _shortened(", ".join(_shown(self.fact, value) for value in self._examples(actual.values)))
+
+    def _examples(self, values: Sequence[Any]) -> list[Any]:
+        """Return up to five of the values that fail, as far as they are found in a short time."""
+        budget, failing = Budget(_NODES, _SECONDS), list[Any]()
+        try:
+            for value in values:
+                if self.op.endswith("exists") or not self._holds_of(value, budget):
+                    failing.append(value)
+                if len(failing) == _MOST_EXAMPLES:
+                    break
+        except BudgetExceededError:
+            return failing or [values[0]]
+        return failing
 
 
 def read(fields: RawOptions, known: Sequence[str]) -> tuple[str, ...]:

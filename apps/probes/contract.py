@@ -98,6 +98,8 @@ class ProbeContext:
     """The core's time at the start of the run, used to judge the validity of certificates."""
     baseline: Mapping[str, Any] = field(default_factory=dict)
     """The fact `baseline` that the last run in this region reported; empty if there is none."""
+    tenant: str = ""
+    """Whose job it is; tenants take turns where something is scarce."""
 
 
 @dataclass(frozen=True)

@@ -28,12 +28,16 @@ _CONTAINER_COMPARISON_COST = 1_000
 """Nodes charged for comparing two objects or arrays, which may be large."""
 
 
+_STEPS_PER_NODE = 400
+"""Steps of RE2 that are charged like a node."""
+
+
 class BudgetExceededError(Exception):
-    """Evaluating a path visited too many nodes or took too long."""
+    """Evaluating a path or a pattern visited too many nodes or took too long."""
 
 
 class Budget:
-    """The number of nodes and the time in seconds that all JSONPaths of one run may use together."""
+    """The number of nodes and the time in seconds that all assertions of one run may use together."""
 
     def __init__(self, nodes: int, seconds: float, *, is_final: bool = True) -> None:
         self.is_final = is_final
@@ -47,11 +51,23 @@ class Budget:
         self._nodes_left -= nodes
         self._unchecked += nodes
         if self._nodes_left < 0:
-            raise BudgetExceededError("the path visits too many nodes")
+            raise BudgetExceededError("the assertions look at too much")
         if self._unchecked >= _CLOCK_EVERY:
             self._unchecked = 0
-            if time.monotonic() > self._until:
-                raise BudgetExceededError("the path takes too long")
+            self.check_time()
+
+    def charge_pattern(self, characters: int, program_size: int) -> None:
+        """Deduct a search by RE2 before it runs, by the most that it may take: about 9 ns per character and instruction.
+
+        Raises BudgetExceededError.
+        """
+        self.charge(characters * program_size // _STEPS_PER_NODE)
+        self.check_time()
+
+    def check_time(self) -> None:
+        """Raise BudgetExceededError if the time is over; called after each comparison that may take long by itself."""
+        if time.monotonic() > self._until:
+            raise BudgetExceededError("evaluating the assertions takes too long")
 
 
 _budget: ContextVar[Budget] = ContextVar("budget")

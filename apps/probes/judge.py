@@ -12,9 +12,11 @@ from apps.probes import conditions
 from apps.probes.certificates import first_to_expire
 from apps.probes.conditions import Condition
 from apps.probes.contract import Facts, Outcome
+from apps.probes.json_paths import Budget
 from apps.probes.reasons import Reason, Verdict
 
 DAY_MS = 86_400_000
+_NODES, _SECONDS = 5_000, 0.05
 _NOT_LOOKED_AT = frozenset({Reason.BLOCKED_ADDRESS, Reason.REDIRECT_BLOCKED, Reason.PROXY_FAILED})
 
 
@@ -71,10 +73,16 @@ def failed(assertions: Sequence[str], latency_ms: float | None, facts: Facts, no
         yield from failed_of(assertions, lambda condition: values.get(condition.fact), facts)
 
 
-def failed_of(assertions: Sequence[str], look: Callable[[Condition], Any], facts: Facts) -> Iterator[Outcome]:
-    """Yield a down outcome for each assertion that does not hold; `look` returns the observed value for a condition."""
+def failed_of(
+    assertions: Sequence[str], look: Callable[[Condition], Any], facts: Facts, budget: Budget | None = None
+) -> Iterator[Outcome]:
+    """Yield a down outcome for each assertion that does not hold; `look` returns the observed value for a condition.
+
+    All share the budget, by default one that does not hold the event loop.
+    """
+    shared = budget or Budget(_NODES, _SECONDS)
     for condition in conditions.parse_lines(assertions):
-        failure = condition.failure(look(condition))
+        failure = condition.failure(look(condition), shared)
         if failure is not None:
             yield Outcome.because(condition.reason, failure, facts).judged(Verdict.DOWN)
 

@@ -139,7 +139,7 @@ async def _attempt(job: Job, network: Network, now_ms: int, deadline: float) -> 
         options = _remembered(_options, job, lambda: kind.parse(job.target, job.options))
         # A kind should end at its deadline by itself, reporting what it saw; this catches one that does not.
         async with asyncio.timeout(deadline - loop.time() + _BACKSTOP_S):
-            return await kind.run(options, deadline, ProbeContext(network, now_ms, job.baseline or {}))
+            return await kind.run(options, deadline, ProbeContext(network, now_ms, job.baseline or {}, job.tenant))
     except TimeoutError:
         return Outcome.because(Reason.READ_TIMEOUT, f"no outcome after {length_words(job.timeout_ms / 1000)}")
     except OptionError as error:

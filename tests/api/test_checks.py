@@ -173,6 +173,14 @@ def test_nor_along_another_way(api: Api, route: dict[str, str]) -> None:
     )
 
 
+def test_nor_by_another_way_to_sign_in(api: Api) -> None:
+    grant = {"auth": "oauth2", "username": "id", "password": "p4ss", "token_url": "http://127.0.0.2/token"}
+    path = f"checks/{api('POST', 'checks/', {**GOOD, 'options': grant}).json()['id']}/"
+    assert "options.password" in api("PATCH", path, {"options": {"auth": "basic"}}).json()["error"]["details"]
+    assert api("PATCH", path, {"options": {"auth": "oauth2", "keyword": "ok"}}).status_code == 200
+    assert api("PATCH", path, {"options": {"auth": "basic", "username": "me", "password": "new"}}).status_code == 200
+
+
 def test_a_patch_changes_what_it_names(api: Api) -> None:
     made = api("POST", "checks/", {**GOOD, "options": {"keyword": "hello", "max_redirects": 2}}).json()
     changed = api("PATCH", f"checks/{made['id']}/", {"options": {"max_redirects": 3}, "interval_s": 5}).json()

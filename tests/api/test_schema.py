@@ -94,3 +94,18 @@ def _fuzz(operation: Any, headers: dict[str, str], known_ids: dict[str, str], fa
 
     given(operation.as_strategy())(run)()  # type: ignore[no-untyped-call]  # hypothesis wraps it untyped
     return any(200 <= status < 300 for status in statuses)
+
+
+def test_updates_and_slugs_are_as_strict_as_everything_else(api: Api, cast: Cast) -> None:
+    opened = api("POST", "incidents/", {"title": "x", "severity": "down"}).json()["id"]
+    for wrong in ({"text": "x", "author": "me"}, {"text": 5}, {"text": "x", "is_public": "yes"}):
+        assert api("POST", f"incidents/{opened}/updates/", wrong).status_code == 400, wrong
+    assert api("POST", f"incidents/{opened}/updates/", {"text": "x"}).status_code == 201
+    made = api("POST", "status-pages/", {}).json()
+    assert api("PATCH", f"status-pages/{made['id']}/", {"slug": 5}).status_code == 400
+
+
+def test_the_schema_is_generated_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = api("GET", "schema/").content
+    monkeypatch.setattr("drf_spectacular.views.SpectacularAPIView.get", lambda *_: 1 / 0)
+    assert api("GET", "schema/").content == first

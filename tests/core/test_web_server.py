@@ -22,6 +22,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
         raise RuntimeError("a fault of the application")
     body = environ["wsgi.input"].read()
     told = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']} {len(body)} [{environ['SCRIPT_NAME']}] "
+    told += f"?{environ['QUERY_STRING'].encode('latin-1').decode()} " if environ["QUERY_STRING"] else ""
     told += ",".join(f"{name}={value}" for name, value in sorted(environ.items()) if name.startswith("HTTP_X"))
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(told.encode()))), ("X-Name", "é")])
     return [told.encode()]
@@ -118,3 +119,10 @@ def test_a_body_that_is_cut_is_not_taken_for_whole(port: int) -> None:
         client.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx")
         client.shutdown(socket.SHUT_WR)
         assert not client.recv(1_000).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("path", ["/x?q=\u20ac", "/x?next=/\u0663&a=%E2%82%AC"])
+def test_a_query_beyond_ascii_reaches_the_application_as_its_bytes(port: int, path: str) -> None:
+    answer = raw(port, f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert f"?{path.partition('?')[2]}".encode() in answer

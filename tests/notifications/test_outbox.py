@@ -168,6 +168,19 @@ def test_a_receiver_that_hangs_does_not_hold_every_sender(cast: Cast, line: Wire
     assert sum(claim is not None for claim in claims) == deliveries.SENDERS_PER_CHANNEL
 
 
+def test_a_tenant_whose_receivers_all_hang_leaves_senders_to_others(cast: Cast, line: Wire) -> None:
+    mine = [channel(cast) for _ in range(5)]
+    for one in mine:
+        send_test(actor=SYSTEM, channel=one, now=NOW)
+        send_test(actor=SYSTEM, channel=one, now=NOW)
+    theirs = create_channel(actor=SYSTEM, now=NOW, project=cast.others_project, name="ops", kind="wire", config={})
+    send_test(actor=SYSTEM, channel=theirs, now=NOW)
+    claims = {d.pk: claim(delivery_id=d.pk, now=NOW) for d in Delivery.objects.order_by("created_at", "pk")}
+    taken = [d.channel_id for d in Delivery.objects.all() if claims[d.pk] is not None]
+    assert taken.count(theirs.pk) == 1
+    assert len(taken) - 1 == deliveries.SENDERS_PER_ORGANIZATION
+
+
 def test_the_sweep_tells_of_a_delivery_once_in_a_while(cast: Cast, line: Wire) -> None:
     delivery = send_test(actor=SYSTEM, channel=channel(cast), now=NOW)
     assert take_unqueued_deliveries(now=NOW) == [delivery.id]

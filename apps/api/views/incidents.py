@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from apps.api.caller import actor_of, caller_of
 from apps.api.pagination import CreatedCursor, StartedCursor
 from apps.api.scope import get_or_404, resolve_project, uuid_parameter
-from apps.api.strict import StrictCharField, StrictSerializer
+from apps.api.strict import StrictCharField, StrictModelSerializer, StrictSerializer
 from apps.api.views.checks import ReasonSerializer
 from apps.core.clock import to_ms
 from apps.incidents.models import Incident, IncidentUpdate, Severity
@@ -152,7 +152,7 @@ class IncidentResolve(IncidentDetail):
         )
 
 
-class IncidentUpdateSerializer(serializers.ModelSerializer[IncidentUpdate]):
+class IncidentUpdateSerializer(StrictModelSerializer):
     author = serializers.SerializerMethodField()
 
     class Meta:

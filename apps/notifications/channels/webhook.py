@@ -105,7 +105,7 @@ def retry_after_s(text: str | None, *, now_s: float) -> float | None:
         return float(text[:9])
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - now_s)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

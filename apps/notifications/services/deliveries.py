@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, When
 
 from apps.core.throttle import WINDOW_S, Limit, allow_attempt
 from apps.core.wake import wake
@@ -33,8 +33,9 @@ MAX_ATTEMPTS = 12
 OUR_FAULT = "our own code failed"
 """The beginning of a delivery's `error` where our own code raised, and no receiver is at fault."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 4.0, 3_600.0
-SENDERS_PER_CHANNEL = 2
-"""Sends of one channel at the same time: a receiver that hangs must not occupy every worker."""
+SENDERS_PER_CHANNEL, SENDERS_PER_ORGANIZATION = 2, 4
+"""Sends at the same time of one channel and of one tenant: receivers that hang must not occupy every sender, of which a
+notify process has eight."""
 _WAKE_AGAIN = timedelta(seconds=6)
 _UNFINISHED = (Delivery.Status.PENDING, Delivery.Status.SENDING)
 
@@ -75,16 +76,18 @@ def _in_order() -> QuerySet[Delivery]:
 
 
 def _sendable() -> QuerySet[Delivery]:
-    """Return the deliveries that are next in order and whose channel is below SENDERS_PER_CHANNEL."""
-    busy = (
-        Delivery.objects.filter(channel_id=OuterRef("channel_id"), status=Delivery.Status.SENDING)
-        .order_by()
-        .values("channel_id")
-        .annotate(number=Count("pk"))
-        .filter(number__gte=SENDERS_PER_CHANNEL)
-    )
+    """Return the deliveries that are next in order and whose channel and tenant have a sender free."""
     abandoned = Q(status=Delivery.Status.SENDING)
-    return _in_order().filter(abandoned | ~Exists(busy))
+    channel = _sending_many("channel_id", SENDERS_PER_CHANNEL)
+    organization = _sending_many("organization_id", SENDERS_PER_ORGANIZATION)
+    return _in_order().filter(abandoned | (~Exists(channel) & ~Exists(organization)))
+
+
+def _sending_many(column: str, limit: int) -> QuerySet[Any, Any]:
+    """Return a row if as many deliveries as `limit` are being sent that have the same value in this column."""
+    sending = Delivery.objects.filter(**{column: OuterRef(column)}, status=Delivery.Status.SENDING).order_by()
+    many: QuerySet[Any, Any] = sending.values(column).annotate(number=Count("pk")).filter(number__gte=limit)
+    return many
 
 
 def claim(*, delivery_id: uuid.UUID, now: datetime) -> Claim | None:
@@ -222,12 +225,13 @@ def _finish(claimed: Claim, status: Delivery.Status, error: str, now: datetime) 
 
 
 def _wake_next(delivery: Delivery, now: datetime) -> None:
-    """Queue the channel's oldest claimable delivery, of whatever check: one of its senders is free again."""
-    pending = Delivery.objects.filter(channel_id=delivery.channel_id, status=Delivery.Status.PENDING)
+    """Queue the tenant's oldest claimable delivery, first of the same channel: one of its senders is free again."""
+    pending = Delivery.objects.filter(organization_id=delivery.organization_id, status=Delivery.Status.PENDING)
     if not pending.exists():  # usually, and far cheaper to ask
         return
-    waiting = _sendable().filter(claimable(now), channel_id=delivery.channel_id, status=Delivery.Status.PENDING)
-    following = waiting.order_by("created_at", "seq").values_list("id", flat=True).first()
+    waiting = _sendable().filter(claimable(now), organization_id=delivery.organization_id, status=Delivery.Status.PENDING)
+    is_other = Case(When(channel_id=delivery.channel_id, then=0), default=1)
+    following = waiting.order_by(is_other, "created_at", "seq").values_list("id", flat=True).first()
     if following is not None:
         wake(DELIVER_TASK, delivery=str(following))
 

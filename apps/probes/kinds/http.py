@@ -127,6 +127,7 @@ async def _judged(
         lambda budget: _judgement(options, response, hops, latency_ms, context, budget),
         size=len(response.body),
         deadline=deadline,
+        tenant=context.tenant,
     )
 
 
@@ -206,7 +207,7 @@ def _failed_conditions(
                 raise
             return error
 
-    yield from judge.failed_of(options.assertions, look_up, facts)
+    yield from judge.failed_of(options.assertions, look_up, facts, budget)
 
 
 def _version(options: Options, response: Response, facts: Facts) -> Outcome | None:
@@ -248,6 +249,6 @@ KIND = Kind(
         {"keyword": "ok", "assertions": ["[json.$.queue] < 100", "[latency] < 800 ms"], "expiry_degraded_days": 21},
     ),
     option_fields=FIELDS,
-    routes=("token_url", "nameserver", "proxy"),
+    routes=("auth", "token_url", "nameserver", "proxy"),
     secret_options=("headers", "body", "password", "token", "proxy", "client_key"),
 )

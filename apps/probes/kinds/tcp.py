@@ -34,6 +34,7 @@ from apps.probes.trust import TRUST_FIELDS, TrustOptions, secured
 _STEPS = ("send", "expect", "starttls")
 _MOST_STEPS = 20
 _HEARD_BYTES = 65_536
+_MOST_STEPS = 30_000_000
 _SHOWN = 300
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|([rnt0\\]))")
 _ESCAPES = {"r": "\r", "n": "\n", "t": "\t", "0": "\0", "\\": "\\"}
@@ -128,11 +129,19 @@ class _Conversation:
         self._until = until
         self._facts = facts
         self._heard = b""
+        self._steps = 0
+        """Steps that RE2 may have taken so far in all searches: a server that drips has everything searched each time."""
+
+    def _search(self, wanted: Any) -> Any:
+        self._steps += len(self._heard) * wanted.programsize
+        return wanted.search(self._heard)
 
     async def expect(self, pattern: str) -> None:
         """Read until the pattern matches; data up to the end of the match is consumed. Raises NetError."""
         wanted = patterns.compiled_for_bytes(pattern)
-        while not (found := wanted.search(self._heard)):
+        while not (found := self._search(wanted)):
+            if self._steps > _MOST_STEPS:
+                raise self._mismatch(pattern, "before searching for it took too long")
             if len(self._heard) > _HEARD_BYTES:
                 raise self._mismatch(pattern, f"within {_HEARD_BYTES:,} bytes")
             try:

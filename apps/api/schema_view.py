@@ -1,0 +1,28 @@
+"""The OpenAPI schema as a document: generated once per process and format, because it is the same for everybody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpResponse
+from drf_spectacular.views import SpectacularAPIView
+from rest_framework.request import Request
+
+_documents: dict[str, tuple[bytes, dict[str, str]]] = {}
+"""Content and headers by media type."""
+
+
+class SchemaView(SpectacularAPIView):
+    def get(self, request: Request, *arguments: Any, **options: Any) -> Any:
+        if request.query_params:  # of formats, languages and versions
+            return super().get(request, *arguments, **options)  # type: ignore[no-untyped-call]  # the library has no types
+        kind = str(request.accepted_renderer.media_type)
+        if kind not in _documents:
+            response = super().get(request, *arguments, **options)  # type: ignore[no-untyped-call]  # as above
+            response.accepted_renderer, response.accepted_media_type = request.accepted_renderer, request.accepted_media_type
+            response.renderer_context = self.get_renderer_context()
+            content = response.rendered_content
+            headers = {"Content-Type": str(response["Content-Type"]), "Content-Disposition": response["Content-Disposition"]}
+            _documents[kind] = (content, headers)
+        content, headers = _documents[kind]
+        return HttpResponse(content, headers=headers)
