@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpResponse
+from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.request import Request
 
@@ -13,6 +14,7 @@ _documents: dict[str, tuple[bytes, dict[str, str]]] = {}
 
 
 class SchemaView(SpectacularAPIView):
+    @extend_schema(exclude=True)
     def get(self, request: Request, *arguments: Any, **options: Any) -> Any:
         if request.query_params:  # of formats, languages and versions
             return super().get(request, *arguments, **options)  # type: ignore[no-untyped-call]  # the library has no types
