@@ -21,6 +21,8 @@ STANDSTILL_S = 10
 EXIT_CODE = 70  # EX_SOFTWARE of sysexits.h
 _INTERPRETER_HELD_S = 30.0
 _TICK_S = 1.0
+_STDERR = 2
+"""The file descriptor, because Celery replaces `sys.stderr` by an object that has none."""
 
 
 class Watchdog:
@@ -44,7 +46,7 @@ class Watchdog:
         # Count ticks instead of time: after the whole process was suspended, the loop is late but not blocked.
         ticks_without_beat, beats = 0, -1
         while not self._stopped.wait(self._tick_s):
-            faulthandler.dump_traceback_later(_INTERPRETER_HELD_S, exit=True)
+            faulthandler.dump_traceback_later(_INTERPRETER_HELD_S, exit=True, file=_STDERR)
             ticks_without_beat = 0 if self._engine.loop_lag.beats != beats else ticks_without_beat + 1
             beats = self._engine.loop_lag.beats
             if ticks_without_beat >= STANDSTILL_S:

@@ -51,6 +51,16 @@ def test_the_job_that_holds_the_loop_is_named_and_the_worker_ended(monkeypatch: 
     engine.stop()
 
 
+def test_it_watches_on_where_celery_has_replaced_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", object())  # has no file descriptor
+    engine = Engine("eu", wire.new_region_key(), Network(AddressPolicy(private=True)), lambda _message: None, clock=Settled())
+    watchdog = Watchdog(engine, lambda _code: None, tick_s=0.01)
+    watchdog.start()
+    time.sleep(0.1)
+    assert watchdog._thread.is_alive()
+    watchdog.stop()
+
+
 def test_a_loop_that_comes_back_is_left_alone() -> None:
     ended: queue.Queue[int] = queue.Queue()
     engine = Engine("eu", wire.new_region_key(), Network(AddressPolicy()), lambda _message: None, clock=Settled())
