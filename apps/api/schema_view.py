@@ -16,11 +16,9 @@ _documents: dict[str, tuple[bytes, dict[str, str]]] = {}
 class SchemaView(SpectacularAPIView):
     @extend_schema(exclude=True)
     def get(self, request: Request, *arguments: Any, **options: Any) -> Any:
-        if request.query_params:  # of formats, languages and versions
-            return super().get(request, *arguments, **options)  # type: ignore[no-untyped-call]  # the library has no types
         kind = str(request.accepted_renderer.media_type)
         if kind not in _documents:
-            response = super().get(request, *arguments, **options)  # type: ignore[no-untyped-call]  # as above
+            response = super().get(request, *arguments, **options)  # type: ignore[no-untyped-call]  # the library has no types
             response.accepted_renderer, response.accepted_media_type = request.accepted_renderer, request.accepted_media_type
             response.renderer_context = self.get_renderer_context()
             content = response.rendered_content

@@ -33,8 +33,6 @@ _NUMBER = re.compile(r"(-?\d{1,400}(?:\.\d{1,400})?) ?(ms|s|min|h|days?|kB|MB)?"
 _UNITS = {"s": 1_000, "min": 60_000, "h": 3_600_000, "kB": 1_000, "MB": 1_000_000}
 _MAX_SHOWN = 200
 _MOST_EXAMPLES = 5
-_NODES, _SECONDS = 5_000, 0.05
-"""Where a caller gives no budget: of facts that are short."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ class Condition:
         If nothing was seen, only `not …` and `!=` hold. Raises BudgetExceededError, if the budget is not final; with a
         final one the condition fails.
         """
-        budget = budget or Budget(_NODES, _SECONDS)
+        budget = budget or Budget()
         try:
             if self._holds(actual, budget):
                 return None
@@ -155,7 +153,7 @@ class Condition:
 
     def _examples(self, values: Sequence[Any]) -> list[Any]:
         """Return up to five of the values that fail, as far as they are found in a short time."""
-        budget, failing = Budget(_NODES, _SECONDS), list[Any]()
+        budget, failing = Budget(), list[Any]()
         try:
             for value in values:
                 if self.op.endswith("exists") or not self._holds_of(value, budget):

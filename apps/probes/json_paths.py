@@ -36,10 +36,14 @@ class BudgetExceededError(Exception):
     """Evaluating a path or a pattern visited too many nodes or took too long."""
 
 
+LOOP_NODES, LOOP_S = 5_000, 0.05
+"""What may be used on the event loop, without a thread."""
+
+
 class Budget:
     """The number of nodes and the time in seconds that all assertions of one run may use together."""
 
-    def __init__(self, nodes: int, seconds: float, *, is_final: bool = True) -> None:
+    def __init__(self, nodes: int = LOOP_NODES, seconds: float = LOOP_S, *, is_final: bool = True) -> None:
         self.is_final = is_final
         """Whether exceeding it is a failure; otherwise the evaluation is repeated with a larger budget."""
         self._nodes_left = nodes

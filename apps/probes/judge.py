@@ -16,7 +16,6 @@ from apps.probes.json_paths import Budget
 from apps.probes.reasons import Reason, Verdict
 
 DAY_MS = 86_400_000
-_NODES, _SECONDS = 5_000, 0.05
 _NOT_LOOKED_AT = frozenset({Reason.BLOCKED_ADDRESS, Reason.REDIRECT_BLOCKED, Reason.PROXY_FAILED})
 
 
@@ -80,7 +79,7 @@ def failed_of(
 
     All share the budget, by default one that does not hold the event loop.
     """
-    shared = budget or Budget(_NODES, _SECONDS)
+    shared = budget or Budget()
     for condition in conditions.parse_lines(assertions):
         failure = condition.failure(look(condition), shared)
         if failure is not None:

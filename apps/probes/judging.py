@@ -12,7 +12,6 @@ from apps.probes.reasons import Reason
 
 _LOOP_BYTES = 65_536
 """Larger bodies are evaluated in a thread."""
-_LOOP_NODES, _LOOP_S = 5_000, 0.05
 _THREAD_NODES, _THREAD_S = 1_000_000, 3.0
 _AFTER_DEADLINE_S = 0.3
 """How long after the deadline to wait for a thread, which may be busy with other runs; then the run is unknown."""
@@ -32,7 +31,7 @@ async def run_bounded(judge: Callable[[Budget], Outcome], *, size: int, deadline
     """
     if size <= _LOOP_BYTES:
         try:
-            return judge(Budget(_LOOP_NODES, _LOOP_S, is_final=False))
+            return judge(Budget(is_final=False))
         except BudgetExceededError:
             pass
     try:

@@ -45,7 +45,7 @@ _COLUMNS = (
 )
 _NAMES = ", ".join(name for name, _ in _COLUMNS)
 INSERT_MANY = (
-    f"INSERT INTO check_runs ({_NAMES}) SELECT r.* FROM unnest({', '.join(f'%s::{kind}[]' for _, kind in _COLUMNS)}) "  # noqa: S608
+    f"INSERT INTO check_runs ({_NAMES}) SELECT r.* FROM unnest({', '.join(f'%s::{kind}[]' for _, kind in _COLUMNS)}) "  # noqa: S608  # literals
     f"AS r ({_NAMES})"
 )
 """Inserts runs `r`, given as one array per column of `columns_of`. A JOIN may be appended."""

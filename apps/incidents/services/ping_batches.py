@@ -53,7 +53,7 @@ def keep_pings_with(moved: Sequence[PingUpdate], *, now_ms: int) -> set[uuid.UUI
     if runs:
         parts.append(f"run AS ({INSERT_MANY} JOIN moved ON moved.check_row_id = r.check_id ON CONFLICT DO NOTHING)")
         parameters += [list(column) for column in zip(*runs, strict=True)]
-    keep = f"INSERT INTO results_ping (check_id, place, {PING_COLUMNS}) SELECT p.* FROM unnest({ARRAYS}) AS p ({PING_NAMES})"  # noqa: S608
+    keep = f"INSERT INTO results_ping (check_id, place, {PING_COLUMNS}) SELECT p.* FROM unnest({ARRAYS}) AS p ({PING_NAMES})"  # noqa: S608  # literals
     statement = f"WITH {', '.join(parts)} {keep} JOIN moved ON moved.check_row_id = p.check_id {REPLACE_PING} RETURNING check_id"
     parameters += [list(column) for column in zip(*rings, strict=True)]
     with connection.cursor() as cursor:
