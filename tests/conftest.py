@@ -109,7 +109,8 @@ class Api:
         self._client = Client(headers=headers or None)
 
     def __call__(self, method: str, path: str, body: Any = None) -> Any:
-        options: dict[str, Any] = {} if body is None else {"data": body, "content_type": "application/json"}
+        is_read = method in ("GET", "HEAD", "OPTIONS")
+        options: dict[str, Any] = {} if is_read else {"data": "" if body is None else body, "content_type": "application/json"}
         return getattr(self._client, method.lower())(f"/api/v1/{path}", **options)
 
 

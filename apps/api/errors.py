@@ -13,11 +13,9 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
 from apps.core.envelope import error_body
+from apps.core.errors import FieldError
 from apps.incidents.services.check_commands import StateForbidsError
-from apps.monitors.errors import FieldError
-from apps.notifications.contract import ConfigError
-from apps.notifications.services.channels import UnknownKindError
-from apps.orgs.services import KeyRoleError, NameTakenError
+from apps.orgs.services import KeyRoleError
 
 _CODES = {
     400: "invalid",
@@ -35,19 +33,9 @@ _CODES = {
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     """Turn an exception into an error response (DRF's EXCEPTION_HANDLER). None makes Django log it and answer 500."""
     if isinstance(error, FieldError):
-        return _answer(
-            400, "invalid", "Some fields cannot be used.", {known.field: [_sentence(known.message)] for known in error.all}
-        )
-    if isinstance(error, ConfigError):
-        return _answer(400, "invalid", "Some fields cannot be used.", {error.field: [_sentence(error.message)]})
-    if isinstance(error, UnknownKindError):
-        return _answer(400, "invalid", "Some fields cannot be used.", {"kind": [_sentence(str(error))]})
+        return _answer(400, "invalid", "Some fields cannot be used.", {known.field: [known.sentence] for known in error.all})
     if isinstance(error, KeyRoleError):
-        if context["request"].method == "DELETE":
-            return _answer(403, "forbidden", str(error))
-        return _answer(400, "invalid", "Some fields cannot be used.", {error.field: [str(error)]})
-    if isinstance(error, NameTakenError):
-        return _answer(400, "invalid", "Some fields cannot be used.", {"name": [str(error)]})
+        return _answer(403, "forbidden", str(error))
     if isinstance(error, StateForbidsError):
         return _answer(409, error.code, str(error))
     if isinstance(error, RequestDataTooBig):
@@ -71,10 +59,6 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
 
 def _answer(code: int, name: str, message: str, details: dict[str, Any] | None = None) -> Response:
     return Response(error_body(name, message, details), status=code)
-
-
-def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}." if text and not text.endswith(".") else text
 
 
 def _details(detail: Any, prefix: str = "") -> dict[str, list[str]]:

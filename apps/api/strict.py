@@ -1,12 +1,61 @@
-"""Strict serializers for requests: unknown fields, read-only fields and wrong JSON types are refused, never ignored."""
+"""Strict requests: unknown query parameters and fields, read-only fields and wrong JSON types are refused, never ignored."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
+from django.db.models import TextField
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
+from rest_framework.fields import empty
+from rest_framework.generics import GenericAPIView
+from rest_framework.pagination import BasePagination
+from rest_framework.request import Request
+
+from apps.core.text import validate_line
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def operation(*, parameters: Sequence[OpenApiParameter] = (), request: Any = empty, **documented: Any) -> Callable[[F], F]:
+    """Document a method of a view, and declare what it takes: these query parameters and, with `request=None`, no body."""
+
+    def declare(method: F) -> F:
+        method.query_parameters = frozenset(parameter.name for parameter in parameters)  # type: ignore[attr-defined]  # a function
+        method.takes_body = request is not None  # type: ignore[attr-defined]
+        return extend_schema(parameters=list(parameters), request=request, **documented)(method)
+
+    return declare
+
+
+class StrictRequests(GenericAPIView[Any]):
+    """Base of all views. Refuses query parameters and bodies that the method does not declare (`operation`).
+
+    A view with a `pagination_class` also takes its cursor and limit.
+    """
+
+    pagination_class: type[BasePagination] | None = None
+
+    def initial(self, request: Request, *arguments: Any, **options: Any) -> None:
+        super().initial(request, *arguments, **options)
+        method = getattr(self, (request.method or "").lower(), None)
+        known = set(getattr(method, "query_parameters", ()))
+        if self.pagination_class is not None and request.method in ("GET", "HEAD"):
+            known |= {"cursor", "limit"}
+        errors = {name: ["Is not a parameter here."] for name in request.query_params if name not in known}
+        twice = {name: ["Is given twice."] for name, values in request.query_params.lists() if len(values) > 1}
+        if not getattr(method, "takes_body", True):
+            errors |= _undeclared_body(request)
+        if errors | twice:
+            raise ValidationError(twice | errors)
+
+
+def _undeclared_body(request: Request) -> dict[str, list[str]]:
+    if isinstance(request.data, Mapping):
+        return {name: ["Is not a field here."] for name in request.data}
+    return {"body": ["Must be empty."]} if request.data else {}
 
 
 class StrictFields:
@@ -29,6 +78,12 @@ class StrictCharField(serializers.CharField):
         if not isinstance(data, str):
             raise ValidationError("Must be a text.")
         return str(super().to_internal_value(data))
+
+
+class StrictLineField(StrictCharField):
+    """Takes one line of text, like a name."""
+
+    default_validators = [validate_line]
 
 
 class StrictBooleanField(serializers.BooleanField):
@@ -65,7 +120,7 @@ class StrictSerializer(StrictFields, serializers.Serializer[Any]):
 class StrictModelSerializer(StrictFields, serializers.ModelSerializer[Any]):
     serializer_field_mapping = {
         field: {
-            serializers.CharField: StrictCharField,
+            serializers.CharField: StrictCharField if field is TextField else StrictLineField,
             serializers.SlugField: StrictSlugField,
             serializers.BooleanField: StrictBooleanField,
             serializers.IntegerField: StrictIntegerField,

@@ -24,6 +24,7 @@ METHODS = ("GET", "HEAD", "POST")
 _BY_ID = re.compile(r"([0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})(?:/([a-z]+|[0-9]+))?/?", re.ASCII)
 _BY_SLUG = re.compile(r"([\w-]{22})/([^/]+?)(?:/([a-z]+|[0-9]+))?/?", re.ASCII)
 _SIGNALS = {"": Signal.SUCCESS, "start": Signal.START, "fail": Signal.FAIL, "log": Signal.LOG}
+_RUN_ID = re.compile(r"[0-9a-fA-F]{8}(-?)(?:[0-9a-fA-F]{4}\1){3}[0-9a-fA-F]{12}", re.ASCII)
 _MAX_EXIT_CODE = 255
 
 
@@ -74,10 +75,9 @@ def _ping(environ: Mapping[str, Any], signal: str, query: Mapping[str, list[str]
         raise BadPingError("invalid url format")
     rid = query.get("rid", [""])[-1]
     if rid:
-        try:
-            rid = str(uuid.UUID(rid))
-        except ValueError as error:
-            raise BadPingError("invalid uuid format") from error
+        if not _RUN_ID.fullmatch(rid):
+            raise BadPingError("invalid uuid format")
+        rid = str(uuid.UUID(rid))
     body: bytes = environ["wsgi.input"].read(BODY_BYTES)
     return Ping(
         signal=kind,

@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
+from apps.core.errors import FieldError
 from apps.core.throttle import Limit, allow_attempt
 from apps.core.web_server.requests import Answer
 from apps.incidents.services.check_commands import create_check
@@ -21,7 +22,6 @@ from apps.incidents.services.heartbeat_transition import Ping
 from apps.incidents.services.pings import MethodRefusedError, receive_ping, receive_pings_optimistically
 from apps.ingress.ping_requests import BadPingError, PingRequest, read_ping
 from apps.monitors.check_spec import CheckSpec
-from apps.monitors.errors import FieldError
 from apps.monitors.models import Check
 from apps.monitors.selectors import heartbeat_named
 from apps.orgs.actors import ping_actor

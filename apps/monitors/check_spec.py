@@ -13,8 +13,8 @@ from typing import Any
 
 from django.conf import settings
 
+from apps.core.errors import FieldError
 from apps.core.masks import MASK, merge_masked
-from apps.monitors.errors import FieldError
 from apps.monitors.models import MAX_INTERVAL_S, MAX_TIMEOUT_S, MIN_INTERVAL_S, Check, Region
 from apps.monitors.regions import ensure_core_region
 from apps.net.guard import AddressPolicy, literal
@@ -187,9 +187,10 @@ def _columns_of(spec: CheckSpec, policy: AddressPolicy, kept_region_ids: Sequenc
         raise FieldError("retries", f"must be from 0 to {settings.MAX_RETRIES}")
     _refuse_masks(spec.options)
     options = _parsed_options(kind, spec)
-    address = literal(options.host)
-    if address is not None and not policy.permits(address):
-        raise FieldError("target", f"{address} is an address that this deployment does not probe")
+    for field, host in {kind.host_field: options.host, **kind.further_hosts(options)}.items():
+        address = literal(host)
+        if address is not None and not policy.permits(address):
+            raise FieldError(field, f"{address} is an address that this deployment does not probe")
     stored = options.stored()
     secrets = {name: stored.pop(name) for name in kind.secret_options if stored.get(name)}
     stored = {name: value for name, value in stored.items() if name not in kind.secret_options}

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import transaction
 
 from apps.core.clock import to_ms
-from apps.monitors.errors import FieldError
+from apps.core.errors import FieldError
 from apps.monitors.models import CORE, Region
 from apps.monitors.selectors import WORKER_LIVES_MS, liveness_of
 from apps.orgs.actors import Actor

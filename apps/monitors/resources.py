@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from apps.monitors.errors import FieldError
+from apps.core.errors import FieldError
 from apps.monitors.models import Resource
 from apps.orgs.actors import Actor
 from apps.orgs.audit import record_audit_entry

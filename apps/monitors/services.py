@@ -15,8 +15,8 @@ from django.db.models import F
 from django.db.models.functions import Greatest
 
 from apps.core.clock import to_ms
+from apps.core.errors import FieldError
 from apps.monitors.check_spec import CheckFields
-from apps.monitors.errors import FieldError
 from apps.monitors.models import Check, Pause, Resource
 from apps.monitors.schedule import phase_of
 from apps.orgs.actors import Actor

@@ -8,6 +8,7 @@ hop. libcurl caches the parsed CA bundle per multi handle and file, so there is 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -71,6 +72,12 @@ class Response:
         return tuple(value for key, value in self.headers if key.lower() == wanted)
 
 
+_STATUS_LINE = re.compile(rb"HTTP/(?:1\.[01]|2) [1-9]\d\d[ \t\r\n]")
+"""RFC 9112, 4. Of a longer number libcurl takes the first three digits, and any version above 2 for 1.1."""
+_LENGTH, _LENGTH_DIGITS = b"content-length", 18
+"""libcurl ignores lengths that do not fit 63 bits."""
+
+
 @dataclass
 class _Intake:
     """The data that libcurl's callbacks collect during one transfer."""
@@ -96,6 +103,14 @@ class _Intake:
             self.is_whole = False
         self.is_whole = self.is_whole or line in (b"\r\n", b"\n")
         self.lines.append(line)
+
+    def malformed(self) -> str | None:
+        """Return what of the headers is invalid although libcurl accepts it, or None."""
+        if not _STATUS_LINE.match(self.lines[0]):
+            return f"its first line is {self.lines[0][:60].strip()!r}"
+        lengths = (value.strip() for name, _, value in (line.partition(b":") for line in self.lines) if name.lower() == _LENGTH)
+        too_large = next((value for value in lengths if len(value) > _LENGTH_DIGITS), None)
+        return None if too_large is None else f"its length is {too_large[:60].decode('latin-1')}"
 
     def on_body(self, chunk: bytes) -> int | None:
         try:
@@ -264,6 +279,8 @@ class HttpEngine:
             response.error = NetError(
                 "connection_closed", f"the answer ended within its headers, after {len(intake.lines)} lines"
             )
+        elif not failure and (fault := intake.malformed()):
+            response.error = NetError("protocol_error", f"the answer is not valid HTTP: {fault}")
         elif not failure and intake.unpacker is not None and not intake.unpacker.is_whole:
             response.error = NetError(
                 "truncated_body", f"the packed body ended after {intake.size} unpacked bytes, before its end"

@@ -11,15 +11,6 @@ TIMEOUT_S = 15.0
 """Timeout of a webhook request; it ends well before the lease of the delivery."""
 
 
-class ConfigError(ValueError):
-    """A channel's config is invalid; `field` is the name of the field at fault (`config.url`)."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(f"{field}: {message}")
-        self.field = field
-        self.message = message
-
-
 class SendError(Exception):
     """The channel did not accept the message. `retry_after_s`: the pause it asked for. Permanent: do not retry."""
 
@@ -57,7 +48,7 @@ class ChannelKind:
     name: str
     title: str
     parse: Callable[[Mapping[str, Any]], dict[str, Any]]
-    """Validate a config and return it as it is stored. Raises ConfigError."""
+    """Validate a config and return it as it is stored. Raises FieldError."""
     send: Callable[[Mapping[str, Any], Message], None]
     """Send one message. Raises SendError."""
     fields: tuple[ConfigField, ...]

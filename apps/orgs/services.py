@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from django.db import connection, transaction
 
+from apps.core.errors import FieldError
 from apps.orgs.actors import SYSTEM, Actor
 from apps.orgs.audit import changes_of, record_audit_entry
 from apps.orgs.emails import normalized_email
@@ -16,16 +17,8 @@ from apps.orgs.selectors import digest_of, is_set_up
 _USED_STEP = timedelta(minutes=1)
 
 
-class NameTakenError(Exception):
-    """Another row has this name or e-mail address."""
-
-
 class KeyRoleError(Exception):
-    """A key's role exceeds that of whoever creates or revokes it. `field` is the name of the API field at fault."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
+    """A key's role exceeds that of whoever revokes it."""
 
 
 class SetUpError(Exception):
@@ -35,7 +28,7 @@ class SetUpError(Exception):
 @transaction.atomic
 def set_up(*, email: str, password: str, organization: str, project: str, now: datetime) -> tuple[User, Project]:
     """Create the first account, which owns a new organization and operates the installation. Raises SetUpError,
-    NameTakenError.
+    FieldError.
 
     An advisory lock keeps two simultaneous calls from creating two accounts.
     """
@@ -44,9 +37,9 @@ def set_up(*, email: str, password: str, organization: str, project: str, now: d
     if is_set_up():
         raise SetUpError
     if User.objects.filter(email=normalized_email(email)).exists():
-        raise NameTakenError("An account with this address exists already.")
+        raise FieldError("email", "an account with this address exists already")
     if Organization.objects.filter(name=organization).exists():
-        raise NameTakenError(f"An organization {organization!r} exists already.")
+        raise FieldError("organization", f"an organization {organization!r} exists already")
     user = User.objects.create_superuser(email, password)
     org = Organization.objects.create(name=organization)
     Membership.objects.create(organization=org, user=user, role=Role.OWNER)
@@ -57,21 +50,21 @@ def set_up(*, email: str, password: str, organization: str, project: str, now: d
 
 @transaction.atomic
 def create_project(*, actor: Actor, organization: Organization, name: str, now: datetime, retention_days: int = 90) -> Project:
-    """Create a project. Raises NameTakenError."""
+    """Create a project. Raises FieldError."""
     project, is_new = Project.objects.get_or_create(
         organization=organization, name=name, defaults={"retention_days": retention_days}
     )
     if not is_new:
-        raise NameTakenError(f"A project {name!r} exists already.")
+        raise FieldError("name", f"a project {name!r} exists already")
     record_audit_entry(actor=actor, action="project.created", subject=project, now=now)
     return project
 
 
 @transaction.atomic
 def change_project(*, actor: Actor, project: Project, name: str, retention_days: int, now: datetime) -> Project:
-    """Change a project's name and retention, whose limits the caller has checked. Raises NameTakenError."""
+    """Change a project's name and retention, whose limits the caller has checked. Raises FieldError."""
     if Project.objects.filter(organization_id=project.organization_id, name=name).exclude(pk=project.pk).exists():
-        raise NameTakenError(f"A project {name!r} exists already.")
+        raise FieldError("name", f"a project {name!r} exists already")
     before = {"name": project.name, "retention_days": project.retention_days}
     project.name, project.retention_days = name, retention_days
     project.save(update_fields=["name", "retention_days"])
@@ -93,9 +86,9 @@ def create_api_key(
     expires_at: datetime | None = None,
     is_script: bool = False,
 ) -> tuple[ApiKey, str]:
-    """Return a new key's row, and the key, which is not stored. Raises KeyRoleError if `role` exceeds `maker_role`."""
+    """Return a new key's row, and the key, which is not stored. Raises FieldError if `role` exceeds `maker_role`."""
     if not maker_role.covers(role):
-        raise KeyRoleError("role", "A key cannot do more than who makes it.")
+        raise FieldError("role", "a key cannot do more than who creates it")
     key = f"grt_{secrets.token_urlsafe(32)}"
     row = ApiKey.objects.create(
         organization_id=project.organization_id,
@@ -115,7 +108,7 @@ def create_api_key(
 def revoke_api_key(*, actor: Actor, key: ApiKey, now: datetime, revoker_role: Role = Role.OWNER) -> None:
     """Revoke a key; repeating it changes nothing. Raises KeyRoleError if the key's role exceeds `revoker_role`."""
     if not revoker_role.covers(Role(key.role)):
-        raise KeyRoleError("role", "The key can do more than you: somebody with its role revokes it.")
+        raise KeyRoleError("The key can do more than you: somebody with its role revokes it.")
     if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now):
         record_audit_entry(actor=actor, action="api_key.revoked", subject=key, now=now)
 

@@ -60,7 +60,7 @@ class Options(Protocol):
 
     @property
     def host(self) -> str:
-        """The canonical host of the target; the address policy is applied to it when a check is saved."""
+        """The canonical host that a run connects to; the address policy is applied to it when a check is saved."""
         ...
 
     @property
@@ -156,6 +156,10 @@ class Kind:
     example: tuple[str, Mapping[str, Any]] = ("", {})
     """A typical target with some options, for docs/probes.md and the form."""
     option_fields: tuple[OptionField, ...] = ()
+    further_hosts: Callable[[Any], Mapping[str, str]] = lambda _options: {}
+    """Hosts besides the target that a run connects to, by the field that names them. The address policy is applied to all."""
+    host_field: str = "target"
+    """The field that `Options.host` comes from."""
     routes: tuple[str, ...] = ()
     """Options that determine where secrets are sent. If one changes, the secrets must be entered again."""
     secret_options: tuple[str, ...] = ()

@@ -169,6 +169,18 @@ def _validate_combinations(options: Options) -> None:
         raise OptionError("options.token", "must be printable ASCII")
 
 
+def further_hosts(options: Options) -> dict[str, str]:
+    """Return the hosts of token URL, proxy and name server by the name of their field."""
+    found = {}
+    if options.token_url:
+        found["options.token_url"] = url_host(options.token_url)
+    if options.proxy:
+        found["options.proxy"] = proxy_of(options.proxy).host
+    if options.nameserver:
+        found["options.nameserver"] = nameserver_of(options.nameserver).host
+    return found
+
+
 def proxy_of(text: str) -> Proxy:
     """Parse a proxy URL like `http://host:3128` or `socks5://user:password@host:1080`. Raises OptionError."""
     scheme, separator, rest = text.partition("://")

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from jsonpath import JSONPath, JSONPathEnvironment, JSONPathMatch, NodeList
-from jsonpath.exceptions import JSONPathError
+from jsonpath.exceptions import JSONPathError, JSONPathRecursionError
 from jsonpath.filter import BaseExpression, FilterQuery
 from jsonpath.selectors import Filter, JSONPathSelector
 
@@ -182,7 +182,9 @@ def find_values(document: Any, path: str, budget: Budget) -> tuple[Any, ...]:
     token = _budget.set(budget)
     try:
         return tuple(node.obj for node in nodes)
-    except (JSONPathError, RecursionError, ValueError):
+    except (JSONPathRecursionError, RecursionError) as error:
+        raise BudgetExceededError("the document is nested too deeply for the assertions") from error
+    except (JSONPathError, ValueError):
         return ()
     finally:
         _budget.reset(token)

@@ -10,6 +10,10 @@ import re2
 from apps.probes.contract import OptionError
 
 LONGEST = 1_000
+_MEMORY_BYTES = 512 << 10
+"""For the states that RE2 keeps of one pattern; without room for more it goes on without them, more slowly."""
+_KEPT = 1_000
+"""Compiled patterns kept: 512 MB even if every one of them needs all its memory."""
 _LARGEST = 500
 """Limit for the size of RE2's compiled program: the time per character grows with it."""
 
@@ -26,13 +30,13 @@ def check(field: str, pattern: str) -> None:
         raise OptionError(field, f"{pattern[:60]!r} is not a regular expression: {said}") from error
 
 
-@lru_cache(maxsize=5_000)
+@lru_cache(maxsize=_KEPT)
 def compiled(pattern: str) -> Any:
     """Return the compiled pattern for matching text."""
     return re2.compile(pattern, options=_options())
 
 
-@lru_cache(maxsize=5_000)
+@lru_cache(maxsize=_KEPT)
 def compiled_for_bytes(pattern: str) -> Any:
     """Return the compiled pattern for matching bytes.
 
@@ -45,6 +49,6 @@ def compiled_for_bytes(pattern: str) -> Any:
 
 def _options() -> Any:
     options = re2.Options()
-    options.max_mem = 4 << 20
+    options.max_mem = _MEMORY_BYTES
     options.log_errors = False
     return options

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
+from apps.core.errors import FieldError
 from apps.core.throttle import Limit
 from apps.core.wake import wake
 from apps.monitors.check_spec import CheckFields
-from apps.monitors.errors import FieldError
 from apps.monitors.models import Region
 from apps.orgs.actors import Actor
 from apps.orgs.audit import record_audit_entry

@@ -12,15 +12,12 @@ from django.db import transaction
 from django.utils.text import slugify
 from redis.exceptions import RedisError
 
+from apps.core.errors import FieldError
 from apps.monitors.models import Resource
 from apps.orgs.actors import Actor
 from apps.orgs.audit import changes_of, record_audit_entry
 from apps.orgs.models import Project
 from apps.statuspages.models import Component, StatusPage
-
-
-class SlugTakenError(Exception):
-    """Another page has this slug."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +63,10 @@ def change_page(
     components: Sequence[ComponentSpec],
     now: datetime,
 ) -> StatusPage:
-    """Replace all fields and components of a page; the components keep the given order. Raises SlugTakenError."""
+    """Replace all fields and components of a page; the components keep the given order. Raises FieldError."""
     was = _audited(page)
     if StatusPage.objects.filter(slug=slug).exclude(pk=page.pk).exists():
-        raise SlugTakenError("Another page has this address.")
+        raise FieldError("slug", "another page has this address")
     before = page.slug
     page.title, page.slug, page.description, page.is_published = title, slug, description, is_published
     page.save(update_fields=["title", "slug", "description", "is_published"])

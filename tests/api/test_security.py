@@ -52,6 +52,67 @@ def test_what_is_sent_has_its_effect_or_is_named(api: Api, route: str, body: dic
     assert (answer.status_code, list(answer.json()["error"]["details"])) == (400, [field])
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("checks/?projekt=1", "projekt"),
+        ("checks/?limit=1&limit=2", "limit"),
+        ("incidents/?state=open", "state"),
+        ("deliveries/?order=x", "order"),
+        ("regions/?slug=eu", "slug"),
+        ("checks/{check}/?limit=1", "limit"),
+        ("checks/{check}/runs/?region=nowhere", "region"),
+        ("checks/{check}/latency/?region=nowhere", "region"),
+        ("checks/{check}/uptime/?since=1", "since"),
+        ("checks/{check}/pings/?cursor=1", "cursor"),
+    ],
+)
+def test_a_parameter_without_effect_is_named(cast: Cast, api: Api, path: str, name: str) -> None:
+    answer = api("GET", path.format(check=World(cast).check.pk))
+    assert (answer.status_code, list(answer.json()["error"]["details"])) == (400, [name])
+
+
+def test_an_act_takes_no_body(cast: Cast, api: Api) -> None:
+    check = World(cast).check.pk
+    answer = api("POST", f"checks/{check}/pause/", {"until": "tomorrow"})
+    assert (answer.status_code, list(answer.json()["error"]["details"])) == (400, ["until"])
+    assert api("POST", f"checks/{check}/pause/", [1]).status_code == 400
+    harmless: tuple[Any, ...] = (None, {}, "null")
+    for body in harmless:
+        assert api("POST", f"checks/{check}/pause/", body).status_code == 200
+
+
+def test_a_name_twice_in_an_object_is_refused(api: Api) -> None:
+    answer = api("POST", "resources/", '{"name": "a", "name": "b"}')
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "malformed")
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\u0000b", "a\u001bb", "a\u2028b", "moc.elgoog\u202e", "\u2066a"])
+@pytest.mark.parametrize(
+    ("route", "body", "field"),
+    [
+        ("checks/", {"kind": "tcp", "target": "127.0.0.1:1"}, "name"),
+        ("resources/", {}, "name"),
+        ("channels/", {"kind": "webhook", "config": {"url": HOOK}}, "name"),
+        ("api-keys/", {}, "name"),
+        ("incidents/", {}, "title"),
+    ],
+)
+def test_a_name_is_one_line_of_text(api: Api, route: str, body: dict[str, Any], field: str, name: str) -> None:
+    answer = api("POST", route, {**body, field: name})
+    assert (answer.status_code, list(answer.json()["error"]["details"])) == (400, [field])
+    assert api("POST", route, {**body, field: "Straße \u00a0 \U0001f6d2"}).status_code == 201
+
+
+def test_errors_of_the_schema_are_json_whatever_was_asked_for(db: None) -> None:
+    answer = Client().get("/api/v1/schema/", headers={"Accept": "application/vnd.oai.openapi", "X-API-Key": "grt_wrong"})
+    assert (answer.status_code, answer["Content-Type"].partition(";")[0]) in ((200, "application/vnd.oai.openapi"),)
+    refused = Client().post("/api/v1/schema/", headers={"Accept": "application/vnd.oai.openapi"})
+    assert (refused.status_code, refused["Content-Type"], refused.json()["error"]["code"]) == (
+        405, "application/json", "method_not_allowed",
+    )  # fmt: skip
+
+
 def test_a_channel_is_made_as_it_was_asked_for(api: Api) -> None:
     body = {"name": "a", "kind": "webhook", "config": {"url": HOOK}, "is_enabled": False}
     assert api("POST", "channels/", body).json()["is_enabled"] is False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import os
 import re
 import subprocess
@@ -10,7 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from rest_framework.views import APIView
 
+from apps.api.strict import StrictRequests
 from apps.net import http, resolver
 from apps.notifications.registry import CHANNEL_KINDS
 from apps.probes.reasons import MEANINGS, Reason
@@ -160,3 +163,14 @@ def test_a_setting_that_cannot_be_stops_the_start_with_a_sentence(change: dict[s
     )
     assert done.returncode != 0
     assert words in done.stderr
+
+
+def test_every_view_of_the_api_takes_only_what_it_declares() -> None:
+    views = {view for module in (ROOT / "apps/api/views").glob("*.py") for view in _views_of(module.stem)}
+    assert len(views) > 25
+    assert {view.__name__ for view in views if not issubclass(view, StrictRequests)} == set()
+
+
+def _views_of(module: str) -> list[type]:
+    found = vars(importlib.import_module(f"apps.api.views.{module}")).values()
+    return [item for item in found if isinstance(item, type) and issubclass(item, APIView) and "apps.api" in item.__module__]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from apps.core.web_server.bodies import Body, BodyTooLargeError, Memory, MemoryFullError
 from apps.core.web_server.requests import Answer
 from apps.core.web_server.server import Limits, Server, listen
 
@@ -126,3 +127,28 @@ def test_a_query_beyond_ascii_reaches_the_application_as_its_bytes(port: int, pa
     answer = raw(port, f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
     assert answer.startswith(b"HTTP/1.1 200")
     assert f"?{path.partition('?')[2]}".encode() in answer
+
+
+def test_large_bodies_share_a_memory_and_small_ones_are_always_taken() -> None:
+    memory = Memory(left=50_000)
+    large, small, further = Body(memory), Body(memory), Body(memory)
+    for part in (b"a" * 40_000, b"b" * 20_000):
+        large.add(part)
+    assert (memory.left, large.size, len(large.content)) == (50_000 - (60_000 - 16_384), 60_000, 60_000)
+    small.add(b"c" * 16_000)
+    with pytest.raises(MemoryFullError):
+        further.add(b"d" * 40_000)
+    large.release()
+    assert memory.left == 50_000
+    further.add(b"d" * 40_000)
+
+
+def test_a_body_that_is_too_large_holds_no_memory() -> None:
+    memory = Memory()
+    free = memory.left
+    body = Body(memory)
+    for _ in range(3):
+        body.add(b"x" * 500_000)
+    assert memory.left == free
+    with pytest.raises(BodyTooLargeError):
+        body.end()

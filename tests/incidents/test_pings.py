@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from apps.core.clock import from_ms
+from apps.core.errors import FieldError
 from apps.incidents.heartbeat_machine import Signal
 from apps.incidents.history import uptime
 from apps.incidents.models import CheckState, Incident
@@ -16,7 +17,6 @@ from apps.incidents.services.deadlines import settle_deadlines
 from apps.incidents.services.heartbeat_transition import Ping
 from apps.incidents.services.pings import receive_ping
 from apps.monitors.check_spec import CheckSpec
-from apps.monitors.errors import FieldError
 from apps.monitors.models import Check, Region
 from apps.monitors.regions import ensure_core_region, ensure_region, record_core_liveness
 from apps.orgs.actors import SYSTEM

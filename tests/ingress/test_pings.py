@@ -63,7 +63,7 @@ def test_signals(beat: dict[str, Any], signal: str, status: str, kept: tuple[str
     ("path", "code", "words"),
     [
         ("/256", 400, b"invalid url format"), ("/1000", 400, b"invalid url format"), ("/begin", 400, b"invalid url format"),
-        ("?rid=x", 400, b"invalid uuid format"), ("/1/2", 404, None),
+        ("?rid=x", 400, b"invalid uuid format"), ("?rid=0_00000000000000000000000000000a", 400, b"invalid uuid format"), ("/1/2", 404, None),
     ],
 )  # fmt: skip
 def test_what_no_client_means_is_refused(beat: dict[str, Any], path: str, code: int, words: bytes | None) -> None:

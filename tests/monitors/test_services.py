@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 
 from apps.core.clock import to_ms
+from apps.core.errors import FieldError
 from apps.incidents.services import check_commands
 from apps.monitors.check_spec import CheckSpec, masked_options, validate_spec
-from apps.monitors.errors import FieldError
 from apps.monitors.models import CORE, Check, Region, Resource
 from apps.monitors.regions import change_region, create_region, ensure_region
 from apps.monitors.resources import create_resource, ensure_resource, rename_resource
 from apps.monitors.selectors import watched_resources
 from apps.monitors.services import rotate_ping_secret
 from apps.monitors.worker_environment import worker_environment
+from apps.net.guard import AddressPolicy
 from apps.orgs.actors import SYSTEM
 from apps.orgs.models import AuditEntry
 from tests.conftest import NOW, Cast
@@ -57,6 +58,29 @@ def test_all_errors_of_a_spec_are_named_at_once(cast: Cast) -> None:
     fields = {error.field for error in refused.value.all}
     assert fields == {"interval_s", "target", "fail_after", "quorum", "options.method", "options.teapot"}
     assert len(refused.value.all) == len(fields)
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "options", "field"),
+    [
+        ("http", "http://10.0.0.1/", {}, "target"),
+        ("http", "http://shop.example/", {"proxy": "http://10.0.0.1:3128"}, "options.proxy"),
+        ("http", "http://shop.example/", {"nameserver": "[::1]:53"}, "options.nameserver"),
+        (
+            "http", "http://shop.example/",
+            {"auth": "oauth2", "token_url": "http://169.254.169.254/", "username": "a", "password": "b"}, "options.token_url",
+        ),
+        ("dns", "shop.example", {"nameserver": "192.168.0.1"}, "options.nameserver"),
+    ],
+)  # fmt: skip
+def test_every_host_of_a_check_that_is_refused_is_named_when_saved(
+    cast: Cast, kind: str, target: str, options: dict[str, Any], field: str
+) -> None:
+    spec = CheckSpec(**{**GOOD, "kind": kind, "target": target, "options": options})
+    with pytest.raises(FieldError) as refused:
+        validate_spec(spec, policy=AddressPolicy(private=False))
+    assert refused.value.field == field
+    assert validate_spec(spec, policy=AddressPolicy(private=True)).kind == kind
 
 
 def test_a_check_brings_its_resource_and_its_default_regions(cast: Cast) -> None:

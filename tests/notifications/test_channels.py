@@ -6,7 +6,7 @@ import hmac
 import json
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -15,12 +15,13 @@ from django.core import mail
 from django.core.cache import cache
 from django.test import Client
 
+from apps.core.errors import FieldError
 from apps.incidents.words import span_words
 from apps.net.guard import AddressPolicy
 from apps.notifications.channels import email, webhook
-from apps.notifications.contract import ConfigError, Message, SendError
+from apps.notifications.contract import Message, SendError
 from apps.notifications.models import ChannelAddress, Delivery
-from apps.notifications.services.addresses import confirm_address, send_confirmation
+from apps.notifications.services.addresses import MOST_ASKED, confirm_address, send_confirmation
 from apps.notifications.services.channels import create_channel, send_test
 from apps.notifications.services.deliveries import deliver
 from apps.notifications.words import body, subject
@@ -109,7 +110,7 @@ def test_a_webhook_goes_where_a_probe_may_go(receiver: Any, settings: Any) -> No
     config = webhook.parse({"url": url})
     named = {**config, "url": url.replace("127.0.0.1", "localhost")}
     settings.ADDRESS_POLICY = AddressPolicy()
-    with pytest.raises(ConfigError, match="does not call"):
+    with pytest.raises(FieldError, match="does not call"):
         webhook.parse({"url": url})
     for refused in (config, named):
         with pytest.raises(SendError) as caught:
@@ -131,7 +132,7 @@ def test_a_webhook_goes_where_a_probe_may_go(receiver: Any, settings: Any) -> No
     ],
 )
 def test_a_bad_webhook_is_refused(config: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError):
+    with pytest.raises(FieldError):
         webhook.parse(config)
 
 
@@ -149,7 +150,7 @@ def test_a_bad_webhook_is_refused(config: dict[str, Any]) -> None:
     ],
 )
 def test_a_bad_mail_channel_is_refused(config: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError):
+    with pytest.raises(FieldError):
         email.parse(config)
 
 
@@ -204,7 +205,7 @@ def test_user_name_and_password_of_an_address_are_sent(receiver: Any) -> None:
     webhook.send(webhook.parse({"url": url.replace("://", "://us%40er:p%3Ass@")}), MESSAGE)
     ((headers, _),) = handler.seen
     assert headers["Authorization"] == "Basic " + base64.b64encode(b"us@er:p:ss").decode()
-    with pytest.raises(ConfigError):
+    with pytest.raises(FieldError):
         webhook.parse({"url": url.replace("://", "://user@")})
 
 
@@ -227,6 +228,21 @@ def test_nothing_but_one_mail_goes_to_an_address_whose_owner_did_not_agree(cast:
     deliver(delivery_id=send_test(actor=SYSTEM, channel=channel, now=NOW).id, now=NOW)
     assert mail.outbox[3].to == config["to"]
     assert confirm_address(token="of nobody", now=NOW) is None
+
+
+def test_an_organization_asks_a_bounded_number_of_strangers_a_day(cast: Cast) -> None:
+    def add(first: int, now: datetime) -> None:
+        config = {"to": [f"stranger{first + number}@elsewhere.example" for number in range(10)]}
+        create_channel(actor=SYSTEM, now=now, project=cast.project, name="x", kind="email", config=config)
+
+    for first in range(0, MOST_ASKED, 10):
+        add(first, NOW)
+    with pytest.raises(FieldError, match="wait for their confirmation"):
+        add(MOST_ASKED, NOW)
+    assert ChannelAddress.objects.count() == MOST_ASKED
+    for row in ChannelAddress.objects.all():
+        send_confirmation(address_id=row.pk, now=NOW)
+    add(MOST_ASKED, NOW + timedelta(days=1, seconds=1))
 
 
 def test_where_nobody_agreed_a_message_says_why_it_was_not_sent(cast: Cast) -> None:

@@ -72,6 +72,20 @@ def test_an_answer_that_ends_within_its_headers_is_down(answer: bytes) -> None:
     assert (outcome.verdict, outcome.reason) == ("down", "connection_closed"), outcome.message
 
 
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"HTTP/1.1 2000 OK\r\nContent-Length: 2\r\n\r\nhi", "its first line is b'HTTP/1.1 2000 OK'"),
+        (b"HTTP/3.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", "its first line is b'HTTP/3.0 200 OK'"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\nhi", "its length is 99999999999999999999999"),
+    ],
+    ids=["status", "version", "length"],
+)
+def test_headers_that_cannot_be_are_down(answer: bytes, words: str) -> None:
+    outcome = against(says(answer)).outcome
+    assert (outcome.verdict, outcome.reason, words in outcome.message) == ("down", "protocol_error", True), outcome.message
+
+
 def test_a_packed_body_of_which_nothing_can_be_unpacked_is_cut() -> None:
     outcome = against(says(http("200 OK", gzip.compress(bytes(range(256)) * 4)[:40], "Content-Encoding: gzip"))).outcome
     assert (outcome.verdict, outcome.reason) == ("down", "truncated_body"), outcome.facts

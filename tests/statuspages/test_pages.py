@@ -7,6 +7,7 @@ from django.core.cache import cache
 from django.db import OperationalError
 from django.test import Client
 
+from apps.core.errors import FieldError
 from apps.core.timed_postgres.client_timeout import connected
 from apps.incidents.models import Incident
 from apps.incidents.services.incident_commands import add_update
@@ -17,7 +18,7 @@ from apps.results.uptime import Uptime
 from apps.statuspages import views
 from apps.statuspages.models import StatusPage
 from apps.statuspages.selectors import ComponentLine, PublicIncident, condition_of, overall, view_of
-from apps.statuspages.services import ComponentSpec, SlugTakenError, change_page, ensure_page
+from apps.statuspages.services import ComponentSpec, change_page, ensure_page
 from tests.conftest import NOW, Api, Cast
 from tests.incidents.world import World
 
@@ -158,7 +159,7 @@ def test_the_queries_do_not_grow_with_the_components(cast: Cast, django_assert_n
 def test_two_pages_do_not_share_an_address(cast: Cast, world: World) -> None:
     publish(world)
     theirs = ensure_page(actor=SYSTEM, now=NOW, project=cast.others_project)
-    with pytest.raises(SlugTakenError):
+    with pytest.raises(FieldError):
         change_page(actor=SYSTEM, now=NOW, page=theirs, title="x", slug="acme", description="", is_published=True, components=[])
     twin = Project.objects.create(organization=cast.organization, name="acme")
     assert ensure_page(actor=SYSTEM, now=NOW, project=twin).slug != ensure_page(actor=SYSTEM, now=NOW, project=cast.project).slug

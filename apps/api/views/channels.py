@@ -7,16 +7,16 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.exceptions import ValidationError
-from rest_framework.generics import GenericAPIView, ListAPIView
+from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.caller import actor_of, caller_of
+from apps.api.pagination import CreatedCursor
 from apps.api.scope import get_or_404, in_callers_tenant, resolve_project
-from apps.api.strict import StrictModelSerializer
+from apps.api.strict import StrictModelSerializer, StrictRequests, operation
 from apps.api.throttling import ensure_within
 from apps.api.views.deliveries import DeliverySerializer
 from apps.notifications.masking import masked_config, unmasked_config
@@ -51,8 +51,9 @@ def channels_of(request: Request) -> QuerySet[Channel]:
     return in_callers_tenant(Channel.objects.live(), caller_of(request))
 
 
-class ChannelList(ListAPIView[Channel]):
+class ChannelList(StrictRequests, ListAPIView[Channel]):
     serializer_class = ChannelSerializer
+    pagination_class = CreatedCursor
     queryset = Channel.objects.none()
 
     def get_queryset(self) -> QuerySet[Channel]:
@@ -63,9 +64,9 @@ class ChannelList(ListAPIView[Channel]):
         context = {**self.get_serializer_context(), "unconfirmed": unconfirmed_by_channel(channels=page)}
         return self.get_paginated_response(ChannelSerializer(page, many=True, context=context).data)
 
-    @extend_schema(responses={201: ChannelSerializer})
-    @extend_schema(responses={201: ChannelSerializer})
-    @extend_schema(responses={201: ChannelSerializer})
+    @operation(responses={201: ChannelSerializer})
+    @operation(responses={201: ChannelSerializer})
+    @operation(responses={201: ChannelSerializer})
     def post(self, request: Request) -> Response:
         """Create a channel. A webhook's secret is generated when none is sent, and shown in this response only."""
         given = ChannelSerializer(data=request.data)
@@ -83,7 +84,7 @@ class ChannelList(ListAPIView[Channel]):
         return Response({**self.get_serializer(channel).data, "config": channel.config}, status=status.HTTP_201_CREATED)
 
 
-class ChannelDetail(GenericAPIView[Channel]):
+class ChannelDetail(StrictRequests):
     serializer_class = ChannelSerializer
     queryset = Channel.objects.none()
 
@@ -111,7 +112,7 @@ class ChannelDetail(GenericAPIView[Channel]):
         )
         return Response(self.get_serializer(changed).data)
 
-    @extend_schema(responses={204: None})
+    @operation(responses={204: None})
     def delete(self, _request: Request, pk: uuid.UUID) -> Response:
         delete_channel(actor=actor_of(self.request), channel=self.channel(pk), now=timezone.now())
         return Response(status=status.HTTP_204_NO_CONTENT)
@@ -120,7 +121,7 @@ class ChannelDetail(GenericAPIView[Channel]):
 class ChannelTest(ChannelDetail):
     http_method_names = ["post", "options"]
 
-    @extend_schema(request=None, responses={202: DeliverySerializer})
+    @operation(request=None, responses={202: DeliverySerializer})
     def post(self, _request: Request, pk: uuid.UUID) -> Response:
         """Send a message `channel.test`, like any other. The status of its delivery shows whether it arrived."""
         channel = self.channel(pk)

@@ -9,16 +9,16 @@ from typing import Any
 
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers, status
 from rest_framework.exceptions import ValidationError
-from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.caller import Caller, actor_of, caller_of
+from apps.api.pagination import CreatedCursor
 from apps.api.scope import get_or_404, in_callers_tenant, resolve_project, uuid_parameter
-from apps.api.strict import StrictCharField, StrictIntegerField, StrictSerializer
+from apps.api.strict import StrictCharField, StrictIntegerField, StrictLineField, StrictRequests, StrictSerializer, operation
 from apps.api.throttling import ensure_within
 from apps.core.clock import from_ms, to_ms
 from apps.incidents.history import recent_runs_queries
@@ -85,7 +85,7 @@ class NewCheckSerializer(StrictSerializer):
 
     project = serializers.UUIDField(required=False, help_text="The API key's project by default.")
     resource = serializers.UUIDField(required=False, help_text="By default a resource of the check's name is made.")
-    name = StrictCharField(max_length=200)
+    name = StrictLineField(max_length=200)
     kind = StrictCharField(max_length=20)
     target = StrictCharField(
         max_length=2000,
@@ -177,11 +177,12 @@ def _resource(project: Project, resource_id: uuid.UUID | None) -> Resource | Non
     return found
 
 
-class CheckList(GenericAPIView[Check]):
+class CheckList(StrictRequests):
     serializer_class = CheckSerializer
+    pagination_class = CreatedCursor
     queryset = Check.objects.none()
 
-    @extend_schema(
+    @operation(
         operation_id="checks_list",
         responses=CheckSerializer(many=True),
         parameters=[OpenApiParameter("project", OpenApiTypes.UUID), OpenApiParameter("resource", OpenApiTypes.UUID)],
@@ -195,7 +196,7 @@ class CheckList(GenericAPIView[Check]):
         page = self.paginate_queryset(rows)
         return self.get_paginated_response(_shown(page or [], timezone.now(), caller=caller))
 
-    @extend_schema(request=NewCheckSerializer, responses={201: CheckSerializer})
+    @operation(request=NewCheckSerializer, responses={201: CheckSerializer})
     def post(self, request: Request) -> Response:
         given = NewCheckSerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -208,7 +209,7 @@ class CheckList(GenericAPIView[Check]):
         return Response(_shown([check], now, caller=caller_of(request))[0], status=status.HTTP_201_CREATED)
 
 
-class OneCheck(GenericAPIView[Check]):
+class OneCheck(StrictRequests):
     serializer_class = CheckSerializer
     queryset = Check.objects.none()
 
@@ -225,7 +226,7 @@ class CheckDetail(OneCheck):
     def get(self, _request: Request, pk: uuid.UUID) -> Response:
         return self.answer(self.check(pk))
 
-    @extend_schema(request=NewCheckSerializer(partial=True))
+    @operation(request=NewCheckSerializer(partial=True))
     def patch(self, request: Request, pk: uuid.UUID) -> Response:
         """Change a check. Fields and options that are not sent stay as they are."""
         check = self.check(pk)
@@ -240,14 +241,14 @@ class CheckDetail(OneCheck):
         )
         return self.answer(changed)
 
-    @extend_schema(responses={204: None})
+    @operation(responses={204: None})
     def delete(self, _request: Request, pk: uuid.UUID) -> Response:
         check_commands.delete_check(actor=actor_of(self.request), check_id=self.check(pk).id, now=timezone.now())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 class CheckPause(OneCheck):
-    @extend_schema(request=None)
+    @operation(request=None)
     def post(self, _request: Request, pk: uuid.UUID) -> Response:
         """Pause a check: nothing runs until it is resumed."""
         return self.answer(
@@ -256,7 +257,7 @@ class CheckPause(OneCheck):
 
 
 class CheckResume(OneCheck):
-    @extend_schema(request=None)
+    @operation(request=None)
     def post(self, _request: Request, pk: uuid.UUID) -> Response:
         """Resume a paused check; it runs at once."""
         return self.answer(
@@ -265,7 +266,7 @@ class CheckResume(OneCheck):
 
 
 class CheckRotatePingUrl(OneCheck):
-    @extend_schema(request=None)
+    @operation(request=None)
     def post(self, _request: Request, pk: uuid.UUID) -> Response:
         """Give a heartbeat a new ping URL. The old one is not accepted any more."""
         check = self.check(pk)
@@ -279,7 +280,7 @@ class RunNowSerializer(serializers.Serializer[Any]):
 
 
 class CheckRunNow(OneCheck):
-    @extend_schema(request=None, responses={202: RunNowSerializer})
+    @operation(request=None, responses={202: RunNowSerializer})
     def post(self, _request: Request, pk: uuid.UUID) -> Response:
         """Run a check now. Pressed again while that run is under way, the answer is the same slot."""
         slot = check_commands.run_now(actor=actor_of(self.request), check_id=self.check(pk).id, now=timezone.now())
@@ -301,13 +302,13 @@ class TrialSerializer(serializers.Serializer[Any]):
     answers = TrialAnswerSerializer(many=True)
 
 
-class CheckTrial(GenericAPIView[Trial]):
+class CheckTrial(StrictRequests):
     """Run a check before it is saved. Only the results are kept, for an hour."""
 
     serializer_class = NewCheckSerializer
     queryset = Trial.objects.none()
 
-    @extend_schema(request=NewCheckSerializer, responses={202: TrialSerializer})
+    @operation(request=NewCheckSerializer, responses={202: TrialSerializer})
     def post(self, request: Request) -> Response:
         """Test a check in all its regions before it is saved."""
         given = NewCheckSerializer(data=request.data)
@@ -325,7 +326,7 @@ class CheckTrial(GenericAPIView[Trial]):
         return Response(_trial(trial, now), status=status.HTTP_202_ACCEPTED)
 
 
-class CheckTrialDetail(GenericAPIView[Trial]):
+class CheckTrialDetail(StrictRequests):
     serializer_class = TrialSerializer
     queryset = Trial.objects.none()
 

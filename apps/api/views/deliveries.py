@@ -7,14 +7,16 @@ from typing import Any
 
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
-from rest_framework.generics import GenericAPIView, ListAPIView
+from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.caller import caller_of
+from apps.api.pagination import CreatedCursor
 from apps.api.scope import get_or_404, uuid_parameter
+from apps.api.strict import StrictRequests, operation
 from apps.notifications.models import Delivery
 
 
@@ -42,8 +44,9 @@ def deliveries_of(request: Request) -> QuerySet[Delivery]:
     return rows if caller.project is None else rows.filter(channel__project=caller.project)
 
 
-class DeliveryList(ListAPIView[Delivery]):
+class DeliveryList(StrictRequests, ListAPIView[Delivery]):
     serializer_class = DeliverySerializer
+    pagination_class = CreatedCursor
     queryset = Delivery.objects.none()
 
     def get_queryset(self) -> QuerySet[Delivery]:
@@ -53,12 +56,12 @@ class DeliveryList(ListAPIView[Delivery]):
             rows = rows.filter(**{column: wanted}) if wanted else rows
         return rows
 
-    @extend_schema(parameters=[OpenApiParameter("channel", OpenApiTypes.UUID), OpenApiParameter("check", OpenApiTypes.UUID)])
+    @operation(parameters=[OpenApiParameter("channel", OpenApiTypes.UUID), OpenApiParameter("check", OpenApiTypes.UUID)])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().get(request, *args, **kwargs)
 
 
-class DeliveryDetail(GenericAPIView[Delivery]):
+class DeliveryDetail(StrictRequests):
     serializer_class = DeliverySerializer
     queryset = Delivery.objects.none()
 

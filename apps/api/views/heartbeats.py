@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
-from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.scope import resolve_project
+from apps.api.strict import StrictRequests, operation
 from apps.api.views.checks import NewCheckSerializer, OneCheck, chosen
 from apps.core.clock import from_ms
 from apps.incidents.heartbeat_machine import Preview
@@ -69,7 +68,7 @@ def _times(times: Sequence[Preview]) -> list[dict[str, str]]:
 
 
 class CheckPings(OneCheck):
-    @extend_schema(operation_id="check_pings", responses=PingListSerializer)
+    @operation(operation_id="check_pings", responses=PingListSerializer)
     def get(self, _request: Request, pk: uuid.UUID) -> Response:
         """List the newest two hundred pings; older ones are not kept."""
         pings = newest_pings(check_id=self.check(pk).pk, count=KEPT)
@@ -77,7 +76,7 @@ class CheckPings(OneCheck):
 
 
 class CheckDue(OneCheck):
-    @extend_schema(operation_id="check_due", responses=CheckDueSerializer)
+    @operation(operation_id="check_due", responses=CheckDueSerializer)
     def get(self, _request: Request, pk: uuid.UUID) -> Response:
         """Return a heartbeat's next due times, assuming that every ping comes on time."""
         check = self.check(pk)
@@ -92,13 +91,13 @@ class CheckDue(OneCheck):
         )
 
 
-class DuePreview(GenericAPIView[Check]):
+class DuePreview(StrictRequests):
     """Preview the due times of a heartbeat before it is saved."""
 
     serializer_class = NewCheckSerializer
     queryset = Check.objects.none()
 
-    @extend_schema(operation_id="due_preview", request=NewCheckSerializer, responses={200: DueTimesSerializer})
+    @operation(operation_id="due_preview", request=NewCheckSerializer, responses={200: DueTimesSerializer})
     def post(self, request: Request) -> Response:
         """Return the due times that a heartbeat would have."""
         given = NewCheckSerializer(data=request.data)

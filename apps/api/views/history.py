@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiParameter, extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
@@ -16,6 +16,7 @@ from rest_framework.response import Response
 
 from apps.api.pagination import RunCursor
 from apps.api.scope import moment_parameter
+from apps.api.strict import operation
 from apps.api.views.checks import OneCheck, ReasonSerializer
 from apps.core.clock import from_ms, to_ms
 from apps.incidents.history import uptime
@@ -83,7 +84,7 @@ class CheckRuns(OneCheck):
     serializer_class = RunSerializer  # type: ignore[assignment]  # runs of a check, not checks
     pagination_class = RunCursor
 
-    @extend_schema(
+    @operation(
         operation_id="checks_runs",
         responses=RunPageSerializer,
         parameters=[
@@ -104,6 +105,8 @@ class CheckRuns(OneCheck):
         if verdict and verdict not in VERDICTS:
             raise ValidationError({"verdict": [f"Must be one of {', '.join(VERDICTS)}."]})
         regions = tuple(key for key, slug in slugs.items() if slug == region) if region else None
+        if regions == ():
+            raise ValidationError({"region": ["There is no such region."]})
         asked = RunQuery(check.id, to_ms(start) if start else 0, to_ms(end), verdict, regions)
         page: Any = self.paginate_queryset(asked) or []  # type: ignore[arg-type]  # runs are no queryset
         seen = Certificate.objects.in_bulk({run.certificate_id for run in page if run.certificate_id})
@@ -129,7 +132,7 @@ class UptimeSerializer(serializers.Serializer[Any]):
 class CheckUptime(OneCheck):
     serializer_class = UptimeSerializer  # type: ignore[assignment]  # sums of a check, not checks
 
-    @extend_schema(
+    @operation(
         parameters=[
             OpenApiParameter("period", OpenApiTypes.STR, description="1h to 8760h, or 1d to 365d; 30d by default."),
             OpenApiParameter("from", OpenApiTypes.DATETIME),
@@ -181,7 +184,7 @@ class LatencySerializer(serializers.Serializer[Any]):
 class CheckLatency(OneCheck):
     serializer_class = LatencyPointSerializer  # type: ignore[assignment]  # points of a check, not checks
 
-    @extend_schema(
+    @operation(
         operation_id="checks_latency",
         responses=LatencySerializer,
         parameters=[

@@ -7,17 +7,16 @@ from typing import Any
 
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiParameter, extend_schema_field
 from rest_framework import serializers, status
 from rest_framework.exceptions import ValidationError
-from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.caller import actor_of, caller_of
 from apps.api.pagination import CreatedCursor, StartedCursor
 from apps.api.scope import get_or_404, resolve_project, uuid_parameter
-from apps.api.strict import StrictCharField, StrictModelSerializer, StrictSerializer
+from apps.api.strict import StrictCharField, StrictLineField, StrictModelSerializer, StrictRequests, StrictSerializer, operation
 from apps.api.views.checks import ReasonSerializer
 from apps.core.clock import to_ms
 from apps.incidents.models import Incident, IncidentUpdate, Severity
@@ -68,17 +67,17 @@ class IncidentSerializer(serializers.ModelSerializer[Incident]):
 
 class NewIncidentSerializer(StrictSerializer):
     project = serializers.UUIDField(required=False)
-    title = StrictCharField(max_length=300)
+    title = StrictLineField(max_length=300)
     severity = serializers.ChoiceField(choices=Severity.choices, default=Severity.DOWN)
     message = StrictCharField(max_length=5000, required=False, default="", allow_blank=True)
 
 
-class IncidentList(GenericAPIView[Incident]):
+class IncidentList(StrictRequests):
     serializer_class = IncidentSerializer
     queryset = Incident.objects.none()
     pagination_class = StartedCursor
 
-    @extend_schema(
+    @operation(
         operation_id="incidents_list",
         responses=IncidentSerializer(many=True),
         parameters=[
@@ -99,7 +98,7 @@ class IncidentList(GenericAPIView[Incident]):
         context = {"downtimes_ms": downtimes_ms(incidents=page, now=timezone.now())}
         return self.get_paginated_response(IncidentSerializer(page, many=True, context=context).data)
 
-    @extend_schema(request=NewIncidentSerializer, responses={201: IncidentSerializer})
+    @operation(request=NewIncidentSerializer, responses={201: IncidentSerializer})
     def post(self, request: Request) -> Response:
         """Open an incident by hand. Only `resolve/` ends it."""
         given = NewIncidentSerializer(data=request.data)
@@ -116,7 +115,7 @@ class IncidentList(GenericAPIView[Incident]):
         return Response(IncidentSerializer(incident).data, status=status.HTTP_201_CREATED)
 
 
-class IncidentDetail(GenericAPIView[Incident]):
+class IncidentDetail(StrictRequests):
     serializer_class = IncidentSerializer
     queryset = Incident.objects.none()
 
@@ -131,7 +130,7 @@ class IncidentDetail(GenericAPIView[Incident]):
 class IncidentAck(IncidentDetail):
     http_method_names = ["post", "options"]
 
-    @extend_schema(request=None)
+    @operation(request=None)
     def post(self, request: Request, pk: uuid.UUID) -> Response:
         """Acknowledge an incident."""
         user = caller_of(request).user
@@ -142,7 +141,7 @@ class IncidentAck(IncidentDetail):
 class IncidentResolve(IncidentDetail):
     http_method_names = ["post", "options"]
 
-    @extend_schema(request=None)
+    @operation(request=None)
     def post(self, _request: Request, pk: uuid.UUID) -> Response:
         """Resolve an incident that was opened by hand, or one of a paused check."""
         return Response(
@@ -168,14 +167,14 @@ class IncidentUpdates(IncidentDetail):
     serializer_class = IncidentUpdateSerializer  # type: ignore[assignment]  # updates of an incident, not incidents
     pagination_class = CreatedCursor
 
-    @extend_schema(operation_id="incidents_updates_list", responses=IncidentUpdateSerializer(many=True))
+    @operation(operation_id="incidents_updates_list", responses=IncidentUpdateSerializer(many=True))
     def get(self, _request: Request, pk: uuid.UUID) -> Response:
         """Return the updates of an incident, the newest first."""
         rows: Any = IncidentUpdate.objects.filter(incident=self.incident(pk)).select_related("author")
         page: Any = self.paginate_queryset(rows) or []
         return self.get_paginated_response(IncidentUpdateSerializer(page, many=True).data)
 
-    @extend_schema(request=IncidentUpdateSerializer, responses={201: IncidentUpdateSerializer})
+    @operation(request=IncidentUpdateSerializer, responses={201: IncidentUpdateSerializer})
     def post(self, request: Request, pk: uuid.UUID) -> Response:
         """Add an update. A public one is also shown on the status page."""
         incident = self.incident(pk)

@@ -6,6 +6,8 @@ from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.generics import ListAPIView
 
+from apps.api.pagination import CreatedCursor
+from apps.api.strict import StrictRequests
 from apps.core.clock import from_ms, to_ms
 from apps.incidents.payloads import timestamp
 from apps.monitors.models import CORE, Region
@@ -38,8 +40,9 @@ class RegionSerializer(serializers.ModelSerializer[Region]):
         return clock_warning(region)
 
 
-class RegionList(ListAPIView[Region]):
+class RegionList(StrictRequests, ListAPIView[Region]):
     """List the regions of the deployment. Operators create them, tenants choose among them."""
 
     serializer_class = RegionSerializer
+    pagination_class = CreatedCursor
     queryset = Region.objects.exclude(slug=CORE)

@@ -6,27 +6,27 @@ import uuid
 from typing import Any, ClassVar
 
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.exceptions import ValidationError
-from rest_framework.generics import GenericAPIView, ListAPIView
+from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.caller import actor_of, caller_of
+from apps.api.pagination import CreatedCursor
 from apps.api.scope import get_or_404, in_callers_tenant, resolve_project
-from apps.api.strict import StrictCharField, StrictModelSerializer, StrictSerializer
+from apps.api.strict import StrictLineField, StrictModelSerializer, StrictRequests, StrictSerializer, operation
 from apps.monitors.models import Resource
 from apps.statuspages.models import StatusPage
-from apps.statuspages.services import ComponentSpec, SlugTakenError, change_page, ensure_page
+from apps.statuspages.services import ComponentSpec, change_page, ensure_page
 
 _MOST = 300
 
 
 class ComponentSerializer(StrictSerializer):
     resource = serializers.UUIDField(source="resource_id")
-    name = StrictCharField(max_length=200, required=False, allow_blank=True, default="")
-    group = StrictCharField(max_length=100, required=False, allow_blank=True, default="")
+    name = StrictLineField(max_length=200, required=False, allow_blank=True, default="")
+    group = StrictLineField(max_length=100, required=False, allow_blank=True, default="")
 
 
 class NewStatusPageSerializer(StrictSerializer):
@@ -44,14 +44,15 @@ class StatusPageSerializer(StrictModelSerializer):
         extra_kwargs: ClassVar[dict[str, Any]] = {"slug": {"validators": []}}  # the service checks that it is unique
 
 
-class StatusPageList(ListAPIView[StatusPage]):
+class StatusPageList(StrictRequests, ListAPIView[StatusPage]):
     serializer_class = StatusPageSerializer
+    pagination_class = CreatedCursor
     queryset = StatusPage.objects.none()
 
     def get_queryset(self) -> Any:
         return in_callers_tenant(StatusPage.objects.prefetch_related("components"), caller_of(self.request))
 
-    @extend_schema(request=NewStatusPageSerializer, responses={201: StatusPageSerializer})
+    @operation(request=NewStatusPageSerializer, responses={201: StatusPageSerializer})
     def post(self, request: Request) -> Response:
         """Return the project's page; a missing one is created, private and empty."""
         given = NewStatusPageSerializer(data=request.data)
@@ -64,7 +65,7 @@ class StatusPageList(ListAPIView[StatusPage]):
         return Response(StatusPageSerializer(page).data, status=status.HTTP_201_CREATED)
 
 
-class StatusPageDetail(GenericAPIView[StatusPage]):
+class StatusPageDetail(StrictRequests):
     serializer_class = StatusPageSerializer
     queryset = StatusPage.objects.none()
 
@@ -82,12 +83,9 @@ class StatusPageDetail(GenericAPIView[StatusPage]):
         sent = given.validated_data
         values = {name: sent.get(name, getattr(page, name)) for name in ("title", "slug", "description", "is_published")}
         components = sent.get("sorted_components")
-        try:
-            change_page(
-                actor=actor_of(self.request), now=timezone.now(), page=page, components=_components(page, components), **values
-            )
-        except SlugTakenError as error:
-            raise ValidationError({"slug": [str(error)]}) from error
+        change_page(
+            actor=actor_of(self.request), now=timezone.now(), page=page, components=_components(page, components), **values
+        )
         return Response(StatusPageSerializer(self.page(pk)).data)
 
 

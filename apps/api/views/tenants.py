@@ -10,17 +10,24 @@ from django.middleware.csrf import get_token
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.views.decorators.csrf import csrf_protect
-from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied, Throttled, ValidationError
-from rest_framework.generics import GenericAPIView, ListAPIView
+from rest_framework.generics import ListAPIView
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.caller import actor_of, caller_of
+from apps.api.pagination import CreatedCursor
 from apps.api.scope import get_or_404, in_callers_tenant, resolve_project
-from apps.api.strict import StrictCharField, StrictIntegerField, StrictModelSerializer, StrictSerializer
+from apps.api.strict import (
+    StrictCharField,
+    StrictIntegerField,
+    StrictModelSerializer,
+    StrictRequests,
+    StrictSerializer,
+    operation,
+)
 from apps.core.throttle import WINDOW_S
 from apps.monitors.models import Resource
 from apps.monitors.resources import create_resource, rename_resource
@@ -40,8 +47,9 @@ class ProjectSerializer(StrictModelSerializer):
         read_only_fields = ["id", "created_at"]
 
 
-class ProjectList(ListAPIView[Project]):
+class ProjectList(StrictRequests, ListAPIView[Project]):
     serializer_class = ProjectSerializer
+    pagination_class = CreatedCursor
     queryset = Project.objects.all()
     write_role = Role.ADMIN
 
@@ -50,7 +58,7 @@ class ProjectList(ListAPIView[Project]):
         rows = Project.objects.filter(organization=caller.organization)
         return rows if caller.project is None else rows.filter(pk=caller.project.pk)
 
-    @extend_schema(responses={201: ProjectSerializer})
+    @operation(responses={201: ProjectSerializer})
     def post(self, request: Request) -> Response:
         given = ProjectSerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -63,7 +71,7 @@ class ProjectList(ListAPIView[Project]):
         return Response(ProjectSerializer(project).data, status=status.HTTP_201_CREATED)
 
 
-class ProjectDetail(GenericAPIView[Project]):
+class ProjectDetail(StrictRequests):
     serializer_class = ProjectSerializer
     queryset = Project.objects.all()
     write_role = Role.ADMIN
@@ -95,14 +103,15 @@ class ResourceSerializer(StrictModelSerializer):
         read_only_fields = ["id", "created_at"]
 
 
-class ResourceList(ListAPIView[Resource]):
+class ResourceList(StrictRequests, ListAPIView[Resource]):
     serializer_class = ResourceSerializer
+    pagination_class = CreatedCursor
     queryset = Resource.objects.all()
 
     def get_queryset(self) -> Any:
         return in_callers_tenant(Resource.objects.all(), caller_of(self.request))
 
-    @extend_schema(responses={201: ResourceSerializer})
+    @operation(responses={201: ResourceSerializer})
     def post(self, request: Request) -> Response:
         given = ResourceSerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -113,7 +122,7 @@ class ResourceList(ListAPIView[Resource]):
         return Response(ResourceSerializer(row).data, status=status.HTTP_201_CREATED)
 
 
-class ResourceDetail(GenericAPIView[Resource]):
+class ResourceDetail(StrictRequests):
     serializer_class = ResourceSerializer
     queryset = Resource.objects.all()
 
@@ -151,15 +160,16 @@ class NewApiKeySerializer(ApiKeySerializer):
         fields = [*ApiKeySerializer.Meta.fields, "key"]
 
 
-class ApiKeyList(ListAPIView[ApiKey]):
+class ApiKeyList(StrictRequests, ListAPIView[ApiKey]):
     serializer_class = ApiKeySerializer
+    pagination_class = CreatedCursor
     queryset = ApiKey.objects.all()
     read_role = write_role = Role.ADMIN
 
     def get_queryset(self) -> Any:
         return in_callers_tenant(ApiKey.objects.filter(revoked_at=None), caller_of(self.request))
 
-    @extend_schema(request=ApiKeySerializer, responses={201: NewApiKeySerializer})
+    @operation(request=ApiKeySerializer, responses={201: NewApiKeySerializer})
     def post(self, request: Request) -> Response:
         given = ApiKeySerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -181,7 +191,7 @@ class ApiKeyList(ListAPIView[ApiKey]):
         return Response({**ApiKeySerializer(row).data, "key": key}, status=status.HTTP_201_CREATED)
 
 
-class ApiKeyDetail(GenericAPIView[ApiKey]):
+class ApiKeyDetail(StrictRequests):
     serializer_class = ApiKeySerializer
     queryset = ApiKey.objects.all()
     read_role = write_role = Role.ADMIN
@@ -192,7 +202,7 @@ class ApiKeyDetail(GenericAPIView[ApiKey]):
     def get(self, _request: Request, pk: uuid.UUID) -> Response:
         return Response(ApiKeySerializer(self._key(pk)).data)
 
-    @extend_schema(responses={204: None})
+    @operation(responses={204: None})
     def delete(self, _request: Request, pk: uuid.UUID) -> Response:
         revoke_api_key(actor=actor_of(self.request), key=self._key(pk), now=timezone.now(), revoker_role=caller_of(_request).role)
         return Response(status=status.HTTP_204_NO_CONTENT)
@@ -210,7 +220,7 @@ class SessionInfoSerializer(serializers.Serializer[Any]):
 
 
 @method_decorator(csrf_protect, name="delete")
-class Session(GenericAPIView[Any]):
+class Session(StrictRequests):
     """Sign in and out: for the API's documentation page and other same-origin clients."""
 
     serializer_class = CredentialsSerializer
@@ -218,7 +228,7 @@ class Session(GenericAPIView[Any]):
     authentication_classes = []
     throttle_classes = []
 
-    @extend_schema(request=CredentialsSerializer, responses={200: SessionInfoSerializer})
+    @operation(request=CredentialsSerializer, responses={200: SessionInfoSerializer})
     def post(self, request: Request) -> Response:
         """Sign in with e-mail and password, for a browser; programs use a key."""
         given = CredentialsSerializer(data=request.data)
@@ -233,7 +243,7 @@ class Session(GenericAPIView[Any]):
         login(request._request, user)
         return Response({"user_id": user.pk, "email": user.email, "csrf_token": get_token(request._request)})
 
-    @extend_schema(responses={204: None})
+    @operation(responses={204: None})
     def delete(self, request: Request) -> Response:
         """Sign out."""
         logout(request._request)

@@ -24,13 +24,11 @@ from granian._granian import RSGIWorker, SocketHolder, WorkerSignal
 from granian.http import HTTP1Settings
 
 from apps.core.envelope import error_json
+from apps.core.web_server.bodies import MAX_BODY_BYTES, Body, BodyTooLargeError, Memory, MemoryFullError
 from apps.core.web_server.requests import Answer, Application, FastHandler, call_application, environ_of
 
 log = logging.getLogger(__name__)
 
-MAX_BODY_BYTES = 1_000_000
-_DRAINED_BYTES = 16_000_000
-"""How much of a too large body is read and discarded: a client that is still sending would not read the response."""
 _BACKLOG = 1_024
 _CONNECTIONS = 20_000
 _HEADER_BYTES = 65_536
@@ -58,10 +56,11 @@ class Server:
         self, application: Application, handlers: Sequence[FastHandler], *, threads: int, limits: Limits | None = None
     ) -> None:
         self._application = application
-        self._doors = handlers
+        self._handlers = handlers
         self._limits = limits or Limits()
         self._pool = ThreadPoolExecutor(threads, "web")
         self._waiting = 0
+        self._memory = Memory()
         self._loop = asyncio.new_event_loop()
         self._stop = WorkerSignal()
         self._ended = asyncio.Event()
@@ -114,21 +113,35 @@ class Server:
             protocol.response_bytes(answer.status, answer.headers, answer.body)
 
     async def _answer(self, scope: Any, protocol: Any) -> Answer:
-        body = b""
-        if scope.headers.get("content-length", "0") != "0" or "transfer-encoding" in scope.headers:
-            try:
-                async with asyncio.timeout(self._limits.body_s):
-                    received = await _read(protocol)
-            except TimeoutError:
-                return _error(scope, 408, "timeout", "The body did not come in time.", close=True)
-            if received is None:
-                return _error(scope, 413, "payload_too_large", f"The body is larger than {MAX_BODY_BYTES:,} bytes.", close=True)
-            body = received
-            announced = scope.headers.get("content-length")
-            if announced is not None and announced.isdigit() and len(body) < int(announced):
-                return _error(scope, 400, "bad_request", "The body ended before its announced end.", close=True)
+        body = Body(self._memory)
+        try:
+            return await self._read(scope, protocol, body) or await self._respond(scope, body.content)
+        finally:
+            body.release()
+
+    async def _read(self, scope: Any, protocol: Any, body: Body) -> Answer | None:
+        """Read the body. Returns an error response if it cannot be taken."""
+        if scope.headers.get("content-length", "0") == "0" and "transfer-encoding" not in scope.headers:
+            return None
+        try:
+            async with asyncio.timeout(self._limits.body_s):
+                async for part in protocol:
+                    body.add(part)
+                body.end()
+        except TimeoutError:
+            return _error(scope, 408, "timeout", "The body did not come in time.", close=True)
+        except BodyTooLargeError:
+            return _error(scope, 413, "payload_too_large", f"The body is larger than {MAX_BODY_BYTES:,} bytes.", close=True)
+        except MemoryFullError:
+            return _error(scope, 503, "unavailable", "Too many requests with large bodies. Try again.", close=True)
+        announced = scope.headers.get("content-length")
+        if announced is not None and announced.isdigit() and body.size < int(announced):
+            return _error(scope, 400, "bad_request", "The body ended before its announced end.", close=True)
+        return None
+
+    async def _respond(self, scope: Any, body: bytes) -> Answer:
         environ = environ_of(scope, body)
-        for handler in self._doors:
+        for handler in self._handlers:
             found = handler(environ)
             answer = await found if inspect.isawaitable(found) else found
             if answer is not None:
@@ -140,18 +153,6 @@ class Server:
             return await self._loop.run_in_executor(self._pool, call_application, self._application, environ)
         finally:
             self._waiting -= 1
-
-
-async def _read(protocol: Any) -> bytes | None:
-    """Return the body, or None if it is too large; a bounded part of it is then read and discarded."""
-    parts, size = [], 0
-    async for part in protocol:
-        size += len(part)
-        if size > _DRAINED_BYTES:
-            return None
-        if size <= MAX_BODY_BYTES:
-            parts.append(bytes(part))
-    return b"".join(parts) if size <= MAX_BODY_BYTES else None
 
 
 def _error(scope: Any, status: int, code: str, message: str, *, close: bool = False) -> Answer:

@@ -10,6 +10,7 @@ from django.contrib.auth import password_validation
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
+from apps.dashboard.forms.line import LineField
 from apps.orgs.models import NAME_LENGTH, User
 
 
@@ -29,8 +30,8 @@ class WelcomeForm(forms.Form):
         help_text=_("At least ten characters."),
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
-    organization = forms.CharField(max_length=100, initial="My organization", help_text=_("Your team or company."))
-    project = forms.CharField(max_length=100, initial="My project", help_text=_("A group of things to watch. You can add more."))
+    organization = LineField(max_length=100, initial="My organization", help_text=_("Your team or company."))
+    project = LineField(max_length=100, initial="My project", help_text=_("A group of things to watch. You can add more."))
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or self.cleaned_data
@@ -52,7 +53,7 @@ class SignInForm(forms.Form):
 
 
 class ProfileForm(forms.Form):
-    name = forms.CharField(max_length=NAME_LENGTH, required=False, help_text=_("How others see you, for example in an incident."))
+    name = LineField(max_length=NAME_LENGTH, required=False, help_text=_("How others see you, for example in an incident."))
     time_zone = forms.ChoiceField(
         label=_("Time zone"), required=False, help_text=_("In which pages show times to you."), choices=time_zones
     )

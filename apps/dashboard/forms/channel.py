@@ -7,13 +7,15 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from apps.notifications.contract import ChannelKind, ConfigError
+from apps.core.errors import FieldError
+from apps.dashboard.forms.line import LineField
+from apps.notifications.contract import ChannelKind
 from apps.notifications.masking import masked_config
 from apps.notifications.models import Channel
 
 
 class ChannelForm(forms.Form):
-    name = forms.CharField(max_length=100, help_text=_("What people call it."))
+    name = LineField(max_length=100, help_text=_("What people call it."))
     is_enabled = forms.BooleanField(required=False, initial=True, label=_("Messages are sent here"))
 
     def __init__(self, *, kind: ChannelKind, is_admin: bool, data: Any = None, channel: Channel | None = None) -> None:
@@ -41,6 +43,6 @@ class ChannelForm(forms.Form):
                 values[field.name] = [part for line in text.splitlines() if (part := line.strip(" ,"))] if field.is_list else text
         return values
 
-    def note(self, error: ConfigError) -> None:
+    def note(self, error: FieldError) -> None:
         sentence = f"{error.message[:1].upper()}{error.message[1:]}."
         self.add_error(error.field if error.field in self.fields else None, sentence)

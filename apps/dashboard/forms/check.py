@@ -10,9 +10,10 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from apps.core.errors import FieldError
 from apps.dashboard.forms.durations import DurationField
+from apps.dashboard.forms.line import LineField
 from apps.monitors.check_spec import CheckSpec, masked_options, validate_spec
-from apps.monitors.errors import FieldError
 from apps.monitors.models import Check, Region
 from apps.probes.contract import Kind, OptionField
 from apps.probes.registry import KINDS
@@ -36,11 +37,11 @@ class OptionGroup:
 class CheckForm(forms.Form):
     """Field names are those of the API (`options.…` included), so that a service's error can be shown at its field."""
 
-    name = forms.CharField(max_length=200, help_text=_("What people call it."))
+    name = LineField(max_length=200, help_text=_("What people call it."))
     kind = forms.ChoiceField()
     target = forms.CharField(max_length=2000)
     interval_s = DurationField(label=_("Interval"), help_text=_("From 5 s to 1 d."))
-    resource_name = forms.CharField(
+    resource_name = LineField(
         label=_("Resource"),
         max_length=200,
         required=False,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from apps.dashboard.forms.line import LineField
 from apps.orgs.models import MAX_RETENTION, MIN_RETENTION, Role
 
 
 class NameForm(forms.Form):
-    name = forms.CharField(max_length=100)
+    name = LineField(max_length=100)
 
 
 class ProjectForm(NameForm):
@@ -22,7 +23,7 @@ class ProjectForm(NameForm):
 
 
 class KeyForm(forms.Form):
-    name = forms.CharField(max_length=100, help_text=_("Where it is used."))
+    name = LineField(max_length=100, help_text=_("Where it is used."))
     role = forms.ChoiceField(
         choices=[(Role.VIEWER, "Reads"), (Role.MEMBER, "Reads and writes"), (Role.ADMIN, "Administers the project")],
         initial=Role.MEMBER,

@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from apps.dashboard.forms.line import LineField
 from apps.monitors.models import Resource
 from apps.statuspages.models import Component, StatusPage
 from apps.statuspages.services import ComponentSpec
@@ -14,9 +15,9 @@ from apps.statuspages.services import ComponentSpec
 class StatusPageForm(forms.Form):
     """The page's own fields, and for each resource whether, under which name, in which group and where it is shown."""
 
-    title = forms.CharField(max_length=100)
+    title = LineField(max_length=100)
     slug = forms.SlugField(label=_("Address"), max_length=60, help_text=_("The page is at /status/ and this."))
-    description = forms.CharField(max_length=300, required=False, help_text=_("A sentence under the title."))
+    description = LineField(max_length=300, required=False, help_text=_("A sentence under the title."))
     is_published = forms.BooleanField(required=False, label=_("Published: everybody who knows the address can read it"))
 
     def __init__(self, *, page: StatusPage, resources: Sequence[Resource], data: Any = None) -> None:
@@ -32,13 +33,13 @@ class StatusPageForm(forms.Form):
                 initial=component is not None,
                 label=_("Show %(resource_name)s") % {"resource_name": resource.name},
             )
-            self.fields[f"name-{resource.pk}"] = forms.CharField(
+            self.fields[f"name-{resource.pk}"] = LineField(
                 required=False,
                 max_length=200,
                 initial=component.name if component else resource.name,
                 label=_("Name %(label)s") % {"label": label},
             )
-            self.fields[f"group-{resource.pk}"] = forms.CharField(
+            self.fields[f"group-{resource.pk}"] = LineField(
                 required=False,
                 max_length=100,
                 initial=component.group if component else "",

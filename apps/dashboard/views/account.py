@@ -17,13 +17,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 
+from apps.core.errors import FieldError
 from apps.core.throttle import allow_attempt, client_address
 from apps.dashboard.access import open_page, page, posted, safe_next
 from apps.dashboard.forms.account import SignInForm, WelcomeForm
 from apps.orgs.actors import user_actor
 from apps.orgs.password_reset import request_password_reset, reset_password
 from apps.orgs.selectors import has_demo, is_set_up, projects_of
-from apps.orgs.services import NameTakenError, SetUpError, set_up
+from apps.orgs.services import SetUpError, set_up
 from apps.orgs.sign_in import PER_ADDRESS, TooManyTriesError, check_password
 
 _TOO_MANY = gettext_lazy("Too many attempts. Try again in a minute.")
@@ -40,8 +41,8 @@ def welcome(request: HttpRequest) -> HttpResponse:
             user, project = set_up(**form.cleaned_data, now=timezone.now())
         except SetUpError:
             return redirect("sign-in")
-        except NameTakenError as error:
-            form.add_error(None, str(error))
+        except FieldError as error:
+            form.add_error(error.field, error.sentence)
         else:
             login(request, user, backend="django.contrib.auth.backends.ModelBackend")
             return redirect("check-new", project.pk)

@@ -10,11 +10,11 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from apps.core.errors import FieldError
 from apps.core.throttle import allow_attempt
 from apps.dashboard.access import ProjectContext, enter_project, page, posted
 from apps.dashboard.forms.channel import ChannelForm
 from apps.dashboard.shell import is_poll_unchanged, no_content, render_page
-from apps.notifications.contract import ConfigError
 from apps.notifications.masking import unmasked_config
 from apps.notifications.models import Channel, Delivery
 from apps.notifications.registry import CHANNEL_KINDS
@@ -62,7 +62,7 @@ def new_channel(request: HttpRequest, project: uuid.UUID, kind: str) -> HttpResp
                 kind=kind,
                 config=form.config(),
             )
-        except ConfigError as error:
+        except FieldError as error:
             form.note(error)
         else:
             if "secret" in made.config and not form.config().get("secret"):
@@ -104,7 +104,7 @@ def edit_channel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
                 config=config,
                 is_enabled=form.cleaned_data["is_enabled"],
             )
-        except ConfigError as error:
+        except FieldError as error:
             form.note(error)
         else:
             messages.success(request, _("Saved."))

@@ -15,6 +15,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from apps.core.errors import FieldError
 from apps.core.throttle import allow_attempt
 from apps.dashboard.access import ProjectContext, enter_check, enter_project, page
 from apps.dashboard.forms.check import CheckForm, known_values, new_values
@@ -25,7 +26,6 @@ from apps.incidents.selectors import due_times
 from apps.incidents.services import check_commands
 from apps.incidents.words import span_words
 from apps.monitors.check_spec import CheckSpec, changed_spec, validate_spec
-from apps.monitors.errors import FieldError
 from apps.monitors.models import Check, Region, Resource
 from apps.monitors.resources import ensure_resource
 from apps.orgs.models import Role

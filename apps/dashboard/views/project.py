@@ -13,11 +13,12 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from apps.core.errors import FieldError
 from apps.dashboard.access import enter_project, page, posted
 from apps.dashboard.forms.project import KeyForm, NameForm, ProjectForm
 from apps.dashboard.shell import render_page
 from apps.orgs.models import ApiKey, Membership, Role
-from apps.orgs.services import KeyRoleError, NameTakenError, change_project, create_api_key, create_project, revoke_api_key
+from apps.orgs.services import KeyRoleError, change_project, create_api_key, create_project, revoke_api_key
 
 
 @page("GET", "POST")
@@ -32,8 +33,8 @@ def settings(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
         if form.is_valid():
             try:
                 change_project(actor=access.actor, now=now, project=access.project, **form.cleaned_data)
-            except NameTakenError as error:
-                form.add_error("name", str(error))
+            except FieldError as error:
+                form.add_error(error.field, error.sentence)
             else:
                 messages.success(request, _("Saved."))
                 return redirect("settings", project)
@@ -58,8 +59,8 @@ def new_project(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             made = create_project(actor=access.actor, now=now, organization=access.organization, name=form.cleaned_data["name"])
-        except NameTakenError as error:
-            form.add_error("name", str(error))
+        except FieldError as error:
+            form.add_error(error.field, error.sentence)
         else:
             return redirect("overview", made.pk)
     context = {

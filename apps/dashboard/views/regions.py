@@ -15,10 +15,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from apps.core.clock import from_ms, to_ms
+from apps.core.errors import FieldError
 from apps.dashboard.access import ProjectContext, enter_project, page, posted
 from apps.dashboard.forms.region import NewRegionForm, RegionForm
 from apps.dashboard.shell import is_poll_unchanged, no_content, render_page
-from apps.monitors.errors import FieldError
 from apps.monitors.models import CORE, Region
 from apps.monitors.regions import change_region, create_region
 from apps.monitors.selectors import clock_warning, is_impaired, liveness_of, living_workers

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from apps.core.errors import FieldError
 from apps.dashboard.access import enter_resource, page, posted
 from apps.dashboard.forms.project import NameForm
 from apps.dashboard.shell import is_poll_unchanged, no_content, render_page
@@ -18,7 +19,6 @@ from apps.incidents.list_views import check_lines, resource_lines
 from apps.incidents.models import Incident
 from apps.incidents.project_summary import summarize_project
 from apps.incidents.services.check_commands import delete_check
-from apps.monitors.errors import FieldError
 from apps.monitors.models import Check
 from apps.monitors.resources import rename_resource
 from apps.orgs.models import Role

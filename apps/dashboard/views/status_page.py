@@ -10,13 +10,14 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from apps.core.errors import FieldError
 from apps.dashboard.access import enter_project, page, posted
 from apps.dashboard.forms.status_page import StatusPageForm
 from apps.dashboard.shell import render_page
 from apps.monitors.selectors import watched_resources
 from apps.orgs.models import Role
 from apps.statuspages.selectors import page_of
-from apps.statuspages.services import SlugTakenError, change_page, draft_page, ensure_page
+from apps.statuspages.services import change_page, draft_page, ensure_page
 
 _RESOURCES = 300
 """How many resources the form lists; those that are on the page are always listed."""
@@ -40,8 +41,8 @@ def status_page(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
         try:
             public = ensure_page(actor=access.actor, now=now, project=access.project)
             change_page(actor=access.actor, now=now, page=public, components=form.components(), **values)
-        except SlugTakenError as error:
-            form.add_error("slug", str(error))
+        except FieldError as error:
+            form.add_error(error.field, error.sentence)
         else:
             messages.success(
                 request, _("Saved. The page is public.") if values["is_published"] else _("Saved. The page is private.")

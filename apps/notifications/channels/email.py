@@ -12,25 +12,26 @@ from django.core.exceptions import ValidationError
 from django.core.mail import EmailMultiAlternatives
 from django.core.validators import validate_email
 
-from apps.notifications.contract import ChannelKind, ConfigError, ConfigField, Message, SendError
+from apps.core.errors import FieldError
+from apps.notifications.contract import ChannelKind, ConfigField, Message, SendError
 from apps.notifications.words import body, subject
 
 
 def parse(config: Mapping[str, Any]) -> dict[str, Any]:
     for name in config:
         if name != "to":
-            raise ConfigError(f"config.{name}", "is not a field of an e-mail channel")
+            raise FieldError(f"config.{name}", "is not a field of an e-mail channel")
     given = config.get("to")
     addresses = [given] if isinstance(given, str) else given
     if not isinstance(addresses, list) or not 1 <= len(addresses) <= 20:
-        raise ConfigError("config.to", "must be one to twenty e-mail addresses")
+        raise FieldError("config.to", "must be one to twenty e-mail addresses")
     for address in addresses:
         if not isinstance(address, str) or not address.isprintable():  # a lone surrogate is not printable
-            raise ConfigError("config.to", "must be texts")
+            raise FieldError("config.to", "must be texts")
         try:
             validate_email(address)
         except ValidationError as error:
-            raise ConfigError("config.to", f"{address!r} is not an e-mail address") from error
+            raise FieldError("config.to", f"{address!r} is not an e-mail address") from error
     return {"to": addresses}
 
 

@@ -17,11 +17,12 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
+from apps.core.errors import FieldError
 from apps.core.masks import MASK
 from apps.net.errors import BadHostError, NetError
 from apps.net.guard import canonical_host, literal
 from apps.net.outbound import post
-from apps.notifications.contract import TIMEOUT_S, ChannelKind, ConfigError, ConfigField, Message, SendError
+from apps.notifications.contract import TIMEOUT_S, ChannelKind, ConfigField, Message, SendError
 
 VERSION = 1
 
@@ -30,26 +31,26 @@ def parse(config: Mapping[str, Any]) -> dict[str, Any]:
     url, secret = config.get("url"), config.get("secret") or secrets.token_urlsafe(32)
     for name in config:
         if name not in ("url", "secret"):
-            raise ConfigError(f"config.{name}", "is not a field of a webhook")
+            raise FieldError(f"config.{name}", "is not a field of a webhook")
     if not isinstance(url, str) or len(url) > 2_000 or not url.isprintable() or " " in url:
-        raise ConfigError("config.url", "must be a URL of at most 2,000 characters")
+        raise FieldError("config.url", "must be a URL of at most 2,000 characters")
     if not isinstance(secret, str) or not 16 <= len(secret) <= 200 or not secret.isprintable():
-        raise ConfigError("config.secret", "must be a text of 16 to 200 characters")
+        raise FieldError("config.secret", "must be a text of 16 to 200 characters")
     try:
         parts = urlsplit(url)
         host = canonical_host(parts.hostname or "")
         _ = parts.port
         if (parts.username is None) != (parts.password is None):
-            raise ConfigError("config.url", "must hold a user name and a password, or neither")
+            raise FieldError("config.url", "must hold a user name and a password, or neither")
     except (BadHostError, ValueError) as error:
-        raise ConfigError("config.url", str(error)) from error
+        raise FieldError("config.url", str(error)) from error
     if MASK in url:
-        raise ConfigError("config.url", "is masked: send the whole URL")
+        raise FieldError("config.url", "is masked: send the whole URL")
     if parts.scheme not in ("http", "https"):
-        raise ConfigError("config.url", "must begin with http:// or https://")
+        raise FieldError("config.url", "must begin with http:// or https://")
     address = literal(host)
     if address is not None and not settings.ADDRESS_POLICY.permits(address):
-        raise ConfigError("config.url", f"{address} is an address that this deployment does not call")
+        raise FieldError("config.url", f"{address} is an address that this deployment does not call")
     return {"url": url, "secret": secret}
 
 

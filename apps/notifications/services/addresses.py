@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.core.mail import send_mail
 from django.db import transaction
+from django.db.models import Q
 from django.template.loader import render_to_string
 
+from apps.core.errors import FieldError
 from apps.core.wake import wake
 from apps.notifications.models import Channel, ChannelAddress
 from apps.notifications.selectors import unconfirmed_addresses
@@ -18,15 +20,26 @@ from apps.notifications.selectors import unconfirmed_addresses
 CONFIRM_TASK = "pipeline.send_confirmation"
 
 
+MOST_ASKED = 50
+"""Unconfirmed addresses that an organization may have asked within a day: the e-mails go to people who do not know us."""
+
+
 @transaction.atomic
-def ask_for_confirmation(*, channel: Channel) -> None:
-    """Queue one e-mail to each address of the channel that is unconfirmed and was not asked yet."""
+def ask_for_confirmation(*, channel: Channel, now: datetime) -> None:
+    """Queue one e-mail to each address of the channel that is unconfirmed and was not asked yet.
+
+    Raises FieldError if the organization has asked too many addresses within a day.
+    """
     for address in unconfirmed_addresses(channel=channel):
         row, is_new = ChannelAddress.objects.get_or_create(
             organization_id=channel.organization_id, address=address, defaults={"token": secrets.token_urlsafe(32)}
         )
         if is_new:
             wake(CONFIRM_TASK, address=str(row.pk))
+    is_recent = Q(mailed_at=None) | Q(mailed_at__gt=now - timedelta(days=1))
+    asked = ChannelAddress.objects.filter(is_recent, organization_id=channel.organization_id, confirmed_at=None).count()
+    if asked > MOST_ASKED:
+        raise FieldError("config.to", f"more than {MOST_ASKED} addresses wait for their confirmation; add them tomorrow")
 
 
 def send_confirmation(*, address_id: uuid.UUID, now: datetime) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import transaction
 
+from apps.core.errors import FieldError
 from apps.core.throttle import Limit
 from apps.core.wake import wake
 from apps.notifications.masking import masked_config
@@ -23,22 +24,18 @@ CHANNEL_TESTS = Limit("channel-test", 20)
 """Tests per minute and project: a test reaches third parties, and must not make us a relay."""
 
 
-class UnknownKindError(ValueError):
-    """There is no such channel kind."""
-
-
 @transaction.atomic
 def create_channel(
     *, actor: Actor, project: Project, name: str, kind: str, config: Mapping[str, Any], now: datetime, is_enabled: bool = True
 ) -> Channel:
-    """Create a channel and queue the confirmation of its addresses. Raises UnknownKindError and ConfigError."""
+    """Create a channel and queue the confirmation of its addresses. Raises FieldError."""
     if kind not in CHANNEL_KINDS:
-        raise UnknownKindError(f"is not one of {', '.join(sorted(CHANNEL_KINDS))}")
+        raise FieldError("kind", f"is not one of {', '.join(sorted(CHANNEL_KINDS))}")
     kept = CHANNEL_KINDS[kind].parse(config)
     channel = Channel.objects.create(
         organization_id=project.organization_id, project=project, name=name, kind=kind, config=kept, is_enabled=is_enabled
     )
-    ask_for_confirmation(channel=channel)
+    ask_for_confirmation(channel=channel, now=now)
     record_audit_entry(actor=actor, action="channel.created", subject=channel, now=now, after=_audited(channel))
     return channel
 
@@ -47,12 +44,12 @@ def create_channel(
 def change_channel(
     *, actor: Actor, channel: Channel, name: str, config: Mapping[str, Any], is_enabled: bool, now: datetime
 ) -> Channel:
-    """Replace a channel's name, config and enabled flag. Raises ConfigError."""
+    """Replace a channel's name, config and enabled flag. Raises FieldError."""
     before = _audited(channel)
     channel.name, channel.is_enabled = name, is_enabled
     channel.config = CHANNEL_KINDS[channel.kind].parse(config)
     channel.save(update_fields=["name", "config", "is_enabled"])
-    ask_for_confirmation(channel=channel)
+    ask_for_confirmation(channel=channel, now=now)
     differs = changes_of(before, _audited(channel))
     record_audit_entry(actor=actor, action="channel.changed", subject=channel, now=now, before=differs[0], after=differs[1])
     return channel

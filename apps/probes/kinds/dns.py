@@ -319,4 +319,5 @@ KIND = Kind(
         {"record_type": "MX", "expected": ["10 mail.shop.example"], "match": "exact", "notice_change": True},
     ),
     option_fields=FIELDS,
+    host_field="options.nameserver",
 )

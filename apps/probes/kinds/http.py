@@ -19,7 +19,7 @@ from apps.probes.body_text import decode_body
 from apps.probes.certificates import describe
 from apps.probes.conditions import Actual, Condition, Values
 from apps.probes.contract import Facts, Kind, OptionError, Outcome, ProbeContext
-from apps.probes.http_options import FIELDS, Options, parse, propose
+from apps.probes.http_options import FIELDS, Options, further_hosts, parse, propose
 from apps.probes.json_paths import Budget, BudgetExceededError
 from apps.probes.reasons import Reason
 from apps.probes.trust import diagnose_handshake
@@ -249,6 +249,7 @@ KIND = Kind(
         {"keyword": "ok", "assertions": ["[json.$.queue] < 100", "[latency] < 800 ms"], "expiry_degraded_days": 21},
     ),
     option_fields=FIELDS,
+    further_hosts=further_hosts,
     routes=("auth", "token_url", "nameserver", "proxy"),
     secret_options=("headers", "body", "password", "token", "proxy", "client_key"),
 )

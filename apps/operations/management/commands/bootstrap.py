@@ -9,6 +9,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_email
+from django.db import OperationalError, ProgrammingError
 from django.utils import timezone
 
 from apps.orgs.services import bootstrap
@@ -31,12 +32,15 @@ class Command(BaseCommand):
         password = options["password"] or os.environ.get("GORUPTIME_PASSWORD") or sys.stdin.readline().rstrip("\n")
         if not password:
             raise CommandError("a password is needed: in GORUPTIME_PASSWORD, or as a line of the input")
-        user, project, key = bootstrap(
-            email=options["email"],
-            password=password,
-            organization=options["org"],
-            project=options["project"],
-            now=timezone.now(),
-        )
+        try:
+            user, project, key = bootstrap(
+                email=options["email"],
+                password=password,
+                organization=options["org"],
+                project=options["project"],
+                now=timezone.now(),
+            )
+        except (OperationalError, ProgrammingError) as error:
+            raise CommandError(f"the database is not ready: {str(error).splitlines()[0]}. Is it up and migrated?") from error
         answer = {"organization_id": project.organization_id, "project_id": project.id, "user_id": user.id, "api_key": key}
         self.stdout.write(json.dumps({name: str(value) for name, value in answer.items()}))
