@@ -33,7 +33,7 @@ import requests
 import trustme
 from requests.adapters import HTTPAdapter
 
-from apps.net.guard import AddressPolicy
+from apps.net.address_policy import AddressPolicy
 from apps.net.network import Network
 from apps.probes import runner
 from apps.probes.wire import Job

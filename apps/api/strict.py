@@ -14,6 +14,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 
+from apps.core.clock import timestamp
 from apps.core.text import validate_line
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -113,6 +114,13 @@ class StrictSlugField(serializers.SlugField):
         return str(super().to_internal_value(data))
 
 
+class TimestampField(serializers.DateTimeField):
+    """Shows a moment as every other answer does: RFC 3339, UTC, milliseconds."""
+
+    def to_representation(self, value: Any) -> str:
+        return timestamp(value)
+
+
 class StrictSerializer(StrictFields, serializers.Serializer[Any]):
     pass
 
@@ -124,6 +132,7 @@ class StrictModelSerializer(StrictFields, serializers.ModelSerializer[Any]):
             serializers.SlugField: StrictSlugField,
             serializers.BooleanField: StrictBooleanField,
             serializers.IntegerField: StrictIntegerField,
+            serializers.DateTimeField: TimestampField,
         }.get(made, made)
         for field, made in serializers.ModelSerializer.serializer_field_mapping.items()
     }

@@ -2,7 +2,7 @@ from django.urls import path
 
 from apps.api.docs import docs
 from apps.api.schema_view import SchemaView
-from apps.api.views import channels, checks, deliveries, heartbeats, history, incidents, regions, statuspages, tenants
+from apps.api.views import channels, checks, deliveries, heartbeats, history, incidents, regions, statuspages, tenants, trials
 
 urlpatterns = [
     path("schema/", SchemaView.as_view(), name="schema"),
@@ -16,8 +16,8 @@ urlpatterns = [
     path("api-keys/<uuid:pk>/", tenants.ApiKeyDetail.as_view(), name="api-key"),
     path("checks/", checks.CheckList.as_view(), name="checks"),
     path("checks/due/", heartbeats.DuePreview.as_view(), name="due-preview"),
-    path("checks/trial/", checks.CheckTrial.as_view(), name="check-trials"),
-    path("checks/trial/<uuid:pk>/", checks.CheckTrialDetail.as_view(), name="check-trial"),
+    path("checks/trial/", trials.CheckTrial.as_view(), name="check-trials"),
+    path("checks/trial/<uuid:pk>/", trials.CheckTrialDetail.as_view(), name="check-trial"),
     path("checks/<uuid:pk>/", checks.CheckDetail.as_view(), name="check"),
     path("checks/<uuid:pk>/runs/", history.CheckRuns.as_view(), name="check-runs"),
     path("checks/<uuid:pk>/pings/", heartbeats.CheckPings.as_view(), name="check-pings"),

@@ -17,3 +17,8 @@ def to_ms(moment: datetime) -> int:
 
 def from_ms(milliseconds: int) -> datetime:
     return EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def timestamp(moment: datetime) -> str:
+    """Return a moment in UTC as RFC 3339 text with milliseconds, as every answer and message has it."""
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from django.conf import settings
 from django.core.cache import cache
-from django.http import HttpRequest
 from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
@@ -37,16 +33,3 @@ def allow_attempt(limit: Limit, who: str, *, count: int = 1) -> bool:
     except (RedisError, OSError) as error:
         log.warning("tries are not limited: %s", error)
         return True
-
-
-def client_address(request: HttpRequest) -> str:
-    """Return the client's IP address as the last trusted proxy saw it (GORUPTIME_PROXIES)."""
-    return address_in(request.META)
-
-
-def address_in(environ: Mapping[str, Any]) -> str:
-    """Return the client's IP address from a WSGI environment, as `client_address` does from a request."""
-    forwarded = [part.strip() for part in str(environ.get("HTTP_X_FORWARDED_FOR", "")).split(",") if part.strip()]
-    if settings.PROXIES and forwarded:
-        return str(forwarded[-min(settings.PROXIES, len(forwarded))])
-    return str(environ.get("REMOTE_ADDR", ""))

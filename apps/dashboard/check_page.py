@@ -11,7 +11,7 @@ from typing import Any
 from apps.core.clock import DAY_MS, from_ms, to_ms
 from apps.dashboard.heartbeats import heartbeat_panel, typical_gap_ms
 from apps.incidents.history import histories, recent_runs_queries, uptime_figures
-from apps.incidents.list_views import beats_of, regions_that_fail, run_bar
+from apps.incidents.list_views import beats_of, failing_region_slugs, run_bar
 from apps.incidents.models import Incident
 from apps.incidents.selectors import ShownState, open_pauses, shown_state
 from apps.monitors.models import Check, Region
@@ -75,7 +75,7 @@ def check_context(check: Check, known: CheckNow, *, may_ping: bool, now: datetim
         "state": known.state,
         "regions": [slugs[region] for region in check.region_ids if region in slugs],
         "slugs": slugs,
-        "fails_from": regions_that_fail(known.runs, check, slugs),
+        "failing_regions": failing_region_slugs(known.runs, check, slugs),
         "run_bar": run_bar(beats, spans, width=width, count=_CELLS, phase=phase),
         "figures": uptime_figures(spans, check=check, now=now),
         "days": bar_of(spans, start=today - (_DAYS - 1) * DAY_MS, width=DAY_MS, count=_DAYS),

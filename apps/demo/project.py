@@ -14,9 +14,8 @@ from apps.core.clock import to_ms
 from apps.demo.history import Past, acknowledge_some, seed_rollups, seed_runs, seed_states
 from apps.demo.plan import PARTS, Part, outages
 from apps.demo.servers import Places
-from apps.incidents.machine import State, next_slot
-from apps.incidents.models import CheckState
-from apps.incidents.rows import NEVER_MS, policy_of, write_state
+from apps.incidents.machine import next_slot
+from apps.incidents.rows import new_state_row, policy_of
 from apps.incidents.services import check_commands
 from apps.monitors.check_spec import CheckSpec, validate_spec
 from apps.monitors.dispatch_cursor import next_revision_start
@@ -110,13 +109,8 @@ def _make_check(project: Project, part: Part, places: Places, silent: Region, cr
         created_at=created_at,
         **fields,
     )
-    row = CheckState(check_row=check, since=to_ms(now))
-    if part.kind in PASSIVE:
-        write_state(row, State(due=NEVER_MS, slot=to_ms(now) - 1))
-    else:
-        first = next_slot(since - 1, policy_of(check))
-        write_state(row, State(due=first, slot=first - 1))
-    row.save(force_insert=True)
+    first = None if part.kind in PASSIVE else next_slot(since - 1, policy_of(check))
+    new_state_row(check, first_slot=first, now_ms=to_ms(now)).save(force_insert=True)
     return check
 
 

@@ -139,11 +139,11 @@ class CheckLine:
     latency: Percentiles | None
     medians: Sequence[float | None] = ()
     """The median latency (ms) of each of the last 24 hours, oldest first; None for hours without any."""
-    fails_from: Sequence[str] = ()
+    failing_regions: Sequence[str] = ()
     """Slugs of the regions from which it fails now, if it does not fail from all of them."""
 
 
-def regions_that_fail(runs: Sequence[SeenRun], check: Check, slugs: Mapping[int, str]) -> list[str]:
+def failing_region_slugs(runs: Sequence[SeenRun], check: Check, slugs: Mapping[int, str]) -> list[str]:
     """Return the slugs of regions from which the check fails now; empty if all regions agree or there is only one."""
     if len(check.region_ids) == 1:
         return []
@@ -175,7 +175,7 @@ def check_lines(*, check_ids: Sequence[uuid.UUID], now: datetime) -> list[CheckL
             uptime=uptime_of(spans[check.id], check=check, start=now - DAY, end=now),
             latency=points[check.id].whole if check.id in points else None,
             medians=[points[check.id].medians.get(hour) for hour in hours] if check.id in points else (),
-            fails_from=regions_that_fail(runs.get(check.id, ()), check, slugs),
+            failing_regions=failing_region_slugs(runs.get(check.id, ()), check, slugs),
         )
         for check in checks
     ]

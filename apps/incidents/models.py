@@ -67,6 +67,12 @@ class CheckState(models.Model):
         return f"{self.check_row_id} {self.status}"
 
 
+class IncidentQuerySet(models.QuerySet["Incident"]):
+    def open(self) -> IncidentQuerySet:
+        """Return the incidents that are not resolved, acknowledged or not."""
+        return self.exclude(status=Incident.Status.RESOLVED)
+
+
 class Incident(models.Model):
     class Status(models.TextChoices):
         OPEN = "open"
@@ -95,6 +101,8 @@ class Incident(models.Model):
     """Why it ended if the check did not recover: `check_deleted` or `person`."""
     acknowledged_at = models.DateTimeField(null=True)
     acknowledged_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+
+    objects = IncidentQuerySet.as_manager()
 
     class Meta:
         constraints = [

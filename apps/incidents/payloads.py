@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 
-from apps.core.clock import to_ms
+from apps.core.clock import timestamp, to_ms
 from apps.incidents.models import Incident
 from apps.monitors.models import Check
 
@@ -37,8 +37,3 @@ def incident_body(incident: Incident) -> dict[str, Any]:
         "downtime_s": incident.downtime_ms / 1000,
         "resolution": incident.resolution or None,
     }
-
-
-def timestamp(moment: Any) -> str:
-    """Return the moment in RFC 3339 format, in UTC with milliseconds."""
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"

@@ -47,7 +47,7 @@ def summarize_project(*, project: Project, now: datetime) -> ProjectSummary:
     """Summarize a project in two queries, whatever its size."""
     sums = {"number": Count("pk"), "slot": Max("state__slot"), "since": Max("state__since"), "revisions": Sum("revision")}
     rows = ranked_checks(project=project, now=now).values("rank").annotate(**sums).order_by("rank")
-    incidents = Incident.objects.filter(project=project).exclude(status=Incident.Status.RESOLVED)
+    incidents = Incident.objects.open().filter(project=project)
     known = incidents.aggregate(number=Count("pk"), newest=Max("started_at"), seen=Max("acknowledged_at"))
     found = list(rows.values_list("rank", *sums))
     counts = {_NAMES[rank]: number for rank, number, *_ in found}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from apps.incidents.heartbeat_machine import HeartbeatState
 from apps.incidents.machine import Level, Policy, State, Streak
 from apps.incidents.models import CheckState
 from apps.monitors.models import Check
-from apps.monitors.selectors import Plan
+from apps.monitors.plans import Plan
 
 NEVER_MS = 253_402_300_799_000
 """The `due` of a passive check that waits for its first signal: the end of the year 9999."""
@@ -23,6 +24,17 @@ def write_state(row: CheckState, state: State) -> None:
     row.due, row.slot, row.level, row.last_notified = state.due, state.slot, int(state.level), int(state.last_notified)
     row.streaks = [part for streak in state.streaks for part in (streak.count, streak.first)]
     row.counted, row.opened, row.opened_by, row.status = state.counted, state.opened, state.by, state.status
+
+
+def new_state_row(check: Check, *, first_slot: int | None, now_ms: int) -> CheckState:
+    """Return the unsaved state row of a new check. `first_slot` is its first slot; None if it waits for a signal."""
+    row = CheckState(check_row=check, since=now_ms)
+    if first_slot is None:
+        write_state(row, State(due=NEVER_MS, slot=now_ms - 1))
+        row.wait = HeartbeatState().stored()
+    else:
+        write_state(row, State(due=first_slot, slot=first_slot - 1))
+    return row
 
 
 def policy_of(check: Check | Plan) -> Policy:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
-from apps.core.throttle import address_in
+from apps.core.client_address import address_in
 from apps.incidents.heartbeat_machine import Signal
 from apps.incidents.services.heartbeat_transition import Ping
 from apps.probes.kinds.heartbeat import SLUG

@@ -17,8 +17,9 @@ from apps.core.errors import FieldError
 from apps.core.masks import MASK, merge_masked
 from apps.monitors.models import MAX_INTERVAL_S, MAX_TIMEOUT_S, MIN_INTERVAL_S, Check, Region
 from apps.monitors.regions import ensure_core_region
-from apps.net.guard import AddressPolicy, literal
-from apps.probes.contract import Kind, OptionError
+from apps.net.address_policy import AddressPolicy
+from apps.net.hosts import literal
+from apps.probes.contract import Kind, OptionError, probe_options
 from apps.probes.registry import KINDS
 
 
@@ -59,20 +60,7 @@ class CheckFields:
     region_ids: list[int]
 
 
-REVISION_FIELDS = (
-    "kind",
-    "target",
-    "options",
-    "secrets",
-    "interval_s",
-    "timeout_s",
-    "degraded_ms",
-    "retries",
-    "fail_after",
-    "recover_after",
-    "quorum",
-    "region_ids",
-)
+REVISION_FIELDS = tuple(known.name for known in dataclasses.fields(CheckFields) if known.name != "name")
 """Columns that the probe or the state machine reads: a change begins a revision."""
 
 STREAK_RESET_FIELDS = ("kind", "target", "quorum", "region_ids")
@@ -114,7 +102,8 @@ def _moved(check: Check, changes: Mapping[str, Any], kept: Mapping[str, Any], op
     return next((name for name in given if options[name] != kept.get(name, "")), None) if kept else None
 
 
-_PLAIN = ("name", "kind", "target", "interval_s", "timeout_s", "degraded_ms", "retries", "fail_after", "recover_after", "quorum")
+_PLAIN = tuple(known.name for known in dataclasses.fields(CheckSpec) if known.name not in ("options", "regions"))
+"""Settings that are a column of their own, of the same name and form."""
 
 
 def _origin(target: str) -> tuple[str, str]:
@@ -224,9 +213,7 @@ def _parsed_options(kind: Kind, spec: CheckSpec) -> Any:
         if name in spec.options:
             raise FieldError(f"options.{name}", f"is a field of the check itself: {name}")
     try:
-        return kind.parse(
-            spec.target, {**spec.options, "degraded_ms": spec.degraded_ms} if spec.degraded_ms is not None else spec.options
-        )
+        return kind.parse(spec.target, probe_options(spec.options, spec.degraded_ms))
     except OptionError as error:
         field = "degraded_ms" if error.field == "options.degraded_ms" else error.field
         raise FieldError(field, error.message) from error

@@ -19,8 +19,9 @@ import dns.message
 import dns.name
 import dns.rcode
 
+from apps.net.address_policy import AddressPolicy
 from apps.net.errors import NetError
-from apps.net.guard import AddressPolicy, host_port
+from apps.net.hosts import host_port
 from apps.net.resolver import Family, Resolver
 from apps.net.stream import Stream, Trust
 from apps.net.tcp import TcpDialer

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pycurl
 
-from apps.net.guard import AddressPolicy
+from apps.net.address_policy import AddressPolicy
 
 
 class GuardedSocket:

@@ -18,11 +18,12 @@ from urllib.parse import SplitResult, quote, urlsplit
 import certifi
 import pycurl
 
+from apps.net.address_policy import REFUSED, AddressPolicy
 from apps.net.dns import DnsClient, Server
 from apps.net.errors import NetError
 from apps.net.failures import NEXT_ADDRESS, Transfer, error_from_curl, more_informative, of_proxy
 from apps.net.gate import socket_opener
-from apps.net.guard import REFUSED, AddressPolicy, canonical_host, host_port, literal
+from apps.net.hosts import canonical_host, host_port, literal
 from apps.net.multi import Multi
 from apps.net.request import Proxy, Request, configure
 from apps.net.resolver import Family, Resolver

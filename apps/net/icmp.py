@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from icmplib import ICMPRequest, ICMPSocketError, ICMPv4Socket, ICMPv6Socket, SocketPermissionError
 from icmplib.sockets import ICMPSocket
 
+from apps.net.address_policy import AddressPolicy
 from apps.net.errors import NetError
 from apps.net.failures import connect_failure
-from apps.net.guard import AddressPolicy
 from apps.net.resolver import Family, Resolver
 
 _TOKEN_BYTES = 8

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from apps.net.address_policy import AddressPolicy
 from apps.net.dns import DnsClient
-from apps.net.guard import AddressPolicy
 from apps.net.http import HttpEngine
 from apps.net.icmp import Pinger
 from apps.net.resolver import Resolver

@@ -13,9 +13,10 @@ from urllib.parse import unquote_to_bytes, urlsplit
 import certifi
 import pycurl
 
+from apps.net.address_policy import AddressPolicy
 from apps.net.errors import NetError
 from apps.net.gate import socket_opener
-from apps.net.guard import AddressPolicy, sendable
+from apps.net.hosts import sendable
 from apps.net.request import USER_AGENT
 
 _ANSWER_CAP = 65_536

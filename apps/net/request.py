@@ -14,7 +14,7 @@ from urllib.parse import SplitResult
 import pycurl
 
 from apps.net.dns import Server
-from apps.net.guard import host_port, sendable
+from apps.net.hosts import host_port, sendable
 from apps.net.resolver import Family
 from apps.net.stream import PUBLIC, Trust
 from apps.net.unpack import ACCEPTED

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from apps.net.guard import literal
+from apps.net.hosts import literal
 
 _MAX_SERVERS, _MAX_SEARCHED, _MAX_NDOTS = 3, 32, 15
 

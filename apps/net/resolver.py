@@ -16,7 +16,7 @@ import aiodns
 from pycares import errno as ares
 
 from apps.net.errors import NetError, length_words
-from apps.net.guard import literal
+from apps.net.hosts import literal
 from apps.net.resolv_conf import ResolvConfFile
 
 Family = Literal["auto", "ipv4", "ipv6"]

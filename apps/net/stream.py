@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 
 from apps.net.errors import NetError
-from apps.net.guard import literal
+from apps.net.hosts import literal
 from apps.net.tls_alerts import handshake_error
 
 T = TypeVar("T")

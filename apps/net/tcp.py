@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from apps.net.address_policy import AddressPolicy
 from apps.net.errors import NetError, length_words
 from apps.net.failures import connect_failure, more_informative
-from apps.net.guard import AddressPolicy, host_port
+from apps.net.hosts import host_port
 from apps.net.resolver import Family, Resolver
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from apps.core.clock import from_ms, to_ms
-from apps.incidents.services.evaluate import evaluate_with_bisection
+from apps.incidents.services.evaluate import evaluate_with_halving
 from apps.monitors.models import Check, Region
 from apps.pipeline.ingest import Memory, ingest
 from apps.probes import wire
@@ -45,7 +45,7 @@ def _evaluate(letter: DeadLetter, now: datetime) -> None:
         raise _FailedAgainError
     # A recent letter of the check would suppress a new one, by which `requeue` sees that it failed again.
     DeadLetter.objects.filter(origin=letter.origin, check_id=letter.check_id).delete()
-    evaluate_with_bisection(check_ids=[letter.check_id], now=now)
+    evaluate_with_halving(check_ids=[letter.check_id], now=now)
 
 
 def _record(letter: DeadLetter, now: datetime) -> None:
@@ -62,7 +62,7 @@ def _record(letter: DeadLetter, now: datetime) -> None:
         raise _FailedAgainError  # other runs of its hour are deleted: the rollup would count this one alone
     ensure_days(first=from_ms(run.slot), days=1)  # the day may be packed and dropped; packing again merges
     record_runs(rows=[RecordedRun(run, region.pk, keeps_facts=True)], now_ms=to_ms(now))
-    evaluate_with_bisection(check_ids=[run.check], now=now)
+    evaluate_with_halving(check_ids=[run.check], now=now)
 
 
 def _ingest(letter: DeadLetter, now: datetime) -> None:

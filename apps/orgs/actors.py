@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from apps.core.throttle import address_in
+from apps.core.client_address import address_in
 
 if TYPE_CHECKING:
     from apps.orgs.models import ApiKey, User

@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.contrib.auth import authenticate
 from django.http import HttpRequest
 
-from apps.core.throttle import Limit, allow_attempt, client_address
+from apps.core.client_address import client_address
+from apps.core.throttle import Limit, allow_attempt
 from apps.orgs.emails import normalized_email
 from apps.orgs.models import User
 

@@ -17,8 +17,9 @@ from kombu import Queue
 
 from apps.core.clock import to_ms
 from apps.monitors.dispatch_cursor import advance_cursor
+from apps.monitors.due_checks import DueCheck, due_checks, tenant_of
 from apps.monitors.models import Region
-from apps.monitors.selectors import DueCheck, due_checks, regions_heard_recently, tenant_of
+from apps.monitors.selectors import regions_heard_recently
 from apps.probes import wire
 from apps.probes.registry import KINDS
 from apps.results.baselines import baselines
@@ -67,20 +68,7 @@ def send(due: Sequence[DueCheck], *, now_ms: int) -> int:
             if _is_backed_up(producer, region, len(jobs)):
                 continue
             for batch in _batches(jobs):
-                current_app.send_task(
-                    wire.TASK,
-                    kwargs=wire.batch_arguments(batch, sent_at=to_ms(timezone.now())),
-                    queue=_queue(region.slug),  # type: ignore[arg-type]  # the stub knows names only
-                    producer=producer,
-                    ignore_result=True,
-                    argsrepr="",  # not the display strings that Celery would build: a fifth of the tick
-                    kwargsrepr="",
-                    # No Celery `expires`: the worker would judge it by its own clock, which may be off. It judges
-                    # `sent_at`.
-                    expiration=wire.EXPIRES_MS / 1000,
-                    retry=True,  # a batch that arrives twice is run once
-                    retry_policy={"max_retries": 1, "interval_start": 0.05},
-                )
+                _publish(batch, region, producer)
                 sent += len(batch)
             metrics.SLOTS_SENT.labels(region.slug).inc(len(jobs))
     return sent
@@ -105,14 +93,24 @@ def send_trial(trial: Trial, *, now_ms: int) -> int:
             tenant=tenant_of(trial.organization_id),
         )
         encoded = wire.encode_job(job, secrets=secrets, region_key=region.key, region=region.slug)
-        current_app.send_task(
-            wire.TASK,
-            kwargs=wire.batch_arguments([encoded], sent_at=to_ms(timezone.now())),
-            queue=_queue(region.slug),  # type: ignore[arg-type]  # the stub knows names only
-            ignore_result=True,
-            expiration=wire.EXPIRES_MS / 1000,
-        )
+        _publish([encoded], region, None)
     return len(regions)
+
+
+def _publish(batch: list[dict[str, Any]], region: Region, producer: Any) -> None:
+    current_app.send_task(
+        wire.TASK,
+        kwargs=wire.batch_arguments(batch, sent_at=to_ms(timezone.now())),
+        queue=_queue(region.slug),  # type: ignore[arg-type]  # the stub knows names only
+        producer=producer,
+        ignore_result=True,
+        argsrepr="",  # not the display strings that Celery would build: a fifth of the tick
+        kwargsrepr="",
+        # No Celery `expires`: the worker would judge it by its own clock, which may be off. It judges `sent_at`.
+        expiration=wire.EXPIRES_MS / 1000,
+        retry=True,  # a batch that arrives twice is run once
+        retry_policy={"max_retries": 1, "interval_start": 0.05},
+    )
 
 
 def _declare_queues(producer: Any, regions: Sequence[Region]) -> None:
@@ -154,14 +152,13 @@ def _batches(jobs: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 
 def _job(check: DueCheck, region: Region, baseline: dict[str, Any] | None) -> dict[str, Any]:
-    options = check.options if check.degraded_ms is None else {**check.options, "degraded_ms": check.degraded_ms}
     job = wire.Job(
         check=str(check.id),
         revision=check.revision,
         slot=check.slot,
         kind=check.kind,
         target=check.target,
-        options=options,
+        options=check.options,
         timeout_ms=check.timeout_ms,
         baseline=baseline,
         retries=check.retries,

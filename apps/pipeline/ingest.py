@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import msgspec
-from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError
+from django.db import IntegrityError
 
 from apps.core.clock import DAY_MS, HOUR_MS, to_ms
-from apps.incidents.services.evaluate import evaluate_with_bisection
+from apps.core.halving import in_halves
+from apps.incidents.services.evaluate import evaluate_with_halving
 from apps.incidents.services.fast_path import FreshVote
 from apps.monitors.models import Region
 from apps.monitors.regions import WorkerReport, record_region_message
@@ -129,7 +130,7 @@ def ingest(raw: bytes, *, memory: Memory, now: datetime) -> None:
     metrics.RUNS_RECORDED.labels(region.slug).inc(len(runs))
     are_new = _record(runs, region, now)
     note_baselines(rows=runs)
-    evaluate_with_bisection(check_ids=list({row.run.check for row in runs}), now=now, fresh=_fresh(runs) if are_new else None)
+    evaluate_with_halving(check_ids=list({row.run.check for row in runs}), now=now, fresh=_fresh(runs) if are_new else None)
 
 
 class _RefusedError(wire.WireError):
@@ -183,24 +184,23 @@ def _valid_runs(rows: Sequence[bytes], region: Region, memory: Memory, now: date
 
 
 def _record(rows: list[RecordedRun], region: Region, now: datetime) -> bool:
-    """Record all rows together; return whether all were new.
+    """Record all rows together; return whether all were new. One that cannot be stored becomes a dead letter."""
+    new: list[int] = []
+    in_halves(
+        rows,
+        lambda part: new.append(_store(part, now)),
+        lambda row, error: _letter(wire.encode_run(row.run), f"the database refused it: {error}", region, now),
+    )
+    return new == [len(rows)]
 
-    If the statement fails on data, the batch is halved until the row that cannot be stored is alone.
-    """
+
+def _store(rows: Sequence[RecordedRun], now: datetime) -> int:
     try:
-        return record_runs(rows=rows, now_ms=to_ms(now)) == len(rows)
-    except (OperationalError, InterfaceError):
-        raise
-    except DatabaseError as error:
-        if isinstance(error, IntegrityError) and ensure_partitions(now=now):
-            return _record(rows, region, now)  # the host was suspended for longer than partitions are made ahead
-        if len(rows) == 1:
-            _letter(wire.encode_run(rows[0].run), f"the database refused it: {error}", region, now)
-        else:
-            middle = len(rows) // 2
-            _record(rows[:middle], region, now)
-            _record(rows[middle:], region, now)
-        return False
+        return record_runs(rows=rows, now_ms=to_ms(now))
+    except IntegrityError:
+        if not ensure_partitions(now=now):  # the host was suspended for longer than partitions are made ahead
+            raise
+        return record_runs(rows=rows, now_ms=to_ms(now))
 
 
 def _fresh(rows: Sequence[RecordedRun]) -> dict[uuid.UUID, FreshVote]:

@@ -10,19 +10,19 @@ from django.utils import timezone
 
 from apps.core.clock import to_ms
 from apps.core.wake import wake
+from apps.incidents.services import apply_events, check_commands
 from apps.incidents.services.deadlines import settle_deadlines
-from apps.incidents.services.evaluate import evaluate_with_bisection, unevaluated_checks
+from apps.incidents.services.evaluate import evaluate_with_halving, unevaluated_checks
 from apps.incidents.services.sums import sum_settled_days
-from apps.monitors.selectors import due_now
+from apps.monitors.due_checks import due_now
 from apps.notifications.services import addresses, deliveries, outbox
 from apps.orgs import password_reset
 from apps.pipeline import dispatch
-from apps.results import packer, retention, rollups
+from apps.results import packer, retention, rollups, trials
 from apps.results.dead_letters import prune_dead_letters
 from apps.results.models import Trial
 from apps.results.partitions import ensure_partitions, rebuild_closed_indexes
 from apps.results.rollups import prune_rollups
-from apps.results.trials import prune_trials
 from apps.telemetry.metrics import DELIVERIES
 
 
@@ -32,7 +32,7 @@ def tick(**_newer: object) -> None:
     dispatch.send_due(now=timezone.now())
 
 
-@shared_task(name="pipeline.dispatch_extra")
+@shared_task(name=check_commands.DISPATCH_TASK)
 def dispatch_extra(*, check: str, revision: int, slot: int, **_newer: object) -> None:
     """Send an extra slot now."""
     due = due_now(check_id=uuid.UUID(check), revision=revision, slot=slot)
@@ -40,7 +40,7 @@ def dispatch_extra(*, check: str, revision: int, slot: int, **_newer: object) ->
         dispatch.send([due], now_ms=to_ms(timezone.now()))
 
 
-@shared_task(name="pipeline.dispatch_trial")
+@shared_task(name=trials.DISPATCH_TASK)
 def dispatch_trial(*, trial: str, **_newer: object) -> None:
     """Send a trial now."""
     found = Trial.objects.filter(pk=uuid.UUID(trial)).first()
@@ -54,7 +54,7 @@ def sweep_checks(**_newer: object) -> None:
     now = timezone.now()
     check_ids = unevaluated_checks(now=now)
     if check_ids:
-        evaluate_with_bisection(check_ids=check_ids, now=now)
+        evaluate_with_halving(check_ids=check_ids, now=now)
 
 
 @shared_task(name="pipeline.sweep_passive")
@@ -63,13 +63,13 @@ def sweep_passive(**_newer: object) -> None:
     settle_deadlines(now=timezone.now())
 
 
-@shared_task(name="pipeline.expand")
+@shared_task(name=apply_events.EXPAND_TASK)
 def expand(**_newer: object) -> None:
     """Expand outbox events into deliveries."""
     outbox.expand_waiting(now=timezone.now())
 
 
-@shared_task(name="pipeline.deliver")
+@shared_task(name=deliveries.DELIVER_TASK)
 def deliver(*, delivery: str, **_newer: object) -> None:
     """Attempt one delivery once."""
     outcome = deliveries.deliver(delivery_id=uuid.UUID(delivery), now=timezone.now())
@@ -77,13 +77,13 @@ def deliver(*, delivery: str, **_newer: object) -> None:
         DELIVERIES.labels("retry" if outcome == "pending" else str(outcome)).inc()
 
 
-@shared_task(name="pipeline.send_password_reset")
+@shared_task(name=password_reset.RESET_TASK)
 def send_password_reset(*, email: str, **_newer: object) -> None:
     """Send the mail with the link to reset a password."""
     password_reset.send_password_reset(email=email)
 
 
-@shared_task(name="pipeline.send_confirmation")
+@shared_task(name=addresses.CONFIRM_TASK)
 def send_confirmation(*, address: str, **_newer: object) -> None:
     """Send the mail that asks an address for its consent."""
     addresses.send_confirmation(address_id=uuid.UUID(address), now=timezone.now())
@@ -106,7 +106,7 @@ def make_partitions(**_newer: object) -> None:
     now = timezone.now()
     ensure_partitions(now=now)
     prune_dead_letters(now=now)
-    prune_trials(now=now)
+    trials.prune_trials(now=now)
     prune_rollups(now=now)
     rebuild_closed_indexes(now=now)
 

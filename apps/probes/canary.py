@@ -10,8 +10,8 @@ import asyncio
 import math
 from collections.abc import Sequence
 
+from apps.net.address_policy import AddressPolicy
 from apps.net.errors import NetError
-from apps.net.guard import AddressPolicy
 from apps.net.network import Network
 from apps.probes.contract import OptionError
 from apps.probes.targets import authority_of, endpoint

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from apps.net.errors import BadHostError, NetError
-from apps.net.guard import canonical_host
+from apps.net.hosts import canonical_host
 from apps.net.network import Network
 from apps.net.resolver import Family
 from apps.probes.reasons import MEANINGS, Reason, Verdict
@@ -236,6 +236,11 @@ class RawOptions:
         """Raise OptionError if unknown options are left."""
         for name in self._raw:
             raise OptionError(f"options.{name}", "is not an option of this kind")
+
+
+def probe_options(options: Mapping[str, Any], degraded_ms: int | None) -> dict[str, Any]:
+    """Return options as `Kind.parse` takes them, together with the check's own `degraded_ms` if it has one."""
+    return dict(options) if degraded_ms is None else {**options, "degraded_ms": degraded_ms}
 
 
 def _is_encodable(value: str) -> bool:

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from apps.net.dns import Server
 from apps.net.errors import BadHostError
-from apps.net.guard import canonical_host
+from apps.net.hosts import canonical_host
 from apps.net.request import Proxy, Request
 from apps.net.resolver import Family
 from apps.net.stream import Trust

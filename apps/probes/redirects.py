@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import urljoin, urlsplit
 
-from apps.net.guard import sendable
+from apps.net.hosts import sendable
 from apps.net.http import Response
 from apps.net.request import Request
 from apps.probes.contract import OptionError

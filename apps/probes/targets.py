@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from apps.net.errors import BadHostError
-from apps.net.guard import canonical_host, literal
+from apps.net.hosts import canonical_host, literal
 from apps.probes.contract import OptionError
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from celery import Celery
 from kombu import Queue
 
-from apps.net.guard import AddressPolicy
+from apps.net.address_policy import AddressPolicy
 from apps.probes import wire
 from apps.probes.canary import Canaries
 from apps.probes.engine import Engine, Limits

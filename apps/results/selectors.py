@@ -78,35 +78,6 @@ class RecentRunsQuery:
     back_ms: int = 2 * DAY_MS
 
 
-@dataclass(frozen=True)
-class LastRun:
-    slot: int
-    region_id: int
-    verdict: str
-    reason: str | None
-    duration_ms: int | None
-
-
-def last_runs(*, wanted: Sequence[RecentRunsQuery], now_ms: int) -> dict[uuid.UUID, LastRun]:
-    """Return the newest run of each check that has one."""
-    statement = """
-        SELECT c.id, r.slot, r.region_id, r.verdict, r.reason, r.duration_ms
-        FROM unnest(%s::uuid[], %s::bigint[]) AS c (id, since)
-        CROSS JOIN LATERAL (
-            SELECT slot, region_id, verdict, reason, duration_ms FROM check_runs
-            WHERE check_id = c.id AND slot > c.since AND slot < %s ORDER BY slot DESC OFFSET 0 LIMIT 1
-        ) AS r
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [[w.check_id for w in wanted], [now_ms - w.back_ms for w in wanted], now_ms + DAY_MS])
-        rows: list[Any] = cursor.fetchall()
-    found = {row[0]: LastRun(row[1], row[2], VERDICTS[row[3]], row[4], timed(row[5])) for row in rows}
-    for rare in (w for w in wanted if w.back_ms > HOT_DAYS * DAY_MS and w.check_id not in found):
-        for run in newest_packed(check_id=rare.check_id, after=now_ms - rare.back_ms, count=1):
-            found[rare.check_id] = LastRun(run.slot, run.region_id, VERDICTS[run.verdict], run.reason, timed(run.duration_ms))
-    return found
-
-
 def timed(duration_ms: int) -> int | None:
     """Return the duration in ms, or None if the run was not timed."""
     return None if duration_ms == UNTIMED else duration_ms

@@ -16,6 +16,7 @@ from apps.monitors.models import Region
 from apps.orgs.actors import Actor
 from apps.orgs.audit import record_audit_entry
 from apps.orgs.models import Project
+from apps.probes.contract import probe_options
 from apps.probes.registry import PASSIVE
 from apps.probes.wire import Run
 from apps.results.models import Trial, TrialAnswer
@@ -33,15 +34,12 @@ def start_trial(*, actor: Actor, project: Project, fields: CheckFields, now: dat
     """Create a trial and dispatch it to its regions. Raises FieldError for a passive kind."""
     if fields.kind in PASSIVE:
         raise FieldError("kind", "waits to be pinged: there is nothing to try")
-    options = {**fields.options, **(fields.secrets or {})}
-    if fields.degraded_ms is not None:
-        options["degraded_ms"] = fields.degraded_ms
     trial = Trial.objects.create(
         organization_id=project.organization_id,
         project=project,
         kind=fields.kind,
         target=fields.target,
-        options=options,
+        options=probe_options({**fields.options, **(fields.secrets or {})}, fields.degraded_ms),
         timeout_s=fields.timeout_s,
         retries=fields.retries,
         region_ids=fields.region_ids,

@@ -242,7 +242,7 @@ def _incidents(
     shown = Q(check_row__in=list(names)) | Q(source=Incident.Source.PERSON)
     rows = Incident.objects.filter(shown, project=page.project_id).order_by("-started_at")
     past = rows.filter(status=Incident.Status.RESOLVED, started_at__gt=now - PAST)
-    visible = [*rows.exclude(status=Incident.Status.RESOLVED), *past[:_PAST_READ]]
+    visible = [*rows.open(), *past[:_PAST_READ]]
     updates: dict[uuid.UUID, list[PublicUpdate]] = defaultdict(list)
     for update in IncidentUpdate.objects.filter(incident__in=visible, is_public=True).order_by("-created_at"):
         updates[update.incident_id].append(PublicUpdate(update.created_at, update.text))

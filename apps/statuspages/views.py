@@ -16,9 +16,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
 
-from apps.core.clock import from_ms, to_ms
+from apps.core.clock import from_ms, timestamp, to_ms
 from apps.core.timed_postgres.client_timeout import client_timeout
-from apps.incidents.payloads import timestamp
 from apps.results.bars import Bar
 from apps.statuspages.selectors import PageView, PublicIncident, published_page, view_of
 from apps.statuspages.services import cache_key, drop_cached_pages

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 from apps.core.embedded.folder import DataFolder, FolderError
-from apps.net.guard import AddressPolicy
+from apps.net.address_policy import AddressPolicy
 from goruptime.settings.env import STATEMENT_TIMEOUT_S as STATEMENT_TIMEOUT_S
 from goruptime.settings.env import database, email, env
 
@@ -238,7 +238,6 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["apps.api.parsing.BoundedJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "apps.api.schema.Schema",
     "EXCEPTION_HANDLER": "apps.api.errors.handle",
-    "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
     "UNAUTHENTICATED_USER": None,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }

@@ -12,7 +12,7 @@ from apps.core.clock import from_ms
 from apps.core.masks import MASK
 from apps.incidents.models import CheckState
 from apps.monitors.models import Check, Resource
-from apps.net.guard import AddressPolicy
+from apps.net.address_policy import AddressPolicy
 from apps.orgs.actors import SYSTEM
 from apps.orgs.models import ApiKey, Role
 from apps.orgs.services import create_api_key

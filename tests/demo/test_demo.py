@@ -21,7 +21,7 @@ from apps.incidents.models import CheckState, Incident
 from apps.incidents.services import evaluate
 from apps.incidents.services.evaluate import evaluate_checks
 from apps.monitors.models import Check, Region
-from apps.net.guard import AddressPolicy
+from apps.net.address_policy import AddressPolicy
 from apps.net.network import Network
 from apps.operations.requeue import requeue
 from apps.orgs.models import Organization, User

@@ -17,7 +17,7 @@ from apps.monitors.resources import create_resource, ensure_resource, rename_res
 from apps.monitors.selectors import watched_resources
 from apps.monitors.services import rotate_ping_secret
 from apps.monitors.worker_environment import worker_environment
-from apps.net.guard import AddressPolicy
+from apps.net.address_policy import AddressPolicy
 from apps.orgs.actors import SYSTEM
 from apps.orgs.models import AuditEntry
 from tests.conftest import NOW, Cast

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from apps.net.address_policy import AddressPolicy
 from apps.net.errors import BadHostError
-from apps.net.guard import AddressPolicy, canonical_host
+from apps.net.hosts import canonical_host
 
 PUBLIC = ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"]
 PRIVATE = [

@@ -17,7 +17,7 @@ from django.test import Client
 
 from apps.core.errors import FieldError
 from apps.incidents.words import span_words
-from apps.net.guard import AddressPolicy
+from apps.net.address_policy import AddressPolicy
 from apps.notifications.channels import email, webhook
 from apps.notifications.contract import Message, SendError
 from apps.notifications.models import ChannelAddress, Delivery

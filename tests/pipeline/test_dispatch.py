@@ -9,8 +9,8 @@ import pytest
 
 from apps.incidents.services import check_commands
 from apps.monitors.check_spec import CheckSpec
+from apps.monitors.due_checks import due_checks, due_now
 from apps.monitors.models import Check, Region
-from apps.monitors.selectors import due_checks, due_now
 from apps.orgs.actors import SYSTEM
 from apps.pipeline import dispatch
 from apps.pipeline.ingest import Memory, ingest

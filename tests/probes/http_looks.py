@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from typing import Any
 
-from apps.net.guard import AddressPolicy
+from apps.net.address_policy import AddressPolicy
 from apps.net.network import Network
 from apps.probes import runner
 from apps.probes.wire import Job

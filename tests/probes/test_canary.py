@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from apps.net.guard import AddressPolicy
+from apps.net.address_policy import AddressPolicy
 from apps.net.network import Network
 from apps.probes import runner, wire
 from apps.probes.canary import Canaries

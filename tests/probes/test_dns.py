@@ -14,8 +14,8 @@ import dns.rrset
 import pytest
 
 from apps.net import dns as net_dns
+from apps.net.address_policy import AddressPolicy
 from apps.net.errors import NetError
-from apps.net.guard import AddressPolicy
 from apps.net.network import Network
 from apps.net.resolv_conf import ResolvConfFile
 from apps.net.resolver import Resolver

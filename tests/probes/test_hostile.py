@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from apps.net import chains
+from apps.net.address_policy import AddressPolicy
 from apps.net.errors import NetError
-from apps.net.guard import AddressPolicy
 from apps.net.network import Network
 from apps.net.stream import Stream
 from apps.probes import runner

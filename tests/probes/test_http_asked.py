@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from apps.net.guard import AddressPolicy
+from apps.net.address_policy import AddressPolicy
 from tests.probes.http_looks import against, probe
 from tests.probes.servers import http, says, served
 

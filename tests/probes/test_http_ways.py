@@ -14,7 +14,7 @@ import dns.rcode
 import dns.rrset
 import pytest
 
-from apps.net.guard import AddressPolicy
+from apps.net.address_policy import AddressPolicy
 from apps.probes import oauth
 from apps.probes.contract import OptionError, Outcome
 from apps.probes.http_options import parse

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from apps.net.address_policy import AddressPolicy
 from apps.net.errors import NetError
-from apps.net.guard import AddressPolicy
 from apps.net.icmp import Echoes, open_icmp_socket, token_of
 from apps.net.network import Network
 from apps.probes import runner

@@ -14,7 +14,7 @@ from django.test import Client
 from apps.api import schema_view
 from apps.incidents.services.check_commands import create_check
 from apps.monitors.check_spec import CheckSpec
-from apps.net.guard import AddressPolicy
+from apps.net.address_policy import AddressPolicy
 from apps.net.network import Network
 from apps.orgs.actors import SYSTEM
 from apps.probes import docs_generator, runner

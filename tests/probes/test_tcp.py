@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from apps.net.address_policy import AddressPolicy
 from apps.net.failures import connect_failure
-from apps.net.guard import AddressPolicy, host_port
+from apps.net.hosts import host_port
 from apps.net.network import Network
 from apps.probes import runner
 from apps.probes.contract import OptionError

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apps.net.guard import AddressPolicy
+from apps.net.address_policy import AddressPolicy
 from apps.net.network import Network
 from apps.probes import runner
 from apps.probes.contract import OptionError

@@ -11,7 +11,7 @@ import uuid
 
 import pytest
 
-from apps.net.guard import AddressPolicy
+from apps.net.address_policy import AddressPolicy
 from apps.net.network import Network
 from apps.probes import wire
 from apps.probes.contract import Outcome

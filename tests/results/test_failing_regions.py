@@ -34,11 +34,11 @@ def test_the_last_run_of_each_region_counts(runs: list[Seen], failing: list[int]
     assert failing_regions(runs, region_ids=[1, 2, 3], interval_ms=10) == failing
 
 
-def test_what_fails_from_one_of_several_is_said(cast: Cast, api: Api) -> None:
+def test_what_failing_regions_one_of_several_is_said(cast: Cast, api: Api) -> None:
     world = World(cast, regions=("eu", "us"), quorum=2)
     world.vote(world.first, eu="up", us="down")
     (line,) = check_lines(check_ids=[world.check.pk], now=world.moment)
-    assert line.fails_from == ["us"]
+    assert line.failing_regions == ["us"]
     assert api("GET", f"checks/{world.check.pk}/").json()["failing_regions"] == []  # by the real clock it is old
     client = Client()
     client.force_login(cast.alice)

@@ -27,7 +27,7 @@ from apps.results.packing import StoredRun, pack, unpack
 from apps.results.partitions import drop_empty_days, ensure_days, partition_names, rebuild_closed_indexes
 from apps.results.record_runs import RecordedRun, record_runs
 from apps.results.runs import RunQuery, as_row, run_page, runs_within
-from apps.results.selectors import RecentRunsQuery, last_runs, recent_runs
+from apps.results.selectors import RecentRunsQuery, recent_runs
 from tests.conftest import NOW, Api, Cast
 from tests.incidents.world import World
 
@@ -113,7 +113,7 @@ class Past:
             "all": shown,
             "reversed": [_plain(run) for run in runs_within(asked, limit=100_000, is_newest_first=False)],
             "down": pages,
-            "last": last_runs(wanted=wanted, now_ms=DAY + 3 * DAY_MS)[self.check.id].slot,
+            "last": recent_runs(wanted=wanted, count=1, now_ms=DAY + 3 * DAY_MS)[self.check.id][0].slot,
             "recent": [run.slot for run in recent_runs(wanted=wanted, count=50, now_ms=DAY + 3 * DAY_MS)[self.check.id]],
             "exact": latency.series(check_id=self.check.id, start=DAY, end=DAY + 7_200_000, step=600_000),
             "hours": latency.series(check_id=self.check.id, start=DAY, end=DAY + DAY_MS, step=3_600_000),

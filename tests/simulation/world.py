@@ -20,11 +20,12 @@ from apps.incidents.machine import State, derive, is_of_sequence
 from apps.incidents.models import CheckState, Incident, IncidentEvent
 from apps.incidents.rows import policy_of, state_of
 from apps.incidents.services import check_commands
-from apps.incidents.services.evaluate import evaluate_with_bisection, unevaluated_checks
+from apps.incidents.services.evaluate import evaluate_with_halving, unevaluated_checks
 from apps.monitors import selectors
 from apps.monitors.check_spec import CheckSpec
+from apps.monitors.due_checks import due_now
 from apps.monitors.models import Check, Region
-from apps.monitors.selectors import due_now, region_liveness
+from apps.monitors.selectors import region_liveness
 from apps.notifications.contract import Message, SendError
 from apps.notifications.models import Delivery
 from apps.notifications.registry import CHANNEL_KINDS
@@ -219,7 +220,7 @@ class World:
         moment = from_ms(self.now)
         waiting = unevaluated_checks(now=moment)
         if waiting:
-            evaluate_with_bisection(check_ids=waiting, now=moment)
+            evaluate_with_halving(check_ids=waiting, now=moment)
 
     def _notify(self) -> None:
         moment = from_ms(self.now)

@@ -16,11 +16,11 @@ from rest_framework.response import Response
 from apps.api.caller import caller_of
 from apps.api.pagination import CreatedCursor
 from apps.api.scope import get_or_404, uuid_parameter
-from apps.api.strict import StrictRequests, operation
+from apps.api.strict import StrictModelSerializer, StrictRequests, operation
 from apps.notifications.models import Delivery
 
 
-class DeliverySerializer(serializers.ModelSerializer[Delivery]):
+class DeliverySerializer(StrictModelSerializer):
     channel = serializers.UUIDField(source="channel_id")
     check = serializers.UUIDField(source="check_row_id", allow_null=True)
     incident = serializers.SerializerMethodField()

@@ -12,12 +12,12 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.api.check_serializers import NewCheckSerializer, chosen
 from apps.api.scope import resolve_project
-from apps.api.strict import StrictRequests, operation
-from apps.api.views.checks import NewCheckSerializer, OneCheck, chosen
-from apps.core.clock import from_ms
+from apps.api.strict import StrictModelSerializer, StrictRequests, operation
+from apps.api.views.checks import OneCheck
+from apps.core.clock import from_ms, timestamp
 from apps.incidents.heartbeat_machine import Preview
-from apps.incidents.payloads import timestamp
 from apps.incidents.selectors import due_times, due_times_of
 from apps.monitors.check_spec import CheckSpec, validate_spec
 from apps.monitors.models import Check
@@ -43,7 +43,7 @@ class CheckDueSerializer(DueTimesSerializer):
     )
 
 
-class PingSerializer(serializers.ModelSerializer[Ping]):
+class PingSerializer(StrictModelSerializer):
     at = serializers.SerializerMethodField()
 
     class Meta:

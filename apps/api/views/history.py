@@ -14,13 +14,13 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.api.check_serializers import ReasonSerializer
 from apps.api.pagination import RunCursor
 from apps.api.scope import moment_parameter
 from apps.api.strict import operation
-from apps.api.views.checks import OneCheck, ReasonSerializer
-from apps.core.clock import from_ms, to_ms
+from apps.api.views.checks import OneCheck
+from apps.core.clock import from_ms, timestamp, to_ms
 from apps.incidents.history import uptime
-from apps.incidents.payloads import timestamp
 from apps.monitors.models import Region
 from apps.probes.reasons import MEANINGS, Reason
 from apps.results import latency

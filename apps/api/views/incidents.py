@@ -14,22 +14,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.caller import actor_of, caller_of
+from apps.api.check_serializers import ReasonSerializer
 from apps.api.pagination import CreatedCursor, StartedCursor
 from apps.api.scope import get_or_404, resolve_project, uuid_parameter
 from apps.api.strict import StrictCharField, StrictLineField, StrictModelSerializer, StrictRequests, StrictSerializer, operation
-from apps.api.views.checks import ReasonSerializer
 from apps.core.clock import to_ms
 from apps.incidents.models import Incident, IncidentUpdate, Severity
-from apps.incidents.payloads import timestamp
 from apps.incidents.selectors import downtimes_ms, incidents_of
 from apps.incidents.services.incident_commands import acknowledge_incident, add_update, open_incident, resolve_incident
 
 
-class IncidentSerializer(serializers.ModelSerializer[Incident]):
+class IncidentSerializer(StrictModelSerializer):
     project = serializers.UUIDField(source="project_id")
     check = serializers.UUIDField(source="check_row_id", allow_null=True)
-    started_at = serializers.SerializerMethodField()
-    resolved_at = serializers.SerializerMethodField()
     duration_s = serializers.SerializerMethodField()
     downtime_s = serializers.SerializerMethodField()
     reason = serializers.SerializerMethodField()
@@ -41,12 +38,6 @@ class IncidentSerializer(serializers.ModelSerializer[Incident]):
             "id", "project", "check", "source", "title", "severity", "status", "started_at", "resolved_at", "duration_s",
             "downtime_s", "reason", "resolution", "acknowledged_at", "acknowledged_by",
         ]  # fmt: skip
-
-    def get_started_at(self, incident: Incident) -> str:
-        return timestamp(incident.started_at)
-
-    def get_resolved_at(self, incident: Incident) -> str | None:
-        return timestamp(incident.resolved_at) if incident.resolved_at else None
 
     def get_duration_s(self, incident: Incident) -> float | None:
         if incident.resolved_at is None:

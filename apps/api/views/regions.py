@@ -7,14 +7,13 @@ from rest_framework import serializers
 from rest_framework.generics import ListAPIView
 
 from apps.api.pagination import CreatedCursor
-from apps.api.strict import StrictRequests
-from apps.core.clock import from_ms, to_ms
-from apps.incidents.payloads import timestamp
+from apps.api.strict import StrictModelSerializer, StrictRequests
+from apps.core.clock import from_ms, timestamp, to_ms
 from apps.monitors.models import CORE, Region
 from apps.monitors.selectors import clock_warning, is_impaired, liveness_of
 
 
-class RegionSerializer(serializers.ModelSerializer[Region]):
+class RegionSerializer(StrictModelSerializer):
     is_live = serializers.SerializerMethodField()
     is_impaired = serializers.SerializerMethodField(help_text="It reaches none of its canaries: its failures are unknown.")
     last_heard_at = serializers.SerializerMethodField()

@@ -17,8 +17,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 
+from apps.core.client_address import client_address
 from apps.core.errors import FieldError
-from apps.core.throttle import allow_attempt, client_address
+from apps.core.throttle import allow_attempt
 from apps.dashboard.access import open_page, page, posted, safe_next
 from apps.dashboard.forms.account import SignInForm, WelcomeForm
 from apps.orgs.actors import user_actor

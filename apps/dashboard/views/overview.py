@@ -42,9 +42,7 @@ def overview(request: HttpRequest, project: uuid.UUID) -> HttpResponse:
         return no_content()
     lines = worst_checks(project=access.project, limit=WRONG_SHOWN, now=now) if known.problems else []
     incidents = Incident.objects.filter(project=access.project).select_related("check_row", "acknowledged_by")
-    open_ones = {
-        i.check_row_id: i for i in incidents.filter(check_row__in=[check.pk for check, _ in lines]).exclude(status="resolved")
-    }
+    open_ones = {i.check_row_id: i for i in incidents.open().filter(check_row__in=[check.pk for check, _ in lines])}
     shown = resources_by_rank(project=access.project, known=known, now=now, search="", start=0, stop=PAGE)
     context = {
         "wrong": [(check, state, open_ones.get(check.pk)) for check, state in lines],

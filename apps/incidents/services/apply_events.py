@@ -95,8 +95,7 @@ def apply_state_to_row(*, row: CheckState, after: State, why: Why | None, since:
 
 def open_incident_of(check: Check) -> Incident | None:
     """Return the machine's open incident of a check; a constraint allows one at most."""
-    incidents = Incident.objects.filter(check_row=check, source=Incident.Source.MACHINE)
-    return incidents.exclude(status=Incident.Status.RESOLVED).first()
+    return Incident.objects.open().filter(check_row=check, source=Incident.Source.MACHINE).first()
 
 
 def _open(check: Check, started: int, level: Level, why: Why | None) -> None:

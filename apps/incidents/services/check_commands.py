@@ -15,7 +15,7 @@ from apps.incidents.extras import kept, new_extra, reusable_extra
 from apps.incidents.heartbeat_machine import HeartbeatState, deadline, edited, resumed
 from apps.incidents.machine import Event, Level, SetInterval, State, truncate
 from apps.incidents.models import CheckState, IncidentEvent
-from apps.incidents.rows import NEVER_MS, policy_of, state_of, write_state
+from apps.incidents.rows import NEVER_MS, new_state_row, policy_of, state_of, write_state
 from apps.incidents.services.apply_events import add_event, new_intervals, resolve_open, write_events
 from apps.monitors import services as monitors
 from apps.monitors.check_spec import REVISION_FIELDS, STREAK_RESET_FIELDS, CheckSpec, audited_fields, changed_spec, validate_spec
@@ -56,15 +56,11 @@ def create_check(*, actor: Actor, project: Project, spec: CheckSpec, resource: R
     since = next_revision_start(now=now)
     check = monitors.create_check(project=project, resource=home, fields=fields, since_ms=since, now=now)
     slot = to_ms(now)
-    row = CheckState(check_row=check, since=slot)
-    if KINDS[check.kind].is_passive:
-        write_state(row, State(due=NEVER_MS, slot=slot - 1))
-        row.wait = HeartbeatState().stored()
-        row.save(force_insert=True)
-    else:
-        write_state(row, State(due=slot, slot=slot - 1))
-        row.extras = [slot]
-        row.save(force_insert=True)
+    is_passive = KINDS[check.kind].is_passive
+    row = new_state_row(check, first_slot=None if is_passive else slot, now_ms=slot)
+    row.extras = [] if is_passive else [slot]
+    row.save(force_insert=True)
+    if not is_passive:
         _send_extra(check, slot)
     record_audit_entry(actor=actor, action="check.created", subject=check, now=now, after=audited_fields(check))
     return check

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 
 from apps.core.clock import to_ms
+from apps.core.halving import in_halves
 from apps.incidents.machine import Event, State, derive, is_of_sequence, is_stale_news
 from apps.incidents.models import CheckState
 from apps.incidents.reasons import Why, explain
@@ -30,7 +31,8 @@ from apps.incidents.services.apply_events import (
 from apps.incidents.services.fast_path import FreshVote, advance_unchanged, lock_states
 from apps.monitors.liveness import Liveness
 from apps.monitors.models import Check
-from apps.monitors.selectors import Plan, plans, region_liveness
+from apps.monitors.plans import Plan, plans
+from apps.monitors.selectors import region_liveness
 from apps.results.dead_letters import add_dead_letter
 from apps.results.models import DeadLetter
 from apps.results.selectors import UnsettledSince, Vote, unsettled_votes
@@ -195,21 +197,15 @@ def add_evaluation_dead_letter(check_id: uuid.UUID, error: Exception, now: datet
         add_dead_letter(origin=DeadLetter.Origin.EVALUATION, error=repr(error), content="", now=now, check_id=check_id)
 
 
-def evaluate_with_bisection(
+def evaluate_with_halving(
     *, check_ids: Sequence[uuid.UUID], now: datetime, fresh: Mapping[uuid.UUID, FreshVote] | None = None
 ) -> None:
-    """Evaluate all checks together; if a shared statement fails on data, halve until the failing check is alone."""
-    try:
-        evaluate_checks(check_ids=check_ids, now=now, fresh=fresh)
-    except (OperationalError, InterfaceError):
-        raise
-    except DatabaseError as error:
-        if len(check_ids) == 1:
-            add_evaluation_dead_letter(check_ids[0], error, now)
-            return
-        middle = len(check_ids) // 2
-        evaluate_with_bisection(check_ids=check_ids[:middle], now=now)
-        evaluate_with_bisection(check_ids=check_ids[middle:], now=now)
+    """Evaluate all checks together. Those that a shared statement fails on become dead letters, the others go on."""
+    in_halves(
+        check_ids,
+        lambda part: evaluate_checks(check_ids=part, now=now, fresh=fresh if len(part) == len(check_ids) else None),
+        lambda check_id, error: add_evaluation_dead_letter(check_id, error, now),
+    )
 
 
 def unevaluated_checks(*, now: datetime) -> list[uuid.UUID]:

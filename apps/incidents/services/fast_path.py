@@ -17,7 +17,7 @@ from apps.core.arrays import array_of
 from apps.incidents.machine import goes_on, next_slot
 from apps.incidents.rows import policy_of
 from apps.monitors.liveness import Liveness
-from apps.monitors.selectors import Plan
+from apps.monitors.plans import Plan
 from apps.results.models import HEALTHS
 
 _UP = HEALTHS.index("up")

@@ -28,7 +28,8 @@ from apps.incidents.services.apply_events import (
 )
 from apps.monitors.liveness import Liveness
 from apps.monitors.models import Check, Region
-from apps.monitors.selectors import PassivePlan, liveness_of, passive_plan
+from apps.monitors.plans import PassivePlan, passive_plan
+from apps.monitors.selectors import liveness_of
 from apps.probes import wire
 from apps.probes.contract import Facts
 from apps.probes.reasons import Reason, Verdict

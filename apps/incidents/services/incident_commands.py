@@ -38,7 +38,7 @@ def resolve_incident(*, actor: Actor, incident: Incident, now: datetime) -> Inci
     if incident.source == Incident.Source.MACHINE and incident.check_row_id is not None:
         resolve_while_paused(check_id=incident.check_row_id, now=now)
     else:
-        open_ones = Incident.objects.filter(pk=incident.pk).exclude(status=Incident.Status.RESOLVED)
+        open_ones = Incident.objects.open().filter(pk=incident.pk)
         open_ones.update(status=Incident.Status.RESOLVED, resolved_at=now, resolution="person")
     incident.refresh_from_db()
     record_audit_entry(actor=actor, action="incident.resolved", subject=incident, now=now)

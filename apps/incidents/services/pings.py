@@ -31,7 +31,8 @@ from apps.incidents.services.heartbeat_transition import (
 )
 from apps.incidents.services.ping_batches import PingUpdate, keep_pings_with
 from apps.monitors.models import Check
-from apps.monitors.selectors import heartbeat_at, passive_plan_of
+from apps.monitors.plans import PASSIVE_PLAN_COLUMNS, passive_plan_of
+from apps.monitors.selectors import heartbeat_at
 from apps.probes.registry import PASSIVE
 from apps.results.partitions import ensure_partitions
 from apps.results.pings import StoredPing, keep_ping
@@ -126,11 +127,9 @@ def _optimistic_update(place: int, transition: HeartbeatTransition, ping: Ping, 
     return _PingCandidate(place, transition, before, stored)
 
 
-_READ = """
-    SELECT a.address, s.check_row_id, s.due, s.slot, s.level, s.streaks, s.counted, s.opened, s.opened_by,
-        s.last_notified, s.status,
-        s.own, s.shown, s.wait::text, s.pings, c.revision, c.is_paused, c.interval_s * 1000, c.fail_after, c.recover_after,
-        c.region_ids[1], c.kind, c.options::text, c.degraded_ms
+_STATE = ("due", "slot", "level", "streaks", "counted", "opened", "opened_by", "last_notified", "status", "own", "shown")
+_READ = f"""
+    SELECT a.address, s.check_row_id, {", ".join(f"s.{name}" for name in _STATE)}, s.wait::text, s.pings, {PASSIVE_PLAN_COLUMNS}
     FROM unnest(%s::uuid[]) AS a (address)
     CROSS JOIN LATERAL (
         SELECT id FROM monitors_check WHERE ping_secret = a.address UNION ALL SELECT id FROM monitors_check WHERE id = a.address
@@ -138,8 +137,7 @@ _READ = """
     ) AS named
     JOIN monitors_check c ON c.id = named.id JOIN incidents_checkstate s ON s.check_row_id = c.id
     WHERE c.deleted_at IS NULL AND c.kind = ANY (%s)
-"""
-_STATE = ("due", "slot", "level", "streaks", "counted", "opened", "opened_by", "last_notified", "status", "own", "shown")
+"""  # noqa: S608  # built of literals
 
 
 def _read_unlocked(addresses: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, Sequence[Any]]:

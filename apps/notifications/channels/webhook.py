@@ -20,7 +20,7 @@ from django.conf import settings
 from apps.core.errors import FieldError
 from apps.core.masks import MASK
 from apps.net.errors import BadHostError, NetError
-from apps.net.guard import canonical_host, literal
+from apps.net.hosts import canonical_host, literal
 from apps.net.outbound import post
 from apps.notifications.contract import TIMEOUT_S, ChannelKind, ConfigField, Message, SendError
 

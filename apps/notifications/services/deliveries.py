@@ -15,10 +15,10 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, When
 
+from apps.core.clock import timestamp
 from apps.core.throttle import WINDOW_S, Limit, allow_attempt
 from apps.core.wake import wake
 from apps.incidents.models import IncidentEvent
-from apps.incidents.payloads import timestamp
 from apps.notifications.contract import ChannelKind, Message, SendError
 from apps.notifications.models import Channel, Delivery
 from apps.notifications.registry import CHANNEL_KINDS

@@ -27,7 +27,7 @@ import dns.rrset
 
 from apps.net.dns import Answer, Server, Transport
 from apps.net.errors import BadHostError, NetError
-from apps.net.guard import canonical_host, literal
+from apps.net.hosts import canonical_host, literal
 from apps.probes import conditions, judge, patterns
 from apps.probes.contract import (
     Facts,

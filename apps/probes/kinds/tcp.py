@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apps.net.errors import NetError
-from apps.net.guard import bracketed, host_port
+from apps.net.hosts import bracketed, host_port
 from apps.net.resolver import Family
 from apps.net.stream import Stream
 from apps.probes import conditions, judge, patterns
