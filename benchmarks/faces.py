@@ -119,7 +119,7 @@ def _seed_past(checks: Sequence[Any], start: datetime, now: datetime, share: int
     from django.db import transaction
 
     from apps.core.clock import to_ms
-    from apps.demo.history import Past, seed_rollups, seed_runs, seed_states
+    from apps.demo.past_runs import Past, seed_rollups, seed_runs, seed_states
     from apps.demo.plan import outages
 
     chance, begin, end = random.Random(share), to_ms(start), to_ms(now)

@@ -12,7 +12,7 @@ urlpatterns = [
     path("ping/", include("apps.ingress.urls")),
 ]
 
-handler400 = "apps.api.errors.bad_request"
-handler403 = "apps.api.errors.permission_denied"
-handler404 = "apps.api.errors.not_found"
-handler500 = "apps.api.errors.server_error"
+handler400 = "apps.api.error_responses.bad_request"
+handler403 = "apps.api.error_responses.permission_denied"
+handler404 = "apps.api.error_responses.not_found"
+handler500 = "apps.api.error_responses.server_error"

@@ -46,6 +46,6 @@ class Schema(AutoSchema):
         return bodies | {code: self._error(words) for code, words in errors.items() if code not in bodies}
 
     def _error(self, words: str) -> dict[str, Any]:
-        component = ResolvedComponent("Error", ResolvedComponent.SCHEMA, _ERROR, object="Error")  # type: ignore[no-untyped-call]
+        component = ResolvedComponent("Error", ResolvedComponent.SCHEMA, _ERROR, object="Error")  # type: ignore[no-untyped-call]  # the library has no types
         self.registry.register_on_missing(component)
         return {"content": {"application/json": {"schema": component.ref}}, "description": words}

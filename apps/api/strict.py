@@ -25,7 +25,7 @@ def operation(*, parameters: Sequence[OpenApiParameter] = (), request: Any = emp
 
     def declare(method: F) -> F:
         method.query_parameters = frozenset(parameter.name for parameter in parameters)  # type: ignore[attr-defined]  # a function
-        method.takes_body = request is not None  # type: ignore[attr-defined]
+        method.takes_body = request is not None  # type: ignore[attr-defined]  # a function
         return extend_schema(parameters=list(parameters), request=request, **documented)(method)
 
     return declare
@@ -64,7 +64,7 @@ class StrictFields:
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):
-            fields: Mapping[str, serializers.Field[Any, Any, Any, Any]] = self.fields  # type: ignore[attr-defined]
+            fields: Mapping[str, serializers.Field[Any, Any, Any, Any]] = self.fields  # type: ignore[attr-defined]  # of the serializer that it is mixed into
             unknown = {name: ["Is not a field here."] for name in data if name not in fields}
             fixed = {name: ["Cannot be written."] for name in data if name in fields and fields[name].read_only}
             if unknown or fixed:

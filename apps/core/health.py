@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.exceptions import RedisError
 
-from apps.core.envelope import error_body
+from apps.core.error_body import error_body
 from apps.core.timed_postgres.client_timeout import client_timeout
 
 _PATIENCE_S = 3.0

@@ -10,7 +10,7 @@ from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.cache import patch_vary_headers
 
-from apps.core.envelope import error_body
+from apps.core.error_body import error_body
 
 Handler = Callable[[HttpRequest], HttpResponse]
 

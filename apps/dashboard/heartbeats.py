@@ -13,7 +13,7 @@ from apps.monitors.models import Check
 from apps.monitors.selectors import ping_url
 from apps.probes.registry import KINDS
 from apps.results.models import Ping
-from apps.results.pings import newest_pings
+from apps.results.stored_pings import newest_pings
 
 _PINGS_SHOWN = 20
 _TIMES_SHOWN = 5

@@ -11,8 +11,8 @@ from django.shortcuts import render
 from django.templatetags.static import static
 
 from apps.dashboard.access import ProjectContext
+from apps.incidents.labels import STATUSES
 from apps.incidents.project_summary import ProjectSummary, summarize_project
-from apps.incidents.words import STATUSES
 from apps.orgs.selectors import projects_of
 
 _ICONS = {"down": "icon-down.svg", "warn": "icon-warn.svg", "up": "icon-up.svg"}

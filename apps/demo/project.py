@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from apps.core.clock import to_ms
-from apps.demo.history import Past, acknowledge_some, seed_rollups, seed_runs, seed_states
+from apps.demo.past_runs import Past, acknowledge_some, seed_rollups, seed_runs, seed_states
 from apps.demo.plan import PARTS, Part, outages
 from apps.demo.servers import Places
 from apps.incidents.machine import next_slot

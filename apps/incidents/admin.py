@@ -15,7 +15,7 @@ class CheckStateAdmin(ReadOnlyAdmin):
     search_fields = ["check_row__name", "check_row__id"]
 
 
-class UpdateInline(admin.TabularInline):  # type: ignore[type-arg]
+class UpdateInline(admin.TabularInline):  # type: ignore[type-arg]  # generic in the stubs alone
     model = IncidentUpdate
     extra = 0
     fields = ["created_at", "author", "text", "is_public"]

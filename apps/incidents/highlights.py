@@ -10,7 +10,7 @@ from apps.monitors.models import Check
 from apps.orgs.models import Project
 from apps.probes.registry import PASSIVE
 from apps.results import latency
-from apps.results.certificates import last_certificates
+from apps.results.certificate_rows import last_certificates
 
 _MOST_CHECKS = 500
 """Of larger projects these would cost more than the page around them."""

@@ -13,8 +13,8 @@ from apps.incidents.machine import unknown_from
 from apps.incidents.rows import policy_of, state_of
 from apps.monitors.models import Check, Pause
 from apps.probes.registry import PASSIVE
+from apps.results.daily_sums import day_sums
 from apps.results.selectors import RecentRunsQuery, shown_spans
-from apps.results.sums import day_sums
 from apps.results.uptime import Span, Uptime, add_up, overlay, summed
 
 _RARE_MS = 90 * DAY_MS

@@ -13,11 +13,11 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from apps.core.clock import HOUR_MS, to_ms
 from apps.incidents.history import histories, recent_runs_queries, uptime_of
+from apps.incidents.labels import worst
 from apps.incidents.machine import overdue_after, verdict
 from apps.incidents.project_summary import ProjectSummary, problem_checks, problem_resources
 from apps.incidents.rows import policy_of
 from apps.incidents.selectors import ShownState, open_pauses, shown_state, status_now
-from apps.incidents.words import worst
 from apps.monitors.models import Check, Region, Resource
 from apps.orgs.models import Project
 from apps.probes.reasons import MEANINGS, Reason

@@ -11,9 +11,9 @@ from datetime import datetime
 
 from django.db.models import Count, Max, Min, Sum
 
+from apps.incidents.labels import PROBLEMS, RANKS, STATUSES, worst
 from apps.incidents.models import Incident
 from apps.incidents.selectors import ranked_checks
-from apps.incidents.words import PROBLEMS, RANKS, STATUSES, worst
 from apps.orgs.models import Project
 
 _LIVELY, _CALM_MS = 300, 5_000

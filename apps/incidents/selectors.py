@@ -12,10 +12,10 @@ from django.db.models import Case, CharField, Count, F, QuerySet, SmallIntegerFi
 
 from apps.core.clock import from_ms, to_ms
 from apps.incidents.heartbeat_machine import HeartbeatState, Preview, preview
+from apps.incidents.labels import RANKS
 from apps.incidents.machine import SLACK_MS, Level, unknown_from
 from apps.incidents.models import CheckState, Incident
 from apps.incidents.rows import policy_of, state_of
-from apps.incidents.words import RANKS
 from apps.monitors.check_spec import CheckFields
 from apps.monitors.models import Check, Pause
 from apps.orgs.models import Organization, Project

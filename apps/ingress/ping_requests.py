@@ -17,7 +17,7 @@ from apps.core.client_address import address_in
 from apps.incidents.heartbeat_machine import Signal
 from apps.incidents.services.heartbeat_transition import Ping
 from apps.probes.kinds.heartbeat import SLUG
-from apps.results.pings import BODY_BYTES
+from apps.results.stored_pings import BODY_BYTES
 
 PREFIX = "/ping/"
 METHODS = ("GET", "HEAD", "POST")

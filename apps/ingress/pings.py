@@ -19,14 +19,14 @@ from apps.core.throttle import Limit, allow_attempt
 from apps.core.web_server.requests import Answer
 from apps.incidents.services.check_commands import create_check
 from apps.incidents.services.heartbeat_transition import Ping
-from apps.incidents.services.pings import MethodRefusedError, receive_ping, receive_pings_optimistically
+from apps.incidents.services.receive_pings import MethodRefusedError, receive_ping, receive_pings_optimistically
 from apps.ingress.ping_requests import BadPingError, PingRequest, read_ping
 from apps.monitors.check_spec import CheckSpec
 from apps.monitors.models import Check
 from apps.monitors.selectors import heartbeat_named
 from apps.orgs.actors import ping_actor
 from apps.orgs.models import Project
-from apps.results.pings import BODY_BYTES
+from apps.results.stored_pings import BODY_BYTES
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from apps.monitors.models import Check, DispatchCursor, Pause, Region, Resource
 
 
 @admin.register(Region)
-class RegionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class RegionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs alone
     """Regions are created by `manage.py region add`; here operators rename, enable and disable them."""
 
     list_display = ["slug", "name", "is_enabled", "in_flight", "clock_offset_ms", "created_at"]

@@ -15,7 +15,7 @@ from apps.core.arrays import array_of
 from apps.monitors.liveness import Liveness
 from apps.monitors.models import CORE, Check, Region, Resource
 from apps.orgs.models import Organization, Project
-from apps.probes.clock import APPLIED_BEYOND_MS
+from apps.probes.core_time import APPLIED_BEYOND_MS
 from apps.probes.registry import PASSIVE
 
 log = logging.getLogger(__name__)

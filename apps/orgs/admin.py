@@ -11,13 +11,13 @@ from apps.orgs.models import ApiKey, AuditEntry, Membership, Organization, Proje
 admin.site.unregister(Group)  # rights come from roles in memberships, not from groups
 
 
-class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
+class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]  # generic in the stubs alone
     model = Membership
     extra = 0
     autocomplete_fields = ["user", "organization"]
 
 
-class ProjectInline(admin.TabularInline):  # type: ignore[type-arg]
+class ProjectInline(admin.TabularInline):  # type: ignore[type-arg]  # generic in the stubs alone
     model = Project
     extra = 0
     fields = ["name"]
@@ -25,7 +25,7 @@ class ProjectInline(admin.TabularInline):  # type: ignore[type-arg]
 
 
 @admin.register(User)
-class PeopleAdmin(UserAdmin):  # type: ignore[type-arg]
+class PeopleAdmin(UserAdmin):  # type: ignore[type-arg]  # generic in the stubs alone
     list_display = ["email", "name", "is_active", "is_staff", "last_login", "created_at"]
     list_filter = ["is_staff", "is_active"]
     search_fields = ["email", "name"]
@@ -42,7 +42,7 @@ class PeopleAdmin(UserAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Organization)
-class OrganizationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class OrganizationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs alone
     list_display = ["name", "is_demo", "created_at"]
     list_filter = ["is_demo"]
     search_fields = ["name"]
@@ -51,7 +51,7 @@ class OrganizationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Project)
-class ProjectAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ProjectAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs alone
     list_display = ["name", "organization", "created_at"]
     list_select_related = ["organization"]
     search_fields = ["name", "organization__name"]
@@ -63,7 +63,7 @@ class ProjectAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Membership)
-class MembershipAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class MembershipAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs alone
     list_display = ["user", "organization", "role"]
     list_filter = ["role"]
     list_select_related = ["user", "organization"]

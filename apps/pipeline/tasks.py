@@ -13,7 +13,7 @@ from apps.core.wake import wake
 from apps.incidents.services import apply_events, check_commands
 from apps.incidents.services.deadlines import settle_deadlines
 from apps.incidents.services.evaluate import evaluate_with_halving, unevaluated_checks
-from apps.incidents.services.sums import sum_settled_days
+from apps.incidents.services.settled_days import sum_settled_days
 from apps.monitors.due_checks import due_now
 from apps.notifications.services import addresses, deliveries, outbox
 from apps.orgs import password_reset

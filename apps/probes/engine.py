@@ -26,8 +26,8 @@ from apps.net.errors import length_words
 from apps.net.network import Network
 from apps.probes import runner, wire
 from apps.probes.canary import Canaries
-from apps.probes.clock import CoreClock
 from apps.probes.contract import Outcome
+from apps.probes.core_time import CoreClock
 from apps.probes.fair_queue import FairQueue
 from apps.probes.loop_lag import LoopLag
 from apps.probes.reasons import Reason, Verdict

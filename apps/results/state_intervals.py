@@ -9,8 +9,8 @@ from typing import Any
 
 from django.db import connection
 
+from apps.results.daily_sums import delete_sums_from
 from apps.results.models import HEALTHS
-from apps.results.sums import delete_sums_from
 
 
 @dataclass(frozen=True)

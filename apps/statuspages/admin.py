@@ -7,7 +7,7 @@ from apps.core.admin import ReadOnlyAdmin
 from apps.statuspages.models import Component, StatusPage
 
 
-class ComponentInline(admin.TabularInline):  # type: ignore[type-arg]
+class ComponentInline(admin.TabularInline):  # type: ignore[type-arg]  # generic in the stubs alone
     model = Component
     extra = 0
     fields = ["name", "group", "position", "resource"]

@@ -16,9 +16,9 @@ from django.utils.translation import gettext_lazy
 
 from apps.core.clock import DAY_MS, to_ms
 from apps.incidents.history import histories
+from apps.incidents.labels import worst
 from apps.incidents.models import Incident, IncidentUpdate
 from apps.incidents.selectors import status_now
-from apps.incidents.words import worst
 from apps.monitors.models import Check
 from apps.orgs.models import Project
 from apps.results.bars import Bar, bar_of

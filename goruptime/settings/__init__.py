@@ -68,7 +68,7 @@ ROOT_URLCONF = "goruptime.urls"
 WSGI_APPLICATION = "goruptime.wsgi.application"
 FAST_HANDLERS = ["apps.ingress.ping_handler.pings", "goruptime.wsgi.public_answers"]
 """Handlers that the web server calls before Django, in this order."""
-WEB_COMPANIONS = ["apps.ingress.liveness.watch_ping_path"]
+WEB_COMPANIONS = ["apps.ingress.core_liveness.watch_ping_path"]
 """Functions that the web server calls at its start, with its host and port."""
 PROGRAMS = "goruptime.programs"
 """The module that imports what web, workers and beat share."""
@@ -83,7 +83,7 @@ SESSION_COOKIE_SECURE = _IS_TLS
 SESSION_COOKIE_NAME = "goruptime_session"
 CSRF_COOKIE_SECURE = _IS_TLS
 CSRF_COOKIE_HTTPONLY = False
-CSRF_FAILURE_VIEW = "apps.api.errors.csrf_failure"
+CSRF_FAILURE_VIEW = "apps.api.error_responses.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2_000  # the form of a status page has four for each resource
@@ -237,7 +237,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["apps.api.parsing.BoundedJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "apps.api.schema.Schema",
-    "EXCEPTION_HANDLER": "apps.api.errors.handle",
+    "EXCEPTION_HANDLER": "apps.api.error_responses.handle",
     "UNAUTHENTICATED_USER": None,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }

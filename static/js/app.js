@@ -16,5 +16,7 @@ Alpine.data("copy", copy);
 Alpine.data("theme", theme);
 // Each in a turn of its own: on a slow phone the page answers in between.
 const ready = () => { document.documentElement.dataset.ready = "true"; };
-const starts = [() => Alpine.start(), startTimes, startBars, startDialogs, startForms, startKeys, startToasts, startLive, startFocus, ready];
+const starts = [
+  () => Alpine.start(), startTimes, startBars, startDialogs, startForms, startKeys, startToasts, startLive, startFocus, ready,
+];
 for (const start of starts) setTimeout(start);

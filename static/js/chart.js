@@ -50,9 +50,13 @@ function tooltip(data) {
         if (idx === null || idx === undefined || left < 0) { tip.hidden = true; return; }
         const at = data.t[idx] * 1000;
         const state = data.bands.find((band) => band.from <= at && at < band.to)?.state;
-        const rows = [exactTime(at), `p50 ${words(data.p50[idx])}`, `p95 ${words(data.p95[idx])}`, `p99 ${words(data.p99[idx])}`, `${data.runs[idx]} ${say("runs")}`];
+        const percentiles = ["p50", "p95", "p99"].map((name) => `${name} ${words(data[name][idx])}`);
+        const rows = [exactTime(at), ...percentiles, `${data.runs[idx]} ${say("runs")}`];
         if (state) rows.push(say(state === "down" ? "Down" : state === "degraded" ? "Degraded" : "Maintenance"));
-        tip.replaceChildren(...rows.map((row, at) => Object.assign(document.createElement("div"), { textContent: row, className: at ? "" : "sub" })));
+        tip.replaceChildren(...rows.map((row, place) => {
+          const line = { textContent: row, className: place ? "" : "sub" };
+          return Object.assign(document.createElement("div"), line);
+        }));
         tip.hidden = false;
         tip.style.position = "absolute";
         const wide = chart.over.clientWidth;
@@ -86,7 +90,8 @@ function ends(data) {
 
 function options(box, data) {
   const ink = colour("--ink"), hint = colour("--ink-3"), line = colour("--line");
-  const axis = { stroke: hint, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 4 }, font: '12px Inter, system-ui, sans-serif' };
+  const grid = { stroke: line, width: 1 };
+  const axis = { stroke: hint, grid, ticks: { ...grid, size: 4 }, font: "12px Inter, system-ui, sans-serif" };
   return {
     width: box.clientWidth,
     height: 220,
@@ -124,7 +129,10 @@ class Chart {
     this.box = box;
     this.readAt = 0;
     this.read();
-    this.watcher = new ResizeObserver(() => this.chart && this.chart.width !== box.clientWidth && this.chart.setSize({ width: box.clientWidth, height: this.chart.height }));
+    this.watcher = new ResizeObserver(() => {
+      const { chart } = this;
+      if (chart && chart.width !== box.clientWidth) chart.setSize({ width: box.clientWidth, height: chart.height });
+    });
     this.watcher.observe(box);
   }
 
@@ -164,10 +172,14 @@ class Chart {
 let charts = [];
 function start() {
   charts = charts.filter((chart) => chart.refresh(false));
-  for (const box of document.querySelectorAll(".chart[data-src]")) if (!charts.some((chart) => chart.box === box)) charts.push(new Chart(box));
+  for (const box of document.querySelectorAll(".chart[data-src]")) {
+    if (!charts.some((chart) => chart.box === box)) charts.push(new Chart(box));
+  }
 }
 
 setTimeout(start);
 document.body.addEventListener("htmx:afterSwap", () => { start(); for (const chart of charts) chart.refresh(true); });
 document.addEventListener("theme", () => { for (const chart of charts) chart.data && chart.draw(chart.data); });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { for (const chart of charts) chart.data && chart.draw(chart.data); });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  for (const chart of charts) chart.data && chart.draw(chart.data);
+});

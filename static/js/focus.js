@@ -6,7 +6,10 @@ const STOPS = "a[href], button, summary, input:not([type=hidden]), select, texta
 
 export function startFocus() {
   document.addEventListener("click", (event) => remember(event.target.closest("a[href]")));
-  document.addEventListener("submit", (event) => remember(document.activeElement.closest("form") === event.target ? document.activeElement : event.submitter));
+  document.addEventListener("submit", (event) => {
+    const isWithin = document.activeElement.closest("form") === event.target;
+    remember(isWithin ? document.activeElement : event.submitter);
+  });
   const saved = taken();
   if (document.activeElement !== document.body) return;
   const main = document.getElementById("main");
@@ -35,7 +38,8 @@ function taken() {
   return saved && Date.now() - saved.at < FRESH_MS ? saved : null;
 }
 
-const firstField = (main) => main?.querySelector("form[data-autofocus]")?.querySelector("input:not([type=hidden], [type=checkbox]), select, textarea");
+const FIELDS = "input:not([type=hidden], [type=checkbox]), select, textarea";
+const firstField = (main) => main?.querySelector("form[data-autofocus]")?.querySelector(FIELDS);
 
 const visible = (part) => [...(part?.querySelectorAll(STOPS) ?? [])].filter((stop) => stop.checkVisibility());
 

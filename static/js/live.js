@@ -43,7 +43,10 @@ function showAge() {
   const note = document.getElementById("stale");
   if (!note || !document.querySelector("[data-live]")) return;
   const isStale = Date.now() - heardAt > (document.hidden ? HIDDEN_MS : 0) + STALE_MS;
-  if (isStale && note.hidden) note.querySelector("p").textContent = `${say("No connection to the server. This page shows the state of")} ${clockTime(heardAt)}.`;
+  if (isStale && note.hidden) {
+    const words = say("No connection to the server. This page shows the state of");
+    note.querySelector("p").textContent = `${words} ${clockTime(heardAt)}.`;
+  }
   note.hidden = !isStale;
   document.documentElement.classList.toggle("is-stale", isStale);
 }

@@ -15,7 +15,8 @@ htmx.defineExtension("morph", {
         beforeNodeMorphed: (before, after) => {
           // A chart is drawn by its script: as long as it is of the same figures, it stays.
           if (before.dataset?.src && before.id === after.id) return false;
-          if (before.matches?.("textarea, input:not([type=checkbox], [type=hidden])") && (before === document.activeElement || before.value !== before.defaultValue)) return false;
+          const isText = before.matches?.("textarea, input:not([type=checkbox], [type=hidden])");
+          if (isText && (before === document.activeElement || before.value !== before.defaultValue)) return false;
           if (before.nodeName === "INPUT" && before.type === "checkbox") after.checked = before.checked;
           if (before.nodeName === "DETAILS" && before.open) after.open = true;
           // What Alpine shows or hides is not the server's to say.

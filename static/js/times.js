@@ -13,7 +13,10 @@ export function spanWords(seconds) {
 // Its two largest units: `4 min 10 s`.
 export function exactSpan(seconds) {
   const whole = Math.max(1, Math.round(seconds));
-  const parts = [[Math.floor(whole / 86_400), "d"], [Math.floor(whole / 3_600) % 24, "h"], [Math.floor(whole / 60) % 60, "min"], [whole % 60, "s"]];
+  const parts = [
+    [Math.floor(whole / 86_400), "d"], [Math.floor(whole / 3_600) % 24, "h"], [Math.floor(whole / 60) % 60, "min"],
+    [whole % 60, "s"],
+  ];
   const first = parts.findIndex(([count]) => count);
   return parts.slice(first, first + 2).filter(([count]) => count).map(([count, unit]) => `${count} ${say(unit)}`).join(" ");
 }
@@ -31,7 +34,9 @@ function known(zone) {
 }
 
 const exact = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium", timeZone });
-const short = new Intl.DateTimeFormat(language, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", timeZone });
+const short = new Intl.DateTimeFormat(language, {
+  day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", timeZone,
+});
 const clock = new Intl.DateTimeFormat(language, { timeStyle: "medium", timeZone });
 const day = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeZone: "UTC" });
 

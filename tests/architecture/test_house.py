@@ -67,7 +67,7 @@ def test_the_clock_is_read_at_the_edges_alone() -> None:
         "operations/admin.py",
         "demo/",
         "ingress/pings.py",
-        "ingress/liveness.py",
+        "ingress/core_liveness.py",
         "api/",
         "dashboard/views",
         "statuspages/views.py",

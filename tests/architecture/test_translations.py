@@ -41,10 +41,11 @@ def test_a_template_says_nothing_past_gettext(path: Path) -> None:
     assert words_of(between) | {word for word in words_of(said) if not word.startswith("1")} == set()
 
 
-def test_no_line_of_a_template_is_long() -> None:
+def test_no_line_of_a_template_a_style_or_a_script_is_long() -> None:
     long = {
         f"{path.name}:{number}": len(line)
-        for path in (ROOT / "templates").rglob("*.*")
+        for folder in ("templates", "static/css", "static/js")
+        for path in (ROOT / folder).rglob("*.*")
         for number, line in enumerate(path.read_text().splitlines(), start=1)
         if len(line) > 140
     }

@@ -9,11 +9,11 @@ from html import unescape
 
 from apps.core.clock import to_ms
 from apps.incidents.history import histories, uptime_figures
+from apps.incidents.labels import span_words
 from apps.incidents.list_views import Beat, day_bar, run_bar
 from apps.incidents.selectors import shown_state
 from apps.incidents.services import check_commands
 from apps.incidents.templatetags.bars import days_bar, time_bar
-from apps.incidents.words import span_words
 from apps.monitors.models import Check
 from apps.orgs.actors import SYSTEM
 from apps.results.bars import bar_of

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from apps.core.clock import from_ms, to_ms
 from apps.incidents import list_views
+from apps.incidents.labels import RANKS
 from apps.incidents.models import CheckState, Incident
 from apps.incidents.project_summary import problem_checks, summarize_project
 from apps.incidents.selectors import open_pauses, rank_now, shown_state, status_now
 from apps.incidents.services import check_commands
 from apps.incidents.services.incident_commands import acknowledge_incident, add_update
 from apps.incidents.timeline import moments
-from apps.incidents.words import RANKS
 from apps.monitors.models import Check
 from apps.orgs.actors import SYSTEM
 from apps.results.bars import bar_of

@@ -12,17 +12,17 @@ from apps.incidents.heartbeat_machine import Signal
 from apps.incidents.history import uptime
 from apps.incidents.models import CheckState, Incident
 from apps.incidents.selectors import shown_state
-from apps.incidents.services import check_commands, pings
+from apps.incidents.services import check_commands, receive_pings
 from apps.incidents.services.deadlines import settle_deadlines
 from apps.incidents.services.heartbeat_transition import Ping
-from apps.incidents.services.pings import receive_ping
+from apps.incidents.services.receive_pings import receive_ping
 from apps.monitors.check_spec import CheckSpec
 from apps.monitors.models import Check, Region
 from apps.monitors.regions import ensure_core_region, ensure_region, record_core_liveness
 from apps.orgs.actors import SYSTEM
 from apps.results.models import CheckRun, DeadLetter
 from apps.results.models import Ping as KeptPing
-from apps.results.pings import KEPT
+from apps.results.stored_pings import KEPT
 from tests.conftest import NOW, NOW_MS, Cast
 from tests.incidents.world import World
 
@@ -328,7 +328,7 @@ def test_an_edit_in_the_same_millisecond_sends_a_steady_ping_the_long_way(cast: 
     """The edit commits between the ping's unlocked read and its update: nothing may be written for the old revision."""
     job = Job(cast)
     job.say(2 * S)
-    seen = pings._read_unlocked
+    seen = receive_pings._read_unlocked
 
     def edited_meanwhile(addresses: Any) -> Any:
         rows = seen(addresses)
@@ -337,7 +337,7 @@ def test_an_edit_in_the_same_millisecond_sends_a_steady_ping_the_long_way(cast: 
         )
         return rows
 
-    monkeypatch.setattr(pings, "_read_unlocked", edited_meanwhile)
+    monkeypatch.setattr(receive_pings, "_read_unlocked", edited_meanwhile)
     job.say(3 * S)
     assert [run.revision for run in CheckRun.objects.filter(check_id=job.check.pk).order_by("slot")] == [1, 2]
     assert job.status(3 * S) == "up"

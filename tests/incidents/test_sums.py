@@ -11,7 +11,7 @@ from apps.core.clock import DAY_MS, from_ms, to_ms
 from apps.incidents.history import histories, uptime, uptime_of
 from apps.incidents.models import CheckState
 from apps.incidents.rows import NEVER_MS
-from apps.incidents.services.sums import sum_settled_days
+from apps.incidents.services.settled_days import sum_settled_days
 from apps.monitors.models import Check, Pause
 from apps.results.models import DaySum, RollupCursor, StateInterval
 from apps.results.state_intervals import NewInterval, mark_intervals_down, put_intervals, restore_intervals

@@ -16,15 +16,15 @@ from django.core.cache import cache
 from django.test import Client
 
 from apps.core.errors import FieldError
-from apps.incidents.words import span_words
+from apps.incidents.labels import span_words
 from apps.net.address_policy import AddressPolicy
 from apps.notifications.channels import email, webhook
 from apps.notifications.contract import Message, SendError
+from apps.notifications.message_text import body, subject
 from apps.notifications.models import ChannelAddress, Delivery
 from apps.notifications.services.addresses import MOST_ASKED, confirm_address, send_confirmation
 from apps.notifications.services.channels import create_channel, send_test
 from apps.notifications.services.deliveries import deliver
-from apps.notifications.words import body, subject
 from apps.orgs.actors import SYSTEM
 from tests.conftest import NOW, Cast
 

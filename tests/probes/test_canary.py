@@ -15,7 +15,7 @@ from apps.net.address_policy import AddressPolicy
 from apps.net.network import Network
 from apps.probes import runner, wire
 from apps.probes.canary import Canaries
-from apps.probes.clock import CoreClock
+from apps.probes.core_time import CoreClock
 from apps.probes.engine import Engine
 from apps.probes.wire import Job
 from tests.probes.servers import NOW_MS, Reader, Writer, served, stalls, talked, unused_port

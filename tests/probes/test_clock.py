@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from apps.probes.clock import CoreClock
+from apps.probes.core_time import CoreClock
 
 
 class Wall:

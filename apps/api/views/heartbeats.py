@@ -23,7 +23,7 @@ from apps.monitors.check_spec import CheckSpec, validate_spec
 from apps.monitors.models import Check
 from apps.probes.registry import PASSIVE
 from apps.results.models import Ping
-from apps.results.pings import KEPT, newest_pings
+from apps.results.stored_pings import KEPT, newest_pings
 
 _TIMES = 5
 

@@ -23,7 +23,7 @@ from granian._futures import _future_watcher_wrapper, _new_cbscheduler
 from granian._granian import RSGIWorker, SocketHolder, WorkerSignal
 from granian.http import HTTP1Settings
 
-from apps.core.envelope import error_json
+from apps.core.error_body import error_json
 from apps.core.web_server.bodies import MAX_BODY_BYTES, Body, BodyTooLargeError, Memory, MemoryFullError
 from apps.core.web_server.requests import Answer, Application, FastHandler, call_application, environ_of
 
@@ -83,8 +83,8 @@ class Server:
             None, False, None, False, None, None, None, "1.3", None, [], False, (None, None),
         )  # fmt: skip
         worker: Any = RSGIWorker(*arguments)
-        handler: Any = _future_watcher_wrapper(self._handle)  # type: ignore[no-untyped-call]
-        scheduler: Any = _new_cbscheduler(self._loop, handler, impl_asyncio=True)  # type: ignore[no-untyped-call]
+        handler: Any = _future_watcher_wrapper(self._handle)  # type: ignore[no-untyped-call]  # granian has no types here
+        scheduler: Any = _new_cbscheduler(self._loop, handler, impl_asyncio=True)  # type: ignore[no-untyped-call]  # granian has no types here
         worker.serve_str(scheduler, self._loop, self._stop)
         try:
             self._loop.run_until_complete(self._ended.wait())

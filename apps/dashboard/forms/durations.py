@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from apps.incidents.words import span_words
+from apps.incidents.labels import span_words
 
 _UNITS_S = {
     **dict.fromkeys(("s", "sec", "second", "seconds"), 1),

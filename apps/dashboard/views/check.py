@@ -17,8 +17,8 @@ from apps.dashboard.check_page import check_context, check_now, run_lines
 from apps.dashboard.lists import FilterLink, filter_links, int_parameter, url_with
 from apps.dashboard.shell import is_poll_unchanged, no_content, render_page
 from apps.incidents.history import histories
+from apps.incidents.labels import STATES
 from apps.incidents.services import check_commands
-from apps.incidents.words import STATES
 from apps.monitors.models import Check, Region
 from apps.monitors.services import rotate_ping_secret
 from apps.orgs.models import Role

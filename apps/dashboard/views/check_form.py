@@ -22,9 +22,9 @@ from apps.dashboard.forms.check import CheckForm, known_values, new_values
 from apps.dashboard.heartbeats import shown_times
 from apps.dashboard.lists import is_uuid
 from apps.dashboard.shell import render_page
+from apps.incidents.labels import span_words
 from apps.incidents.selectors import due_times
 from apps.incidents.services import check_commands
-from apps.incidents.words import span_words
 from apps.monitors.check_spec import CheckSpec, changed_spec, validate_spec
 from apps.monitors.models import Check, Region, Resource
 from apps.monitors.resources import ensure_resource

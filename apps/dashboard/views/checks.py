@@ -20,11 +20,11 @@ from apps.dashboard.access import ProjectContext, enter_project, page
 from apps.dashboard.lists import Rows, filter_links, is_uuid, of_list, of_query, ordered, paged, query_of, search_of
 from apps.dashboard.shell import is_poll_unchanged, no_content, render_page
 from apps.dashboard.spreadsheets import csv_answer
+from apps.incidents.labels import RANKS, STATUSES
 from apps.incidents.list_views import MOST_MEASURED, by_latency, by_uptime, check_lines
 from apps.incidents.project_summary import summarize_project
 from apps.incidents.selectors import count_by_status, ranked_checks
 from apps.incidents.services import check_commands
-from apps.incidents.words import RANKS, STATUSES
 from apps.monitors.models import Check, Region, Resource
 from apps.probes.registry import KINDS
 

@@ -10,8 +10,8 @@ from django.shortcuts import render
 
 from apps.core.clock import DAY_MS
 from apps.dashboard.access import open_page
+from apps.incidents.labels import STATUSES
 from apps.incidents.list_views import Beat, run_bar
-from apps.incidents.words import STATUSES
 from apps.results.bars import bar_of
 from apps.results.uptime import Span
 

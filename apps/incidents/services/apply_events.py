@@ -10,10 +10,10 @@ from datetime import datetime
 
 from apps.core.clock import from_ms, to_ms
 from apps.core.wake import wake
+from apps.incidents.explanations import Why
 from apps.incidents.machine import Event, Level, MarkDown, Notice, Opened, Resolved, SetInterval, State, Unmark, Worsened
 from apps.incidents.models import CheckState, Incident, IncidentEvent, Severity
 from apps.incidents.payloads import event_payload
-from apps.incidents.reasons import Why
 from apps.incidents.rows import write_state
 from apps.monitors.models import Check
 from apps.probes.reasons import MEANINGS, Reason

@@ -17,9 +17,9 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from apps.core.clock import to_ms
 from apps.core.halving import in_halves
+from apps.incidents.explanations import Why, explain
 from apps.incidents.machine import Event, State, derive, is_of_sequence, is_stale_news
 from apps.incidents.models import CheckState
-from apps.incidents.reasons import Why, explain
 from apps.incidents.rows import policy_of, state_of
 from apps.incidents.services.apply_events import (
     apply_state_to_row,

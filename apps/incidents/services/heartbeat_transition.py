@@ -14,10 +14,10 @@ from functools import cache, lru_cache
 from typing import Any
 
 from apps.core.clock import DAY_MS, from_ms, to_ms
+from apps.incidents.explanations import Why
 from apps.incidents.heartbeat_machine import Deadline, HeartbeatState, Signal, deadline, on_ping, passed
 from apps.incidents.machine import Event, Policy, Round, State, is_stale_news, step
 from apps.incidents.models import CheckState
-from apps.incidents.reasons import Why
 from apps.incidents.rows import NEVER_MS, state_of
 from apps.incidents.services.apply_events import (
     apply_state_to_row,
@@ -36,9 +36,9 @@ from apps.probes.reasons import Reason, Verdict
 from apps.probes.registry import KINDS
 from apps.results.models import UNTIMED
 from apps.results.partitions import ensure_days
-from apps.results.pings import StoredPing
 from apps.results.record_runs import RecordedRun, record_runs
 from apps.results.state_intervals import put_intervals
+from apps.results.stored_pings import StoredPing
 
 _NO_GAP = 2**62
 """Interval for the machine: pings are irregular, so that no gap between two of them ends a streak."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from django.db import connection
 
-from apps.results.pings import ARRAYS, PING_COLUMNS, PING_NAMES, REPLACE_PING, StoredPing, ping_values
 from apps.results.record_runs import INSERT_MANY, RecordedRun, columns_of
+from apps.results.stored_pings import ARRAYS, PING_COLUMNS, PING_NAMES, REPLACE_PING, StoredPing, ping_values
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from apps.core.templatetags.look import percent
+from apps.incidents.labels import STATES, span_words
 from apps.incidents.list_views import Beat, RunBar
-from apps.incidents.words import STATES, span_words
 from apps.results.bars import Bar, Cell
 from apps.results.uptime import WORST_FIRST, Uptime
 

@@ -16,8 +16,8 @@ from django.utils.translation import ngettext
 from apps.core.clock import from_ms
 from apps.core.templatetags.look import percent
 from apps.incidents.history import UptimeFigure
+from apps.incidents.labels import STATES, STATUSES, span_words
 from apps.incidents.selectors import ShownState
-from apps.incidents.words import STATES, STATUSES, span_words
 from apps.monitors.models import Check
 from apps.probes.reasons import MEANINGS
 from apps.probes.registry import KINDS

@@ -14,7 +14,7 @@ from django.core.validators import validate_email
 
 from apps.core.errors import FieldError
 from apps.notifications.contract import ChannelKind, ConfigField, Message, SendError
-from apps.notifications.words import body, subject
+from apps.notifications.message_text import body, subject
 
 
 def parse(config: Mapping[str, Any]) -> dict[str, Any]:

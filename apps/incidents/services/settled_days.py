@@ -14,8 +14,8 @@ from django.db import connection, transaction
 
 from apps.core.clock import DAY_MS, HOUR_MS, to_ms
 from apps.incidents.models import CheckState
+from apps.results.daily_sums import sum_days
 from apps.results.models import RollupCursor
-from apps.results.sums import sum_days
 
 _CHUNK = 100
 _SPAN = "sums"

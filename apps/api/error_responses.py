@@ -12,7 +12,7 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
-from apps.core.envelope import error_body
+from apps.core.error_body import error_body
 from apps.core.errors import FieldError
 from apps.incidents.services.check_commands import StateForbidsError
 from apps.orgs.services import KeyRoleError

@@ -35,7 +35,7 @@ from apps.monitors.plans import PASSIVE_PLAN_COLUMNS, passive_plan_of
 from apps.monitors.selectors import heartbeat_at
 from apps.probes.registry import PASSIVE
 from apps.results.partitions import ensure_partitions
-from apps.results.pings import StoredPing, keep_ping
+from apps.results.stored_pings import StoredPing, keep_ping
 
 log = logging.getLogger(__name__)
 

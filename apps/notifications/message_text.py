@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from apps.incidents.words import span_words
+from apps.incidents.labels import span_words
 from apps.notifications.contract import Message
 
 
