@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from apps.core.clock import DAY_MS, from_ms, to_ms
+from apps.dashboard.forms.durations import span_exactly
 from apps.dashboard.heartbeats import heartbeat_panel, typical_gap_ms
 from apps.incidents.history import histories, recent_runs_queries, uptime_figures
 from apps.incidents.list_views import beats_of, failing_region_slugs, run_bar
@@ -92,12 +93,21 @@ def check_context(check: Check, known: CheckNow, *, may_ping: bool, now: datetim
 
 
 def _setup(check: Check) -> list[tuple[str, Any]]:
-    """The options that differ from the kind's defaults, by the names that the form gives them. Secrets are left out."""
+    """Return the options that differ from the kind's defaults, under the labels of the form, without secrets.
+
+    Those of a heartbeat are shown whole: they are its schedule.
+    """
     kind = KINDS[check.kind]
-    defaults = kind.parse(check.target or kind.example[0], {}).stored()
-    labels = {field.name: field.label for field in kind.option_fields}
-    given = {name: value for name, value in check.options.items() if value != defaults.get(name)}
-    return [(labels[name], value) for name, value in given.items() if name in labels and name not in kind.secret_options]
+    defaults = {} if kind.is_passive else kind.parse(check.target or kind.example[0], {}).stored()
+    shown = []
+    for field in kind.option_fields:
+        value = check.options.get(field.name)
+        is_moot = field.name == "timezone" and not check.options.get("cron")
+        if value in (None, "", [], {}) or value == defaults.get(field.name) or field.name in kind.secret_options or is_moot:
+            continue
+        words = span_exactly(value) if field.name.endswith("_s") else dict(field.choices).get(str(value), value)
+        shown.append((field.label, words))
+    return shown
 
 
 def run_lines(runs: Sequence[Any], slugs: dict[int, str]) -> list[dict[str, Any]]:

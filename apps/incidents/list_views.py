@@ -13,11 +13,11 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from apps.core.clock import HOUR_MS, to_ms
 from apps.incidents.history import histories, recent_runs_queries, uptime_of
-from apps.incidents.labels import worst
+from apps.incidents.labels import RANKS
 from apps.incidents.machine import overdue_after, verdict
 from apps.incidents.project_summary import ProjectSummary, problem_checks, problem_resources
 from apps.incidents.rows import policy_of
-from apps.incidents.selectors import ShownState, open_pauses, shown_state, status_now
+from apps.incidents.selectors import ShownState, open_pauses, shown_state
 from apps.monitors.models import Check, Region, Resource
 from apps.orgs.models import Project
 from apps.probes.reasons import MEANINGS, Reason
@@ -212,7 +212,8 @@ def _by_figure(figures: Mapping[uuid.UUID, float | None], is_descending: bool) -
 @dataclass(frozen=True)
 class ResourceLine:
     resource: Resource
-    status: str
+    state: ShownState
+    """That of the check that is worst."""
     checks: int
     bar: Bar
     uptime: Uptime
@@ -256,18 +257,21 @@ def count_resources(*, project: Project, search: str = "") -> int:
 def resource_lines(*, resource_ids: Sequence[uuid.UUID], now: datetime) -> list[ResourceLine]:
     """Return list rows in the order of the ids; resources that have no check any more are left out."""
     looked_at = Check.objects.live().filter(resource__in=resource_ids).select_related("resource", "state")
-    checks = list(looked_at.annotate(status=status_now(now)))
+    checks = list(looked_at)
     of: dict[uuid.UUID, list[Check]] = defaultdict(list)
     for check in checks:
         of[check.resource_id].append(check)
     spans = histories(checks=checks, start=now - DAY, end=now)
+    pauses = open_pauses(checks)
+    states = {c.pk: shown_state(check=c, row=c.state, pause=pauses.get(c.pk), now=now) for c in checks}
     active = [check.id for check in checks if check.kind not in PASSIVE]  # the runtime of a job is not a latency
     points = latency.summary(check_ids=active, start=to_ms(now - DAY), end=to_ms(now))
-    return [_resource_line(of[pk], spans, points, now) for pk in resource_ids if pk in of]
+    return [_resource_line(of[pk], states, spans, points, now) for pk in resource_ids if pk in of]
 
 
 def _resource_line(
     checks: Sequence[Check],
+    states: Mapping[uuid.UUID, ShownState],
     spans: Mapping[uuid.UUID, list[Span]],
     points: Mapping[uuid.UUID, Percentiles],
     now: datetime,
@@ -276,7 +280,7 @@ def _resource_line(
     lived = add_up(shown, to_ms(max(now - DAY, min(check.created_at for check in checks))), to_ms(now))
     return ResourceLine(
         resource=checks[0].resource,
-        status=worst([check.status for check in checks]),  # type: ignore[attr-defined]  # annotated by the caller
+        state=min((states[c.pk] for c in checks), key=lambda state: (RANKS[state.status], state.is_unconfirmed)),
         checks=len(checks),
         bar=day_bar(shown, now=now),
         uptime=lived,

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.utils.translation import gettext as _
 
-from apps.incidents.models import Incident, IncidentEvent, IncidentUpdate
+from apps.incidents.models import Incident, IncidentEvent, IncidentUpdate, Severity
 from apps.orgs.models import User
 
 
@@ -27,7 +27,9 @@ def moments(*, incident: Incident) -> list[Moment]:
     """Return the timeline in two queries, each entry with the reason as it was at the time."""
     events = list(IncidentEvent.objects.filter(incident=incident).exclude(kind=IncidentEvent.Kind.RESOLVED).order_by("seq"))
     worsenings = [event for event in events if event.kind == IncidentEvent.Kind.WORSENED]
-    opened_by = _("Opened by a person") if incident.source == Incident.Source.PERSON else _("First failing run")
+    began_down = incident.severity == Severity.DOWN and not worsenings
+    first_run = _("First failing run") if began_down else _("First degraded run")
+    opened_by = _("Opened by a person") if incident.source == Incident.Source.PERSON else first_run
     # An escalation overwrites the incident's reason; the first event still has the original one.
     first = _reason(events[0]) if events else incident.message
     found = [Moment(incident.started_at, "opened", opened_by, first)]

@@ -116,6 +116,8 @@ class OptionField:
     """(name of a choice option, values…): the form shows this field only while that option has one of the values."""
     group: str = ""
     """The section of the form; fields without one come first."""
+    form_field: str = ""
+    """The field of the form that sets this option, where it has none of its own."""
     facts: tuple[str, ...] = ()
     """Of assertions: the facts that they may name, from which the form composes lines. One that ends in a dot is a prefix."""
 

@@ -55,6 +55,38 @@ def test_what_was_typed_becomes_a_form_with_proposals(cast: Cast, alice: Client)
     assert "accepts a connection" in port
 
 
+HEARTBEAT = {
+    "kind": "heartbeat", "name": "Backup", "target": "", "interval_s": "1 h", "resource_name": "", "fail_after": "1",
+    "recover_after": "1", "options.grace_s": "15 min", "options.timezone": "UTC", "options.methods": "any",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "interval_s", "period_s", "shown"),
+    [
+        ({}, 3_600, None, "1 h"),
+        ({"interval_s": "30 d"}, 86_400, 30 * 86_400, "30 d"),
+        ({"interval_s": "30 d", "options.cron": "30 2 1 * *"}, 86_400, None, "30 2 1 * *"),
+    ],
+)
+def test_a_heartbeat_is_expected_at_any_interval_or_by_cron(
+    cast: Cast, alice: Client, changes: dict[str, str], interval_s: int, period_s: int | None, shown: str
+) -> None:
+    alice.post(f"/projects/{cast.project.pk}/checks/new/?kind=heartbeat", {**HEARTBEAT, **changes})
+    check = Check.objects.get()
+    assert (check.interval_s, check.options["period_s"], check.options["grace_s"]) == (interval_s, period_s, 900)
+    form = alice.get(f"/checks/{check.pk}/edit/").content.decode()
+    assert f'value="{shown}"' in form
+    setup = alice.get(f"/checks/{check.pk}/").content.decode().partition("Configuration")[2]
+    assert (shown in setup, "15 min" in setup) == (True, True)
+
+
+def test_an_interval_that_no_heartbeat_may_have_is_named_at_its_field(cast: Cast, alice: Client) -> None:
+    page = alice.post(f"/projects/{cast.project.pk}/checks/new/?kind=heartbeat", {**HEARTBEAT, "interval_s": "400 d"})
+    assert page.status_code == 422
+    assert page.context["form"].errors["interval_s"] == ["Must be a whole number from 5 to 31536000."]
+
+
 def test_a_check_is_made_edited_paused_resumed_and_deleted(cast: Cast, alice: Client) -> None:
     made = alice.post(f"/projects/{cast.project.pk}/checks/new/?url=https://127.0.0.1/", {**HTTP, "also": ["tcp"]})
     check = Check.objects.get(kind="http")

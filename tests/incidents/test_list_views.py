@@ -110,7 +110,7 @@ def test_a_resource_shows_the_worst_of_its_checks(cast: Cast) -> None:
     found = listed(cast, two)
     assert found == [one.check.resource_id]
     line = list_views.resource_lines(resource_ids=found, now=two.moment)[0]
-    assert (line.status, line.checks, line.bar.worst(47)) == ("down", 2, "down")
+    assert (line.state.status, line.checks, line.bar.worst(47)) == ("down", 2, "down")
 
 
 def test_a_round_of_three_regions_is_one_beat_with_each_regions_figure(cast: Cast) -> None:

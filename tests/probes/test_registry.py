@@ -76,7 +76,7 @@ def test_every_option_is_in_the_form_the_schema_and_the_handbook(kind: Kind, cas
     assert set(schema[f"{kind.name.title()}Options"]["properties"]) == {field.name for field in kind.option_fields}
     assert kind.name in schema["NewCheckRequest"]["properties"]["kind"]["enum"]
     for field in kind.option_fields:
-        assert f'name="options.{field.name}"' in page
+        assert f'name="{field.form_field or f"options.{field.name}"}"' in page
         assert f"| `{field.name}` |" in told
 
 

@@ -14,7 +14,7 @@ from apps.core.errors import FieldError
 from apps.dashboard.forms.durations import DurationField
 from apps.dashboard.forms.line import LineField
 from apps.monitors.check_spec import CheckSpec, masked_options, validate_spec
-from apps.monitors.models import Check, Region
+from apps.monitors.models import MAX_INTERVAL_S, Check, Region
 from apps.probes.contract import Kind, OptionField
 from apps.probes.registry import KINDS
 
@@ -76,9 +76,10 @@ class CheckForm(forms.Form):
         if kind.is_passive:
             self.fields["target"].required = False
             self.fields["interval_s"].label = _("Expected every")
+            self.fields["interval_s"].help_text = _("From 5 s to 365 d. A cron expression counts instead.")
             self.fields["fail_after"].help_text = _("Missed and failed pings in a row before an incident opens.")
         self.fields["regions"].choices = [(region.slug, region.name) for region in regions]  # type: ignore[attr-defined]
-        for described in kind.option_fields:
+        for described in _shown_options(kind):
             field = self.fields[f"options.{described.name}"] = _field(described)
             if described.shown_for:
                 option, *values = described.shown_for
@@ -90,7 +91,7 @@ class CheckForm(forms.Form):
         """Return the option fields in the groups that the page folds, the kind's main group first."""
         usual = _option_values(self.probe, default_options(self.probe))
         groups: dict[str, list[OptionField]] = {"": []}
-        for described in self.probe.option_fields:
+        for described in _shown_options(self.probe):
             groups.setdefault(described.group, []).append(described)
         return [self._group(title, described, usual) for title, described in groups.items() if described]
 
@@ -132,7 +133,12 @@ class CheckForm(forms.Form):
         values = self.cleaned_data
         plain = {name: values[name] for name in ("name", "kind", "target", "interval_s", *_JUDGEMENT)}
         plain["retries"] = plain["retries"] or 0
-        return CheckSpec(**plain, options=self._options(), regions=tuple(values["regions"]) or None)
+        options = self._options()
+        if "period_s" in options:
+            is_long = plain["interval_s"] > MAX_INTERVAL_S
+            options["period_s"] = plain["interval_s"] if is_long and not options["cron"] else None
+            plain["interval_s"] = MAX_INTERVAL_S if is_long else plain["interval_s"]
+        return CheckSpec(**plain, options=options, regions=tuple(values["regions"]) or None)
 
     def changes(self, *, kept_regions: Sequence[str]) -> dict[str, Any]:
         """Return the fields that the form showed, for an edit.
@@ -163,24 +169,31 @@ class CheckForm(forms.Form):
     def note(self, error: FieldError, *, besides: Container[str] = ()) -> None:
         """Add a service's errors to the fields that they name, except to those in `besides`."""
         for known in error.all:
-            field = known.field if known.field in self.fields else _parent(known.field, self.fields)
+            field = known.field if known.field in self.fields else self._parent(known.field)
             if field not in besides:
                 self.add_error(field, known.sentence if field else f"{known.field}: {known.sentence}")
 
+    def _parent(self, name: str) -> str | None:
+        """Return the field at which a nested name is shown: `options.headers` for `options.headers.X-Key`."""
+        head = ".".join(name.split(".")[:2])
+        others = {f"options.{known.name}": known.form_field for known in self.probe.option_fields if known.form_field}
+        return head if head in self.fields else others.get(head)
+
     def _options(self) -> dict[str, Any]:
         defaults = default_options(self.probe)
-        values = {}
+        values: dict[str, Any] = {}
         for described in self.probe.option_fields:
+            if described.form_field:
+                values[described.name] = None
+                continue
             given = self.cleaned_data[f"options.{described.name}"]
             is_left_out = given is None or (described.shape == "choice" and given not in dict(described.choices))
             values[described.name] = defaults[described.name] if is_left_out else _raw(described, given)
         return values
 
 
-def _parent(name: str, fields: Mapping[str, Any]) -> str | None:
-    """Return the field at which a nested name is shown: `options.headers` for `options.headers.X-Key`."""
-    head = ".".join(name.split(".")[:2])
-    return head if head in fields else None
+def _shown_options(kind: Kind) -> list[OptionField]:
+    return [described for described in kind.option_fields if not described.form_field]
 
 
 def _field(described: OptionField) -> forms.Field:
@@ -287,6 +300,7 @@ def known_values(check: Check, slugs: Mapping[int, str], *, is_clone: bool = Fal
     kind = KINDS[check.kind]
     plain = {name: getattr(check, name) for name in ("name", "kind", "target", "interval_s", *_JUDGEMENT)}
     options = {**default_options(kind), **(check.options if is_clone else masked_options(check))}
+    plain["interval_s"] = options.get("period_s") or plain["interval_s"]
     if is_clone:
         plain["name"] = _("Copy of %(name)s") % {"name": check.name}
         options |= {"slug": ""} if "slug" in options else {}

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.dashboard.access import enter_incident, enter_project, page, posted, safe_next
+from apps.dashboard.check_page import run_lines
 from apps.dashboard.forms.incident import IncidentForm, UpdateForm
 from apps.dashboard.lists import filter_links, of_query, paged, query_of, search_of
 from apps.dashboard.shell import is_poll_unchanged, no_content, render_page
@@ -27,6 +28,7 @@ from apps.incidents.selectors import downtime_ms
 from apps.incidents.services.check_commands import StateForbidsError
 from apps.incidents.services.incident_commands import acknowledge_incident, add_update, open_incident, resolve_incident
 from apps.incidents.timeline import moments
+from apps.monitors.models import Region
 from apps.notifications.selectors import channels_of, deliveries_of_incident
 from apps.orgs.models import Project, Role
 from apps.results.runs import runs_around
@@ -115,13 +117,14 @@ def incident(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     version = str(uuid.uuid5(uuid.NAMESPACE_OID, repr(parts)))
     if is_poll_unchanged(request, version):
         return no_content()
+    slugs = dict(Region.objects.values_list("id", "slug"))
     evidence = runs_around(check_id=found.check_row_id, at=found.started_at) if found.check_row_id else []
     context = {
         "incident": found,
         "moments": happened,
         "deliveries": deliveries,
         "has_channels": bool(deliveries) or bool(channels_of(project=access.project)),
-        "evidence": evidence,
+        "evidence": run_lines(evidence, slugs),
         "down_s": downtime_ms(incident=found, now=now) / 1000,
         "length_s": ((found.resolved_at or now) - found.started_at).total_seconds(),
         "form": form,

@@ -120,9 +120,11 @@ def _judge_cron(cron: str, zone: str) -> None:
 
 
 FIELDS = (
-    OptionField("cron", "Cron expression", "text", "Like 30 2 * * * or @daily. Empty: the period counts."),
+    OptionField("cron", "Cron expression", "text", "Like 30 2 * * * or @daily. It counts instead of the period."),
     OptionField("timezone", "Time zone of the cron expression", "text", "Like Europe/Berlin; daylight saving time is observed."),
-    OptionField("period_s", "Period", "whole", "For jobs that run less than daily. Empty: the check's interval."),
+    OptionField(
+        "period_s", "Period", "whole", "For jobs that run less than daily. Empty: the check's interval.", form_field="interval_s"
+    ),
     OptionField("grace_s", "Grace time", "whole", "A ping later than this counts as missed."),
     OptionField(
         "max_runtime_s", "Maximum runtime", "whole", "From its start signal to its end. Empty: as long as the grace."
