@@ -31,12 +31,9 @@ def operation(*, parameters: Sequence[OpenApiParameter] = (), request: Any = emp
     return declare
 
 
+# The base of all views: refuses query parameters and bodies that the method does not declare (`operation`). A view with a
+# `pagination_class` also takes its cursor and limit. Not a docstring: every operation of the schema would inherit it.
 class StrictRequests(GenericAPIView[Any]):
-    """Base of all views. Refuses query parameters and bodies that the method does not declare (`operation`).
-
-    A view with a `pagination_class` also takes its cursor and limit.
-    """
-
     pagination_class: type[BasePagination] | None = None
 
     def initial(self, request: Request, *arguments: Any, **options: Any) -> None:

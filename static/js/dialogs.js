@@ -12,8 +12,11 @@ export function startDialogs() {
       return;
     }
     if (event.target.closest("[data-close]")) event.target.closest("dialog").close();
-    // One menu open at a time; a click elsewhere closes it.
-    for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.removeAttribute("open");
+    // One menu open at a time; a click elsewhere closes it, as does a link within the page.
+    const isWithinPage = event.target.closest("a[href^='#']");
+    for (const menu of document.querySelectorAll("details.menu[open]")) {
+      if (isWithinPage || !menu.contains(event.target)) menu.removeAttribute("open");
+    }
   });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;

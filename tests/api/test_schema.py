@@ -11,6 +11,7 @@ from django.core.cache import cache
 from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections
+from django.test import Client
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import FailureGroup
@@ -109,3 +110,10 @@ def test_the_schema_is_generated_once(api: Api, monkeypatch: pytest.MonkeyPatch)
     first = api("GET", "schema/").content
     monkeypatch.setattr("drf_spectacular.views.SpectacularAPIView.get", lambda *_: 1 / 0)
     assert api("GET", "schema/").content == first
+
+
+def test_every_operation_says_what_it_does_in_words_of_its_own(db: None) -> None:
+    paths = Client().get("/api/v1/schema/?format=json").json()["paths"]
+    said = [operation.get("description", "") for operations in paths.values() for operation in operations.values()]
+    assert len(set(said)) == len(said) > 40
+    assert all(words[:1].isupper() and words.endswith((".", "!")) for words in said), said

@@ -52,6 +52,8 @@ def channels_of(request: Request) -> QuerySet[Channel]:
 
 
 class ChannelList(StrictRequests, ListAPIView[Channel]):
+    """List the channels, the newest first."""
+
     serializer_class = ChannelSerializer
     pagination_class = CreatedCursor
     queryset = Channel.objects.none()
@@ -92,9 +94,11 @@ class ChannelDetail(StrictRequests):
         return get_or_404(channels_of(self.request).select_related("organization", "project"), pk)
 
     def get(self, _request: Request, pk: uuid.UUID) -> Response:
+        """Return a channel. Secrets are masked."""
         return Response(self.get_serializer(self.channel(pk)).data)
 
     def patch(self, request: Request, pk: uuid.UUID) -> Response:
+        """Change a channel. Fields that are not sent stay as they are."""
         channel = self.channel(pk)
         given = ChannelSerializer(channel, data=request.data, partial=True)
         given.is_valid(raise_exception=True)
@@ -114,6 +118,7 @@ class ChannelDetail(StrictRequests):
 
     @operation(responses={204: None})
     def delete(self, _request: Request, pk: uuid.UUID) -> Response:
+        """Delete a channel. Messages that wait for it are not sent."""
         delete_channel(actor=actor_of(self.request), channel=self.channel(pk), now=timezone.now())
         return Response(status=status.HTTP_204_NO_CONTENT)
 

@@ -47,6 +47,7 @@ class CheckList(StrictRequests):
         parameters=[OpenApiParameter("project", OpenApiTypes.UUID), OpenApiParameter("resource", OpenApiTypes.UUID)],
     )
     def get(self, request: Request) -> Response:
+        """List the checks with their status, the newest first."""
         caller = caller_of(request)
         rows = checks_of(organization=caller.organization, project=caller.project)
         for name in ("project", "resource"):
@@ -57,6 +58,7 @@ class CheckList(StrictRequests):
 
     @operation(request=NewCheckSerializer, responses={201: CheckSerializer})
     def post(self, request: Request) -> Response:
+        """Create a check; it runs at once. Without `resource` it gets one of its own name."""
         given = NewCheckSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         values = given.validated_data
@@ -83,6 +85,7 @@ class OneCheck(StrictRequests):
 
 class CheckDetail(OneCheck):
     def get(self, _request: Request, pk: uuid.UUID) -> Response:
+        """Return a check with its status."""
         return self.answer(self.check(pk))
 
     @operation(request=NewCheckSerializer(partial=True))
@@ -102,6 +105,7 @@ class CheckDetail(OneCheck):
 
     @operation(responses={204: None})
     def delete(self, _request: Request, pk: uuid.UUID) -> Response:
+        """Delete a check. An open incident of it is resolved."""
         check_commands.delete_check(actor=actor_of(self.request), check_id=self.check(pk).id, now=timezone.now())
         return Response(status=status.HTTP_204_NO_CONTENT)
 

@@ -58,6 +58,7 @@ class DeliveryList(StrictRequests, ListAPIView[Delivery]):
 
     @operation(parameters=[OpenApiParameter("channel", OpenApiTypes.UUID), OpenApiParameter("check", OpenApiTypes.UUID)])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """List the messages to channels, the newest first."""
         return super().get(request, *args, **kwargs)
 
 
@@ -66,4 +67,5 @@ class DeliveryDetail(StrictRequests):
     queryset = Delivery.objects.none()
 
     def get(self, request: Request, pk: uuid.UUID) -> Response:
+        """Return a message to a channel: whether it was sent, and why not."""
         return Response(DeliverySerializer(get_or_404(deliveries_of(request), pk)).data)

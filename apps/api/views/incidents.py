@@ -77,6 +77,7 @@ class IncidentList(StrictRequests):
         ],
     )
     def get(self, request: Request) -> Response:
+        """List the incidents, the newest first."""
         caller = caller_of(request)
         rows = incidents_of(organization=caller.organization, project=caller.project)
         check, wanted = uuid_parameter(request, "check"), request.query_params.get("status")
@@ -115,6 +116,7 @@ class IncidentDetail(StrictRequests):
         return get_or_404(incidents_of(organization=caller.organization, project=caller.project), pk)
 
     def get(self, _request: Request, pk: uuid.UUID) -> Response:
+        """Return an incident."""
         return Response(IncidentSerializer(self.incident(pk)).data)
 
 

@@ -45,6 +45,8 @@ class StatusPageSerializer(StrictModelSerializer):
 
 
 class StatusPageList(StrictRequests, ListAPIView[StatusPage]):
+    """List the status pages, the newest first."""
+
     serializer_class = StatusPageSerializer
     pagination_class = CreatedCursor
     queryset = StatusPage.objects.none()
@@ -73,6 +75,7 @@ class StatusPageDetail(StrictRequests):
         return get_or_404(in_callers_tenant(StatusPage.objects.prefetch_related("components"), caller_of(self.request)), pk)
 
     def get(self, _request: Request, pk: uuid.UUID) -> Response:
+        """Return a status page with its components."""
         return Response(StatusPageSerializer(self.page(pk)).data)
 
     def patch(self, request: Request, pk: uuid.UUID) -> Response:

@@ -48,6 +48,8 @@ class ProjectSerializer(StrictModelSerializer):
 
 
 class ProjectList(StrictRequests, ListAPIView[Project]):
+    """List the projects, the newest first."""
+
     serializer_class = ProjectSerializer
     pagination_class = CreatedCursor
     queryset = Project.objects.all()
@@ -60,6 +62,7 @@ class ProjectList(StrictRequests, ListAPIView[Project]):
 
     @operation(responses={201: ProjectSerializer})
     def post(self, request: Request) -> Response:
+        """Create a project."""
         given = ProjectSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         caller = caller_of(request)
@@ -82,9 +85,11 @@ class ProjectDetail(StrictRequests):
         return get_or_404(rows if caller.project is None else rows.filter(pk=caller.project.pk), pk)
 
     def get(self, _request: Request, pk: uuid.UUID) -> Response:
+        """Return a project."""
         return Response(ProjectSerializer(self._project(pk)).data)
 
     def patch(self, request: Request, pk: uuid.UUID) -> Response:
+        """Change a project's name and how long its runs are kept."""
         project = self._project(pk)
         given = ProjectSerializer(project, data=request.data, partial=True)
         given.is_valid(raise_exception=True)
@@ -104,6 +109,8 @@ class ResourceSerializer(StrictModelSerializer):
 
 
 class ResourceList(StrictRequests, ListAPIView[Resource]):
+    """List the resources, the newest first."""
+
     serializer_class = ResourceSerializer
     pagination_class = CreatedCursor
     queryset = Resource.objects.all()
@@ -113,6 +120,7 @@ class ResourceList(StrictRequests, ListAPIView[Resource]):
 
     @operation(responses={201: ResourceSerializer})
     def post(self, request: Request) -> Response:
+        """Create a resource."""
         given = ResourceSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         project = resolve_project(request, given.validated_data.get("project_id"))
@@ -130,9 +138,11 @@ class ResourceDetail(StrictRequests):
         return get_or_404(in_callers_tenant(Resource.objects.all(), caller_of(self.request)), pk)
 
     def get(self, _request: Request, pk: uuid.UUID) -> Response:
+        """Return a resource."""
         return Response(ResourceSerializer(self._resource(pk)).data)
 
     def patch(self, request: Request, pk: uuid.UUID) -> Response:
+        """Rename a resource."""
         resource = self._resource(pk)
         given = ResourceSerializer(resource, data=request.data, partial=True)
         given.is_valid(raise_exception=True)
@@ -161,6 +171,8 @@ class NewApiKeySerializer(ApiKeySerializer):
 
 
 class ApiKeyList(StrictRequests, ListAPIView[ApiKey]):
+    """List the API keys, the newest first."""
+
     serializer_class = ApiKeySerializer
     pagination_class = CreatedCursor
     queryset = ApiKey.objects.all()
@@ -171,6 +183,7 @@ class ApiKeyList(StrictRequests, ListAPIView[ApiKey]):
 
     @operation(request=ApiKeySerializer, responses={201: NewApiKeySerializer})
     def post(self, request: Request) -> Response:
+        """Create an API key. The key itself is in this answer alone."""
         given = ApiKeySerializer(data=request.data)
         given.is_valid(raise_exception=True)
         values = given.validated_data
@@ -200,10 +213,12 @@ class ApiKeyDetail(StrictRequests):
         return get_or_404(in_callers_tenant(ApiKey.objects.filter(revoked_at=None), caller_of(self.request)), pk)
 
     def get(self, _request: Request, pk: uuid.UUID) -> Response:
+        """Return an API key, without the key itself."""
         return Response(ApiKeySerializer(self._key(pk)).data)
 
     @operation(responses={204: None})
     def delete(self, _request: Request, pk: uuid.UUID) -> Response:
+        """Revoke an API key."""
         revoke_api_key(actor=actor_of(self.request), key=self._key(pk), now=timezone.now(), revoker_role=caller_of(_request).role)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
