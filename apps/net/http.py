@@ -265,31 +265,36 @@ class HttpEngine:
             self._held["bytes"] -= len(intake.body)
         # If the transfer is cancelled this is not reached, and the handle is discarded instead of being reused.
         _read(curl, url, intake, response)
-        if intake.blocked:
-            response.error = NetError("blocked_address", f"the connection went to {REFUSED}")
-        elif intake.error is not None:
-            response.error = intake.error
-        elif intake.is_refused:
-            response.error = NetError(
-                "internal", "this worker holds as many bodies as it may; look into fewer of them, or smaller ones"
-            )
-        elif failure and not response.is_capped:
+        response.error = _own_error(intake)
+        if response.error is None and failure is None:
+            response.error = _whole_error(intake, request, response)
+        elif response.error is None and failure is not None and not response.is_capped:
             seen = self._seen(request, url, response, left_s, connect_s)
             response.error = _of_route(curl, failure, seen, url, request.proxy, behind) or error_from_curl(curl, failure, seen)
-        elif not failure and not intake.is_whole:
-            response.error = NetError(
-                "connection_closed", f"the answer ended within its headers, after {len(intake.lines)} lines"
-            )
-        elif not failure and (fault := intake.malformed()):
-            response.error = NetError("protocol_error", f"the answer is not valid HTTP: {fault}")
-        elif not failure and intake.unpacker is not None and not intake.unpacker.is_whole:
-            response.error = NetError(
-                "truncated_body", f"the packed body ended after {intake.size} unpacked bytes, before its end"
-            )
-        elif request.proxy and response.status == _PROXY_ASKS:
-            response.error = NetError("proxy_failed", "[proxy.status] (407) == 200: the proxy asks for a user name and password")
         curl.reset()
         self._free.append(curl)
+
+
+def _own_error(intake: _Intake) -> NetError | None:
+    """Return the error for which we ended the transfer ourselves, or None."""
+    if intake.blocked:
+        return NetError("blocked_address", f"the connection went to {REFUSED}")
+    if intake.is_refused and intake.error is None:
+        return NetError("internal", "this worker holds as many bodies as it may; look into fewer of them, or smaller ones")
+    return intake.error
+
+
+def _whole_error(intake: _Intake, request: Request, response: Response) -> NetError | None:
+    """Return what is wrong with an answer that libcurl takes for complete, or None."""
+    if not intake.is_whole:
+        return NetError("connection_closed", f"the answer ended within its headers, after {len(intake.lines)} lines")
+    if fault := intake.malformed():
+        return NetError("protocol_error", f"the answer is not valid HTTP: {fault}")
+    if intake.unpacker is not None and not intake.unpacker.is_whole:
+        return NetError("truncated_body", f"the packed body ended after {intake.size} unpacked bytes, before its end")
+    if request.proxy and response.status == _PROXY_ASKS:
+        return NetError("proxy_failed", "[proxy.status] (407) == 200: the proxy asks for a user name and password")
+    return None
 
 
 def _of_route(
