@@ -32,7 +32,7 @@ _WINDOW_S, _LATEST_S = 4.0, 2.0
 
 
 @dataclass(frozen=True)
-class Fate:
+class FaultResult:
     """What was counted and measured for one fault."""
 
     name: str
@@ -45,12 +45,12 @@ class Fate:
     incidents: int
     invented: int
     """Incidents of checks whose target was up."""
-    untold: int
+    missing: int
     """Messages that should have been sent and did not arrive."""
     doubled: int
 
 
-class Course:
+class LoadedStack:
     """A stack under load, with its target and its webhook receiver."""
 
     def __init__(self, stack: Stack, target: Target, receiver: Receiver, rate: int) -> None:
@@ -58,14 +58,14 @@ class Course:
         self.checks = rate * INTERVAL_S
         self.database = psycopg.connect(database_url(stack), autocommit=True)
 
-    def suffer(self, name: str, fate: Callable[[], None]) -> Fate:
+    def inject(self, name: str, fault: Callable[[], None]) -> FaultResult:
         """Cause a fault and return its figures; the outages of some targets begin before the fault and end after it."""
-        start, heard, twice = time.time(), len(self.receiver.got), self.target.twice()
+        start, received, twice = time.time(), len(self.receiver.got), self.target.twice()
         failing = random.sample(range(self.checks), FLIPPED)
         for index in failing:
             self.target.say(f"down /{index}")
         time.sleep(CALM_S)
-        fate()
+        fault()
         ended = time.time()
         recovered = self._until(lambda: self._runs_on_time(ended), ended) - _WINDOW_S
         self._until(lambda: self._status("down") >= FLIPPED, time.time())
@@ -74,12 +74,14 @@ class Course:
         self._until(lambda: self._status("up") >= self.checks, time.time())
         names = {f"bench {index}" for index in failing}
         messages = Counter(
-            (message["check"]["name"], message["event"]) for _, message in self._messages(heard, 2 * FLIPPED) if message["check"]
+            (message["check"]["name"], message["event"])
+            for _, message in self._messages(received, 2 * FLIPPED)
+            if message["check"]
         )
         wanted = {(name, event) for name in names for event in ("incident.opened", "incident.resolved")}
         opened = [row[0] for row in self._query(_INCIDENTS, start - _LATEST_S)]  # its slot is earlier than its run
         due, ran = self._slots(start, time.time() - 5)
-        return Fate(
+        return FaultResult(
             name=name,
             recovered_s=round(recovered, 1),
             due=due,
@@ -88,16 +90,16 @@ class Course:
             outages=len(names),
             incidents=len(opened),
             invented=sum(check not in names for check in opened),
-            untold=len(wanted - messages.keys()),
+            missing=len(wanted - messages.keys()),
             doubled=sum(count - 1 for count in messages.values()),
         )
 
-    def _messages(self, heard: int, count: int) -> list[tuple[float, Any]]:
+    def _messages(self, received: int, count: int) -> list[tuple[float, Any]]:
         until = time.time() + 60
-        while len(self.receiver.got) - heard < count and time.time() < until:
+        while len(self.receiver.got) - received < count and time.time() < until:
             time.sleep(0.2)
         time.sleep(2)  # for a message too many to arrive
-        return self.receiver.got[heard:]
+        return self.receiver.got[received:]
 
     def _until(self, what: Callable[[], bool], since: float) -> float:
         while True:
@@ -146,9 +148,9 @@ _INCIDENTS = (
 )
 
 
-def fates(stack: Stack) -> Iterator[tuple[str, Callable[[], None]]]:
-    for victim in ("probe", "ingest", "tick", "beat", "core", "notify", "web", "valkey", "postgres"):
-        yield f"kill -9 {victim}", lambda victim=victim: _killed(stack, victim)  # type: ignore[misc]  # a default argument
+def faults(stack: Stack) -> Iterator[tuple[str, Callable[[], None]]]:
+    for process in ("probe", "ingest", "tick", "beat", "core", "notify", "web", "valkey", "postgres"):
+        yield f"kill -9 {process}", lambda process=process: _killed(stack, process)  # type: ignore[misc]  # a default argument
     yield f"broker stopped for {PAUSED_S} s", lambda: _stopped(stack, "valkey", PAUSED_S)
     yield f"database stopped for {PAUSED_S} s", lambda: _stopped(stack, "postgres", PAUSED_S)
     yield f"broker refuses writes for {PAUSED_S} s", lambda: _out_of_memory(stack, PAUSED_S)
@@ -157,12 +159,12 @@ def fates(stack: Stack) -> Iterator[tuple[str, Callable[[], None]]]:
     yield "ingest stopped for 30 s", lambda: _stopped(stack, "ingest", 30)
 
 
-def _killed(stack: Stack, victim: str) -> None:
-    stack.kill(victim)
+def _killed(stack: Stack, process: str) -> None:
+    stack.kill(process)
 
 
-def _stopped(stack: Stack, victim: str, seconds: float) -> None:
-    with stack.halted(victim):
+def _stopped(stack: Stack, process: str, seconds: float) -> None:
+    with stack.halted(process):
         time.sleep(seconds)
 
 
@@ -192,32 +194,32 @@ def measure(rate: int, only: str) -> dict[str, Any]:
         stack.bootstrap()
         eventually(stack.is_live, 60)
         stack.post("channels/", {"name": "chaos", "kind": "webhook", "config": {"url": receiver.url, "secret": receiver.SECRET}})
-        course = Course(stack, target, receiver, rate)
-        seeding = [sys.executable, "-m", "benchmarks.seed", stack.project, target.url, str(course.checks), str(INTERVAL_S)]
+        load = LoadedStack(stack, target, receiver, rate)
+        seeding = [sys.executable, "-m", "benchmarks.seed", stack.project, target.url, str(load.checks), str(INTERVAL_S)]
         subprocess.run(seeding, cwd=ROOT, env=stack.environment, check=True)
-        eventually(lambda: course._status("up") >= course.checks, 90)
-        suffered = []
-        for name, fate in fates(stack):
+        eventually(lambda: load._status("up") >= load.checks, 90)
+        results = []
+        for name, fault in faults(stack):
             if only in name:
-                suffered.append(course.suffer(name, fate))
-                print(row(suffered[-1]), flush=True)
-        return {"rate": rate, **described(), "fates": [asdict(fate) for fate in suffered]}
+                results.append(load.inject(name, fault))
+                print(row(results[-1]), flush=True)
+        return {"rate": rate, **described(), "faults": [asdict(result) for result in results]}
     finally:
         target.close()
         receiver.close()
         stack.remove()
 
 
-def row(fate: Fate) -> str:
-    slots = f"slots {fate.ran} of {fate.due}, twice {fate.twice}"
-    told = f"incidents {fate.incidents} of {fate.outages}, invented {fate.invented}, untold {fate.untold}, doubled {fate.doubled}"
-    return f"{fate.name:<30} back after {fate.recovered_s:5.1f} s  {slots}  {told}"
+def row(result: FaultResult) -> str:
+    slots = f"slots {result.ran} of {result.due}, twice {result.twice}"
+    messages = f"incidents {result.incidents} of {result.outages}, invented {result.invented}, missing {result.missing}, doubled {result.doubled}"
+    return f"{result.name:<30} back after {result.recovered_s:5.1f} s  {slots}  {messages}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rate", type=int, default=300)
-    parser.add_argument("--only", default="", help="those fates whose name holds this")
+    parser.add_argument("--only", default="", help="those faults whose name holds this")
     arguments = parser.parse_args()
     print(json.dumps(measure(arguments.rate, arguments.only)))
 

@@ -15,7 +15,7 @@ class Crash(BaseException):
     """Stands for the death of a process. A BaseException, so that no `except Exception` of the product catches it."""
 
 
-class Fate:
+class FaultInjection:
     """The fault rates of one seed, and its source of random numbers."""
 
     def __init__(self, seed: int) -> None:

@@ -97,7 +97,7 @@ def _end(world: World, site: Site) -> None:
         return
     assert (row.status, row.level, row.last_notified) == ("up", 0, 0)
     if (
-        world.fate.is_tame
+        world.faults.is_tame
         and world.core_silent[0] == world.core_silent[1]
         and all(worker.silent[0] == worker.silent[1] for worker in world.workers.values())
     ):

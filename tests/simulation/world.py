@@ -38,7 +38,7 @@ from apps.probes import wire
 from apps.probes.reasons import Reason, Verdict
 from apps.results.models import VERDICTS, CheckRun
 from tests.conftest import NOW_MS, Cast
-from tests.simulation.fault_injection import Crash, Fate
+from tests.simulation.fault_injection import Crash, FaultInjection
 
 LIVELY_S, QUIET_S = (10, 40), 30
 """The shortest and longest period with faults, and the length of the calm period after it, in seconds."""
@@ -72,7 +72,7 @@ class World:
 
     def __init__(self, cast: Cast, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
         self._signers: dict[str, wire.Signer] = {}
-        self.fate = fate = Fate(seed)
+        self.faults = faults = FaultInjection(seed)
         # Ids decide the phase of a check and the order of rows of the same moment, and retries are jittered: all of it
         # must come from the seed, or a history could not be repeated.
         ids, here, given = random.Random(seed), threading.get_ident(), uuid.uuid4
@@ -88,7 +88,7 @@ class World:
             monkeypatch.setattr(model._meta.get_field("id"), "_get_default", made_id)
         monkeypatch.setattr(deliveries, "random", random.Random(seed))
         monkeypatch.setattr(deliveries, "time", SimpleNamespace(monotonic=lambda: 0.0))  # a send takes no time
-        self.now, self.calm_from = NOW_MS, NOW_MS + fate.between(*LIVELY_S) * 1000
+        self.now, self.calm_from = NOW_MS, NOW_MS + faults.between(*LIVELY_S) * 1000
         self.end = self.calm_from + QUIET_S * 1000
         self.memory = Memory()
         self.letters: list[tuple[int, bytes]] = []
@@ -97,11 +97,11 @@ class World:
         self.last_notified: list[Message] = []
         self.may_repeat: set[str] = set()
         """Keys of messages whose sender died between sending one and noting that it was sent."""
-        self.core_silent = fate.span(NOW_MS, self.calm_from, 0.15, 25)
-        slugs = ["eu", "us"][: fate.between(1, 2)]
+        self.core_silent = faults.span(NOW_MS, self.calm_from, 0.15, 25)
+        slugs = ["eu", "us"][: faults.between(1, 2)]
         self.workers = {
             slug: Worker(
-                cast.regions[slug], fate.span(NOW_MS, self.calm_from, 0.15, 30), is_blind=len(slugs) > 1 and fate.chance(0.05)
+                cast.regions[slug], faults.span(NOW_MS, self.calm_from, 0.15, 30), is_blind=len(slugs) > 1 and faults.chance(0.05)
             )
             for slug in slugs
         }
@@ -111,21 +111,21 @@ class World:
         create_notification_channel(
             actor=SYSTEM, now=from_ms(NOW_MS), project=cast.project, name="ops", kind="webhook", config=config
         )
-        self.sites = [self._site(cast, index, slugs) for index in range(fate.between(1, 2))]
+        self.sites = [self._site(cast, index, slugs) for index in range(faults.between(1, 2))]
 
     def _site(self, cast: Cast, index: int, slugs: list[str]) -> Site:
-        fate = self.fate
+        faults = self.faults
         spec = CheckSpec(
             name=f"site {index}", kind="http", target="http://127.0.0.1:1/", options={}, interval_s=5, timeout_s=3,
-            regions=tuple(slugs), quorum=fate.random.choice([None, None, len(slugs)]),
-            fail_after=fate.between(1, 2), recover_after=fate.between(1, 2),
+            regions=tuple(slugs), quorum=faults.random.choice([None, None, len(slugs)]),
+            fail_after=faults.between(1, 2), recover_after=faults.between(1, 2),
         )  # fmt: skip
         check = check_commands.create_check(actor=SYSTEM, project=cast.project, spec=spec, resource=None, now=from_ms(self.now))
-        outages, at = [], self.now + fate.between(0, 30) * 1000
+        outages, at = [], self.now + faults.between(0, 30) * 1000
         while at < self.calm_from:
-            length = fate.between(2, 30) * 1000
+            length = faults.between(2, 30) * 1000
             outages.append((at, min(at + length, self.calm_from)))
-            at += length + fate.between(10, 40) * 1000
+            at += length + faults.between(10, 40) * 1000
         self.batches.clear()
         dispatch.send([due] if (due := due_now(check_id=check.id, revision=1, slot=self.now)) else [], now_ms=self.now)
         return Site(check, outages, state_of(CheckState.objects.get(pk=check.pk)))
@@ -157,7 +157,7 @@ class World:
     def _alive(self, work: Callable[[], Any]) -> bool:
         """Do the work in a process that may die, which loses ingest's memory; return whether it survived."""
         try:
-            with self.fate.dying() if self.now < self.calm_from else nullcontext():
+            with self.faults.dying() if self.now < self.calm_from else nullcontext():
                 work()
         except Crash:
             self.memory = Memory()
@@ -176,7 +176,7 @@ class World:
         for queue, batch in self.batches:
             slug = queue.removeprefix("probe.")
             worker = self.workers.get(slug)
-            if worker is None or self.fate.chance(self._wild(self.fate.loss)):
+            if worker is None or self.faults.chance(self._wild(self.faults.loss)):
                 continue
             for job in batch["jobs"]:
                 name = (job["check"], job["slot"])
@@ -184,7 +184,7 @@ class World:
                     worker.seen.add(name)
                     found[slug, job["slot"]].append(self._seen(worker, job))
         for (slug, slot), rows in found.items():
-            self._post(slug, wire.runs_body(rows), slot + self.fate.between(50, 2_900))
+            self._post(slug, wire.runs_body(rows), slot + self.faults.between(50, 2_900))
 
     def _seen(self, worker: Worker, job: dict[str, Any]) -> bytes:
         site = next(site for site in self.sites if str(site.check.id) == job["check"])
@@ -197,12 +197,12 @@ class World:
     def _post(self, slug: str, body: bytes, at: int) -> None:
         signer = self._signers.setdefault(slug, wire.Signer(slug, self.workers[slug].region.key, slug))
         raw = signer.sign(body, sent_at=at)
-        if self.fate.chance(self._wild(self.fate.loss)):
+        if self.faults.chance(self._wild(self.faults.loss)):
             return
-        late = self.fate.between(1, 20) * 1000 if self.fate.chance(self._wild(self.fate.delay)) else 0
+        late = self.faults.between(1, 20) * 1000 if self.faults.chance(self._wild(self.faults.delay)) else 0
         self.letters.append((at + late, raw))
-        if self.fate.chance(self._wild(self.fate.doubling)):
-            self.letters.append((at + late + self.fate.between(0, 9_000), raw))
+        if self.faults.chance(self._wild(self.faults.doubling)):
+            self.letters.append((at + late + self.faults.between(0, 9_000), raw))
 
     def _wild(self, share: float) -> float:
         return share if self.now < self.calm_from else 0
@@ -210,7 +210,7 @@ class World:
     def _take_letters(self) -> None:
         arrived = [letter for letter in self.letters if letter[0] <= self.now]
         self.letters = [letter for letter in self.letters if letter[0] > self.now]
-        self.fate.random.shuffle(arrived)
+        self.faults.random.shuffle(arrived)
         for at, raw in arrived:
             if not self._alive(lambda raw=raw: ingest(raw, memory=self.memory, now=from_ms(self.now))):  # type: ignore[misc]
                 self.letters.append((at, raw))  # not acknowledged, so it is redelivered
@@ -231,12 +231,12 @@ class World:
             deliveries.deliver(delivery_id=delivery, now=moment)
 
     def _receive(self, _config: Any, message: Message) -> None:
-        if self.fate.chance(self._wild(0.1)):
+        if self.faults.chance(self._wild(0.1)):
             raise SendError("not now", retry_after_s=2)
-        if self.fate.chance(self._wild(self.fate.crash)):
+        if self.faults.chance(self._wild(self.faults.crash)):
             raise Crash  # before it was sent
         self.last_notified.append(message)
-        if self.fate.chance(self._wild(self.fate.crash)):
+        if self.faults.chance(self._wild(self.faults.crash)):
             self.may_repeat.add(message.key)
             raise Crash
 
