@@ -10,11 +10,14 @@ from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging
 from click import Option
 
+from apps.probes.redis_transport import use_shared_clients
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "goruptime.settings")
 
 # Celery warns at every start as root, because of pickle, which is not accepted here.
 warnings.filterwarnings("ignore", category=SecurityWarning)
 
+use_shared_clients()
 app = Celery("goruptime", task_cls="apps.pipeline.timed:TimedTask")
 app.steps["worker"].update(("apps.pipeline.timed:Turning", "apps.pipeline.beat:EmbeddedBeat"))
 app.user_options["worker"].add(Option(("--with-beat",), is_flag=True, help="Be the beat, too."))

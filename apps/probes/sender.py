@@ -15,7 +15,7 @@ from apps.probes import wire
 
 log = logging.getLogger(__name__)
 
-FLUSH_S, NEWS_S, MANY = 0.5, 0.02, 200
+FLUSH_S, NEWS_S, MANY = 0.75, 0.02, 200
 """How long results wait to be sent together: unchanged verdicts `FLUSH_S`, changed ones `NEWS_S`.
 
 As soon as `MANY` results are waiting they are sent like changed ones.

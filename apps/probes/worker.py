@@ -14,6 +14,7 @@ from apps.net.address_policy import AddressPolicy
 from apps.probes import wire
 from apps.probes.canary import Canaries
 from apps.probes.engine import Engine, Limits
+from apps.probes.redis_transport import use_shared_clients
 from apps.probes.secret_files import secret
 from apps.telemetry import health
 
@@ -101,6 +102,7 @@ def transport_options(queue: str) -> dict[str, Any]:
 
 def make_app(settings: Settings, engine: Engine) -> Celery:
     """Return a Celery app whose only task passes batches to the engine."""
+    use_shared_clients()
     queue = wire.queue_of(settings.region)
     app = Celery("probes", broker=settings.broker_url, set_as_current=False)
     app.conf.update(
