@@ -18,7 +18,7 @@ class OneLineOutage(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._told: dict[tuple[str, str], float] = {}
+        self._logged_at: dict[tuple[str, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
@@ -29,10 +29,10 @@ class OneLineOutage(logging.Filter):
             error = error or SuspiciousOperation(record.getMessage())
         else:
             return True
-        last = self._told.get((record.name, words))
+        last = self._logged_at.get((record.name, words))
         if last is not None and record.created - last < QUIET_S:
             return False
-        self._told[record.name, words] = record.created
+        self._logged_at[record.name, words] = record.created
         record.msg, record.args = words, (str(error).partition("\n")[0][:300],)
         record.exc_info = record.exc_text = None
         return True

@@ -84,7 +84,7 @@ def check_context(check: Check, known: CheckNow, *, may_ping: bool, now: datetim
         "runs": run_lines(last, slugs),
         "last": last[0] if last else None,
         "last_good": next((run for run in last if VERDICTS[run.verdict] in GOOD), None),
-        "sight": facts and run_lines([facts], slugs)[0],
+        "last_facts": facts and run_lines([facts], slugs)[0],
         "certificate": certificate_id and _certificate(certificate_id, now),
         "incidents": known.incidents,
         "open_incident": next((incident for incident in known.incidents if incident.resolved_at is None), None),

@@ -42,5 +42,5 @@ class RequeuingAdmin(DeadLetterAdmin):
     @admin.action(description="Process the chosen dead letters again", permissions=["view"])
     def put_back(self, request: HttpRequest, chosen: QuerySet[DeadLetter]) -> None:
         now = timezone.now()
-        done = sum(requeue(letter=letter, now=now) for letter in chosen)
+        done = sum(requeue(dead_letter=row, now=now) for row in chosen)
         self.message_user(request, f"{done} of {len(chosen)} were processed; the others failed again and stay.", messages.INFO)

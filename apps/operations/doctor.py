@@ -102,7 +102,7 @@ def _telling(seen: Figures) -> Iterator[Finding]:
             yield Finding("bad", words, "Read the log of the region's worker: it has the traceback.")
     if seen.dead_letters:
         counts = ", ".join(f"{count} of {origin}" for origin, count in sorted(seen.dead_letters.items()))
-        age = f", the oldest {seen.oldest_letter_s / 3600:.0f} h old" if seen.oldest_letter_s else ""
+        age = f", the oldest {seen.oldest_dead_letter_s / 3600:.0f} h old" if seen.oldest_dead_letter_s else ""
         yield Finding(
             "warn", f"There are dead letters: {counts}{age}.", "Read them in the admin: put them back to work, or delete them."
         )

@@ -58,7 +58,7 @@ class Figures:
     queues: Mapping[str, int | None]
     regions: tuple[RegionFigures, ...]
     dead_letters: Mapping[str, int]
-    oldest_letter_s: float | None
+    oldest_dead_letter_s: float | None
     outbox: int
     oldest_event_s: float | None
     due_deliveries: int
@@ -88,7 +88,7 @@ def figures(*, now: datetime) -> Figures:
         queues={name: waiting[name] for name in QUEUES},
         regions=tuple(_region(region, waiting[wire.queue_of(region.slug)], now_ms) for region in rows),
         dead_letters=dict(letters),
-        oldest_letter_s=_age(DeadLetter.objects.aggregate(oldest=Min("created_at"))["oldest"], now),
+        oldest_dead_letter_s=_age(DeadLetter.objects.aggregate(oldest=Min("created_at"))["oldest"], now),
         outbox=events["count"],
         oldest_event_s=_age(events["oldest"], now),
         due_deliveries=due["count"],

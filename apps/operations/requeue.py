@@ -17,42 +17,42 @@ from apps.results.record_runs import RecordedRun, record_runs
 
 
 class _FailedAgainError(Exception):
-    """The attempt failed. It is rolled back, together with any new dead letter, and the old letter stays."""
+    """The attempt failed. It is rolled back, together with any new dead letter, and the old one stays."""
 
 
-def requeue(*, letter: DeadLetter, now: datetime) -> bool:
+def requeue(*, dead_letter: DeadLetter, now: datetime) -> bool:
     """Process a dead letter again and delete it. Returns False, and keeps it, if it fails again."""
     work = {DeadLetter.Origin.EVALUATION: _evaluate, DeadLetter.Origin.ROW: _record}.get(
-        DeadLetter.Origin(letter.origin), _ingest
+        DeadLetter.Origin(dead_letter.origin), _ingest
     )
     newest = DeadLetter.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     try:
         with transaction.atomic():
-            work(letter, now)
+            work(dead_letter, now)
             again = DeadLetter.objects.filter(
-                pk__gt=newest, origin=letter.origin, check_id=letter.check_id, content=letter.content
+                pk__gt=newest, origin=dead_letter.origin, check_id=dead_letter.check_id, content=dead_letter.content
             )
             if again.exists():
                 raise _FailedAgainError
-            letter.delete()
+            dead_letter.delete()
     except _FailedAgainError:
         return False
     return True
 
 
-def _evaluate(letter: DeadLetter, now: datetime) -> None:
-    if letter.check_id is None:
+def _evaluate(dead_letter: DeadLetter, now: datetime) -> None:
+    if dead_letter.check_id is None:
         raise _FailedAgainError
-    # A recent letter of the check would suppress a new one, by which `requeue` sees that it failed again.
-    DeadLetter.objects.filter(origin=letter.origin, check_id=letter.check_id).delete()
-    evaluate_with_halving(check_ids=[letter.check_id], now=now)
+    # A recent dead letter of the check would suppress a new one, by which `requeue` sees that it failed again.
+    DeadLetter.objects.filter(origin=dead_letter.origin, check_id=dead_letter.check_id).delete()
+    evaluate_with_halving(check_ids=[dead_letter.check_id], now=now)
 
 
-def _record(letter: DeadLetter, now: datetime) -> None:
+def _record(dead_letter: DeadLetter, now: datetime) -> None:
     """Record one run of a region, judged as ingest does except for its age. Raises _FailedAgainError."""
-    region = Region.objects.filter(slug=letter.region).first()
+    region = Region.objects.filter(slug=dead_letter.region).first()
     try:
-        run = wire.parse_run(letter.content.encode())
+        run = wire.parse_run(dead_letter.content.encode())
     except wire.WireError as error:
         raise _FailedAgainError from error
     check = Check.objects.filter(pk=run.check).first()
@@ -65,5 +65,5 @@ def _record(letter: DeadLetter, now: datetime) -> None:
     evaluate_with_halving(check_ids=[run.check], now=now)
 
 
-def _ingest(letter: DeadLetter, now: datetime) -> None:
-    ingest(letter.content.encode(), memory=Memory(), now=now)
+def _ingest(dead_letter: DeadLetter, now: datetime) -> None:
+    ingest(dead_letter.content.encode(), memory=Memory(), now=now)

@@ -170,16 +170,16 @@ def _valid_runs(rows: Sequence[bytes], region: Region, memory: Memory, now: date
                 raise wire.WireError(f"slot {run.slot} is not within the last day")
             parsed.append((row, run))
         except wire.WireError as error:
-            _letter(row, str(error), region, now)
+            _refuse_row(row, str(error), region, now)
     owners = regions_of_checks({run.check for _, run in parsed})
     judged = []
     for row, run in parsed:
         if region.id in owners.get(run.check, ()):
             judged.append(RecordedRun(run, region.id, memory.keeps(run, region.id)))
         elif run.check not in owners:
-            _letter(row, "the check is not known", region, now)
+            _refuse_row(row, "the check is not known", region, now)
         else:
-            _letter(row, "the check does not belong to this region", region, now)
+            _refuse_row(row, "the check does not belong to this region", region, now)
     return judged
 
 
@@ -189,7 +189,7 @@ def _record(rows: list[RecordedRun], region: Region, now: datetime) -> bool:
     in_halves(
         rows,
         lambda part: new.append(_store(part, now)),
-        lambda row, error: _letter(wire.encode_run(row.run), f"the database refused it: {error}", region, now),
+        lambda row, error: _refuse_row(wire.encode_run(row.run), f"the database refused it: {error}", region, now),
     )
     return new == [len(rows)]
 
@@ -215,6 +215,6 @@ def _fresh(rows: Sequence[RecordedRun]) -> dict[uuid.UUID, FreshVote]:
     return votes
 
 
-def _letter(row: bytes, error: str, region: Region, now: datetime) -> None:
+def _refuse_row(row: bytes, error: str, region: Region, now: datetime) -> None:
     content = row.decode("utf-8", "backslashreplace")
     add_dead_letter(origin=DeadLetter.Origin.ROW, error=error, content=content, now=now, region=region.slug)

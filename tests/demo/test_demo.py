@@ -144,16 +144,16 @@ def test_a_dead_letter_is_worked_on_again(cast: Cast) -> None:
         add_dead_letter(origin=origin, error="x", content=content, now=NOW, region="eu", check_id=check_id)
         return DeadLetter.objects.latest("pk")
 
-    assert requeue(letter=letter(encode_run(run).decode()), now=NOW + timedelta(seconds=1))
+    assert requeue(dead_letter=letter(encode_run(run).decode()), now=NOW + timedelta(seconds=1))
     assert CheckRun.objects.filter(check_id=world.check.id).count() == 1
     assert CheckState.objects.get(check_row=world.check).status == "up"
-    assert requeue(letter=letter("", DeadLetter.Origin.EVALUATION), now=NOW + timedelta(seconds=2))
+    assert requeue(dead_letter=letter("", DeadLetter.Origin.EVALUATION), now=NOW + timedelta(seconds=2))
     assert DeadLetter.objects.count() == 0
     late = Run(world.check.id, 1, world.first - 100 * DAY_MS, world.first, 12, Verdict.UP, None, "", {})
-    assert not requeue(letter=letter(encode_run(late).decode()), now=NOW)  # beyond the project's retention
+    assert not requeue(dead_letter=letter(encode_run(late).decode()), now=NOW)  # beyond the project's retention
     for nonsense in ("{", "{}", '{"check": 1}'):
-        assert not requeue(letter=letter(nonsense), now=NOW)
-    assert not requeue(letter=letter("not an envelope", DeadLetter.Origin.MESSAGE), now=NOW)
+        assert not requeue(dead_letter=letter(nonsense), now=NOW)
+    assert not requeue(dead_letter=letter("not an envelope", DeadLetter.Origin.MESSAGE), now=NOW)
     assert DeadLetter.objects.count() >= 4
 
 
@@ -166,7 +166,7 @@ def test_an_evaluation_that_fails_again_stays_a_letter(cast: Cast, monkeypatch: 
     add_dead_letter(origin=DeadLetter.Origin.EVALUATION, error="x", content="", now=NOW, check_id=check.id)
     kept = DeadLetter.objects.get()
     monkeypatch.setattr(evaluate, "evaluate_checks", failing)
-    assert not requeue(letter=kept, now=NOW + timedelta(seconds=1))
+    assert not requeue(dead_letter=kept, now=NOW + timedelta(seconds=1))
     assert list(DeadLetter.objects.all()) == [kept]
 
 

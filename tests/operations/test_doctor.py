@@ -30,7 +30,7 @@ from tests.conftest import NOW, NOW_MS, Cast
 
 EU = RegionFigures("eu", True, 1, 12, 0, False, 3, 0)
 WELL = Figures(
-    dispatch_behind_s=-1.2, queues=dict.fromkeys(QUEUES, 0), regions=(EU,), dead_letters={}, oldest_letter_s=None, outbox=0,
+    dispatch_behind_s=-1.2, queues=dict.fromkeys(QUEUES, 0), regions=(EU,), dead_letters={}, oldest_dead_letter_s=None, outbox=0,
     oldest_event_s=None, due_deliveries=0, oldest_delivery_s=None, database_ms=0.4, partition_days_ahead=3,
     oldest_partition_days=2, rolled_up_behind_s=1_800,
 )  # fmt: skip
@@ -58,7 +58,7 @@ def test_a_healthy_installation_has_no_finding() -> None:
         ({"regions": (replace(EU, offset_ms=-3_000),)}, "off by -3.0 s"),
         ({"oldest_event_s": 90, "outbox": 2}, "2 events wait to be told, the oldest for 90 s"),
         ({"oldest_delivery_s": 90, "due_deliveries": 7}, "7 deliveries are due"),
-        ({"dead_letters": {"row": 3}, "oldest_letter_s": 7_200}, "3 of row, the oldest 2 h old"),
+        ({"dead_letters": {"row": 3}, "oldest_dead_letter_s": 7_200}, "3 of row, the oldest 2 h old"),
         ({"partition_days_ahead": 0}, "no partition for tomorrow"),
         ({"rolled_up_behind_s": 20_000}, "Rollups are 6 h behind"),
         ({"oldest_partition_days": 9}, "9 days ago are not packed"),
@@ -79,7 +79,7 @@ def test_its_figures_are_those_of_the_database(cast: Cast) -> None:
     add_dead_letter(origin=DeadLetter.Origin.ROW, error="x", content="y", now=NOW - timedelta(hours=2))
     seen = figures(now=NOW)
     assert seen.dispatch_behind_s == 9
-    assert (seen.dead_letters, seen.oldest_letter_s) == ({"row": 1}, 7_200)
+    assert (seen.dead_letters, seen.oldest_dead_letter_s) == ({"row": 1}, 7_200)
     eu = next(region for region in seen.regions if region.slug == "eu")
     assert (eu.workers, eu.in_flight, eu.drops_lately, eu.lag_ms) == (2, 12, True, 30)
     region = Region.objects.get(slug="eu")

@@ -87,7 +87,7 @@ def test_a_message_that_met_a_fault_of_ours_is_kept_whole_and_can_be_put_back(
     assert letter.content == body.decode()
     asked: list[bytes] = []
     monkeypatch.setattr("apps.operations.requeue.ingest", lambda raw, **_: asked.append(raw))
-    assert requeue(letter=letter, now=timezone.now())
+    assert requeue(dead_letter=letter, now=timezone.now())
     assert asked == [body]
 
 

@@ -40,7 +40,7 @@ from apps.results.state_intervals import NewInterval, put_intervals
 
 log = logging.getLogger(__name__)
 
-_LETTER_PAUSE = timedelta(minutes=10)
+_DEAD_LETTER_PAUSE = timedelta(minutes=10)
 _SWEEP_LIMIT = 500
 
 
@@ -192,7 +192,9 @@ def _advance(rows: Sequence[CheckState]) -> None:
 
 def add_evaluation_dead_letter(check_id: uuid.UUID, error: Exception, now: datetime) -> None:
     """Store a dead letter for a check, at most one in ten minutes: the sweep retries the check every two seconds."""
-    recent = DeadLetter.objects.filter(check_id=check_id, created_at__gt=now - _LETTER_PAUSE, origin=DeadLetter.Origin.EVALUATION)
+    recent = DeadLetter.objects.filter(
+        check_id=check_id, created_at__gt=now - _DEAD_LETTER_PAUSE, origin=DeadLetter.Origin.EVALUATION
+    )
     if not recent.exists():
         add_dead_letter(origin=DeadLetter.Origin.EVALUATION, error=repr(error), content="", now=now, check_id=check_id)
 
