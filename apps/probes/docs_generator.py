@@ -35,7 +35,7 @@ def _kind(kind: Kind) -> str:
     target, options = kind.example
     defaults: dict[str, Any] = kind.parse(target, {}).stored()
     rows = [
-        f"| `{field.name}` | {_type(kind, field.name, field.shape)} | {_code(defaults[field.name])} | {_told(field)} |"
+        f"| `{field.name}` | {_type(kind, field.name, field.shape)} | {_code(defaults[field.name])} | {_described(field)} |"
         for field in kind.option_fields
     ]
     head = f"## `{kind.name}`: {kind.title}\n\nTarget: {kind.asks}. It proves that {said}\n"
@@ -52,7 +52,7 @@ def _code(value: Any) -> str:
     return f"`{json.dumps(value)}`"
 
 
-def _told(field: Any) -> str:
+def _described(field: Any) -> str:
     choices = ", ".join(f"`{value}`" for value, _ in field.choices) if field.choices else ""
     parts = [
         f"{field.label}." if field.label[-1] not in ".?…" else field.label,

@@ -102,8 +102,8 @@ class CheckForm(forms.Form):
             for one, field in zip(described, fields, strict=True)
             if str(field.value()) != str(field.field.prepare_value(usual[f"options.{one.name}"]))
         ]
-        told = differing or [(one, field.value()) for one, field in zip(described, fields, strict=True) if one.shape != "flag"]
-        shown = [text for one, value in told if (text := _short(one, value))]
+        named = differing or [(one, field.value()) for one, field in zip(described, fields, strict=True) if one.shape != "flag"]
+        shown = [text for one, value in named if (text := _short(one, value))]
         return OptionGroup(
             title=title or _("%(kind)s options") % {"kind": self.probe.title},
             fields=fields,
