@@ -21,7 +21,7 @@ from apps.incidents.models import CheckState, Incident, IncidentEvent
 from apps.incidents.rows import policy_of, state_of
 from apps.incidents.services import check_commands
 from apps.incidents.services.evaluate import evaluate_with_halving, unevaluated_checks
-from apps.monitors import selectors
+from apps.monitors import plans
 from apps.monitors.check_spec import CheckSpec
 from apps.monitors.due_checks import due_now
 from apps.monitors.models import Check, Region
@@ -83,7 +83,7 @@ class World:
             return uuid.UUID(int=ids.getrandbits(128), version=4)
 
         monkeypatch.setattr(uuid, "uuid4", made_id)
-        monkeypatch.setattr(selectors, "_plans", {})  # a cache by check id: only here do ids repeat
+        monkeypatch.setattr(plans, "_plans", {})  # a cache by check id: only here do ids repeat
         for model in (Incident, Delivery):
             monkeypatch.setattr(model._meta.get_field("id"), "_get_default", made_id)
         monkeypatch.setattr(deliveries, "random", random.Random(seed))
