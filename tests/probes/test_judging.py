@@ -63,7 +63,7 @@ def test_an_expensive_assertion_leaves_the_loop_to_others(body: str, assertions:
         return result.outcome, longest
 
     outcome, longest_s = asyncio.run(main())
-    assert longest_s < 1.0
+    assert longest_s < 2.5  # a thread has three seconds
     assert (outcome.verdict, outcome.reason) in {("up", None), ("down", "assertion_failed"), ("down", "body_mismatch")}, outcome
 
 
