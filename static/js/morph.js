@@ -2,6 +2,8 @@
 import { Idiomorph } from "idiomorph";
 
 const slid = new WeakSet();
+/** The moment at which a bar begins: another one means that a cell came in at its end. */
+const startOf = (node) => node.dataset?.bar && JSON.parse(node.dataset.bar).from;
 const isStill = matchMedia("(prefers-reduced-motion: reduce)");
 
 htmx.defineExtension("morph", {
@@ -25,7 +27,7 @@ htmx.defineExtension("morph", {
             after.style.display = before.style.display;
           }
           if (before.nodeName === "TR" && before.ariaSelected) after.ariaSelected = before.ariaSelected;
-          if (before.dataset?.bar !== after.dataset?.bar) slid.add(before);
+          if (startOf(before) !== startOf(after)) slid.add(before);
           return true;
         },
         // A beat that came in slides.
